@@ -1,0 +1,1 @@
+"""Decides and does: one folder a capability, resting on the spine."""

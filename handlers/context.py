@@ -1,0 +1,42 @@
+"""What every job and page is given: the world's handles and the program's own tables of contents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integration.clock import Clock
+from integration.facts import Reader
+
+if TYPE_CHECKING:
+    from handlers.sales.settle import Settler
+    from integration.channels import Channel
+    from integration.database.engine import Database
+    from integration.queue import Queue
+    from integration.shopify.admin import Admin
+    from integration.stripe.api import StripeApi
+    from integration.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a capability may use; made by `config.wiring` and nowhere else."""
+
+    database: "Database"  # .run(steps) for the hot path; .engine for SQLAlchemy
+    queue: "Queue"
+    clock: Clock
+    vault: "Vault"  # encrypts secrets at rest, signs links
+    public_url: str
+    mail_from: str | None
+    shopify_secrets: tuple[str, ...]  # present and old app secret; empty = Shopify is not set up
+    topics: Mapping[str, Mapping[str, Reader]]  # platform -> topic -> reader
+    settlers: Sequence["Settler"]
+    channels: Mapping[str, "Channel"]
+    shopify: "Admin"
+    stripe: "StripeApi"
+    counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        return self.database.engine

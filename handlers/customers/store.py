@@ -1,0 +1,59 @@
+"""Tables of customers: our own number for a person, what names them, what they allow."""
+
+from sqlalchemy import Column, Index, Table, Text
+
+from integration.database.schema import Instant, Number, metadata
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("email", Text),  # where mail goes: the newest address a platform told
+    Column("phone", Text),
+    Column("locale", Text),
+    Column("country", Text),
+    Column("region", Text),
+    Column("told_at", Instant, nullable=False),  # of the newest record the columns above come from
+    Column("merged_into", Number),  # alias: this number now means that one
+    Column("created_at", Instant, nullable=False),
+)
+
+# An address may be claimed by several Shopify customers (a household); a platform id names one.
+customer_identities = Table(
+    "customer_identities",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),  # shopify | stripe | email
+    Column("value", Text, primary_key=True),
+    Column("customer", Number, primary_key=True, autoincrement=False),
+)
+Index(
+    "ix_customer_identities_customer", customer_identities.c.merchant_id, customer_identities.c.customer
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("channel", Text, primary_key=True),  # email | sms
+    Column("address", Text, primary_key=True),  # normalised e-mail or phone; or "shopify:<customer id>"
+    Column("state", Text, nullable=False),  # subscribed, unsubscribed, …
+    Column("source", Text, nullable=False),  # shopify, one-click, link, merchant
+    Column("told_at", Instant, nullable=False),
+)
+
+# Who must not be mailed, whatever a platform says: unsubscribed here, or a mailbox that refused for good.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("channel", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("reason", Text, nullable=False),  # unsubscribed | refused
+    Column("detail", Text),
+    Column("at", Instant, nullable=False),
+    Column("lifted_at", Instant),
+)

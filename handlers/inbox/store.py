@@ -1,0 +1,65 @@
+"""Tables of the inbox: events, their bodies apart, and what unknown shops have sent so far."""
+
+from sqlalchemy import Column, Index, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy import Integer as SmallNumber
+
+from integration.database.schema import Instant, Number, metadata
+
+# The state of an event is read from its columns: worked_at set = done (see `outcome`), failed_at set = dead
+# letter, merchant_id null = of a shop we do not know yet, otherwise claimable from next_attempt_at on.
+events = Table(
+    "events",
+    metadata,
+    # SQLite numbers rows by itself only for INTEGER PRIMARY KEY.
+    Column("id", Number().with_variant(SmallNumber(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),  # shopify | stripe
+    Column("connection", Text, nullable=False),  # shop domain, or the Stripe webhook token's connection key
+    Column("delivery_id", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("merchant_id", Number),
+    Column("triggered_at", Instant),
+    Column("received_at", Instant, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("recovered", SmallNumber, nullable=False, server_default="0"),  # 1 = found by reconcile, not told
+    Column("claims", SmallNumber, nullable=False, server_default="0"),
+    Column("claim", Text),  # fencing token of the present claim
+    Column("claimed_until", Instant),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("worked_at", Instant),
+    Column("failed_at", Instant),
+    Column("outcome", Text),  # applied | unhandled | suspect | waiting, with worked_at
+    Column("reason", Text),  # why it failed, waits or is suspect, in words
+    UniqueConstraint("source", "connection", "delivery_id"),
+)
+
+Index(
+    "ix_events_claimable",
+    events.c.next_attempt_at,
+    events.c.id,
+    sqlite_where=text("worked_at IS NULL AND failed_at IS NULL AND merchant_id IS NOT NULL"),
+    postgresql_where=text("worked_at IS NULL AND failed_at IS NULL AND merchant_id IS NOT NULL"),
+)
+Index(
+    "ix_events_unknown",
+    events.c.source,
+    events.c.connection,
+    sqlite_where=text("merchant_id IS NULL"),
+    postgresql_where=text("merchant_id IS NULL"),
+)
+Index("ix_events_merchant", events.c.merchant_id, events.c.id)
+
+event_bodies = Table(
+    "event_bodies",
+    metadata,
+    Column("event_id", Number().with_variant(SmallNumber(), "sqlite"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+unknown_shops = Table(
+    "unknown_shops",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("first_at", Instant, nullable=False),
+    Column("events", Number, nullable=False),
+    Column("bytes", Number, nullable=False),
+)

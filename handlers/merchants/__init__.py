@@ -1,0 +1,1 @@
+"""Who installed us: shops, their connections, and the versioned programme they steer by."""

@@ -1,0 +1,37 @@
+"""Tables of the outbox: one row a message, named by a key from stable ids."""
+
+from sqlalchemy import Column, Index, Integer, Table, Text, text
+
+from integration.database.schema import Instant, Number, metadata
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),  # e.g. thank_you:sale:91
+    Column("kind", Text, nullable=False),  # thank_you, review_request, review_reminder, points_down
+    Column("customer", Number),
+    Column("sale", Number),
+    Column("channel", Text, nullable=False),  # email
+    Column("state", Text, nullable=False),  # scheduled, waiting, sending, sent, cancelled, failed
+    Column("due_at", Instant, nullable=False),  # when it should go out by its own rule
+    Column("next_attempt_at", Instant, nullable=False),  # when to look at it next
+    Column("reason", Text),  # why it waits, was cancelled or failed; in words
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("claim", Text),
+    Column("claimed_until", Instant),
+    Column("address", Text),  # where it went, once sent
+    Column("receipt", Text),  # the server's last answer
+    Column("sent_at", Instant),
+    Column("test", Integer, nullable=False, server_default="0"),
+    Column("details", Text, nullable=False, server_default="{}"),  # JSON a kind needs to render
+    Column("created_at", Instant, nullable=False),
+)
+Index(
+    "ix_messages_due",
+    messages.c.next_attempt_at,
+    sqlite_where=text("state IN ('scheduled', 'waiting', 'sending')"),
+    postgresql_where=text("state IN ('scheduled', 'waiting', 'sending')"),
+)
+Index("ix_messages_customer", messages.c.merchant_id, messages.c.customer)
+Index("ix_messages_sale", messages.c.merchant_id, messages.c.sale)

@@ -1,0 +1,55 @@
+"""Tables of sales: merged facts, what names a sale, and capabilities that have still to settle it."""
+
+from sqlalchemy import Column, Index, Integer, Table, Text, text
+
+from integration.database.schema import Instant, Number, metadata
+
+sales = Table(
+    "sales",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("facts", Text, nullable=False),  # JSON of rules.SaleFacts
+    Column("revision", Number, nullable=False),
+    Column("customer", Number),  # resolved when last settled; null = unclaimed
+    Column("email", Text),  # normalised; what pairs are suspected by
+    Column("currency", Text),
+    Column("total_minor", Number),  # paid at purchase, with tax and shipping
+    Column("sold_at", Instant),
+    Column("standing", Text, nullable=False),  # rules.Standing: why it counts or not, in one word
+    Column("test", Integer, nullable=False, server_default="0"),
+    Column("merged_into", Number),  # this number now means that sale
+    Column("absorbed", Text, nullable=False, server_default="[]"),  # JSON: numbers merged into this one
+    Column("paired_with", Number),  # suspected to be the same sale on the other platform
+    Column("settle_at", Instant),  # when settling again will change something without an event
+    Column("created_at", Instant, nullable=False),
+)
+Index("ix_sales_settle", sales.c.settle_at, sqlite_where=text("settle_at IS NOT NULL"),
+      postgresql_where=text("settle_at IS NOT NULL"))
+Index("ix_sales_customer", sales.c.merchant_id, sales.c.customer)
+Index("ix_sales_like", sales.c.merchant_id, sales.c.email, sales.c.total_minor)
+
+sale_identities = Table(
+    "sale_identities",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("platform", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  # order, payment, charge, session, invoice, refund, dispute
+    Column("value", Text, primary_key=True),
+    Column("sale", Number, nullable=False),
+)
+Index("ix_sale_identities_sale", sale_identities.c.merchant_id, sale_identities.c.sale)
+
+# Only what is behind has a row: written when a capability fails, deleted when it has caught up.
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("sale", Number, primary_key=True, autoincrement=False),
+    Column("capability", Text, primary_key=True),
+    Column("revision", Number, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failure", Text, nullable=False),
+    Column("failed_at", Instant, nullable=False),
+    Column("retry_at", Instant),  # null = given up, shown to the operator
+)

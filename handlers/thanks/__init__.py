@@ -1,0 +1,1 @@
+"""Thank-you notes: one a sale, to every buyer or at milestones."""

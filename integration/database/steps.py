@@ -1,0 +1,149 @@
+"""Set-based SQL as plain generators, so that one piece of logic runs on SQLite's thread and on asyncpg.
+
+A step function is a generator that yields `Ask` values and is sent back the rows (a list of tuples; for
+writes a list with one tuple, the number of rows touched). It never awaits and never commits: the driver runs
+it in one transaction. `yield from` calls a sub-step.
+
+    def balances(keys) -> Steps[list[Row]]:
+        rows = yield from ask(BALANCES, keys)
+"""
+
+import json
+import re
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+BIG, TEXT, BLOB, REAL = "bigint", "text", "bytea", "double precision"
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """One statement in both dialects; built by `keyed`, `insert` or `plain`."""
+
+    sqlite: str
+    postgres: str
+    kind: str  # "keyed", "many" or "plain"
+    returns: bool
+    columns: int = 0
+    name: str = field(default="")
+
+
+class Ask(NamedTuple):
+    """One round trip: a statement and its rows (keyed, many) or its arguments (plain)."""
+
+    sql: Sql
+    rows: Sequence[Row]
+
+
+Steps = Generator[Ask, list[Row], T]
+
+
+def ask(sql: Sql, rows: Sequence[Row]) -> Steps[list[Row]]:
+    """Run one statement for all `rows`; no rows means no round trip."""
+    if not rows and sql.kind != "plain":
+        return []
+    result = yield Ask(sql, rows)
+    return result
+
+
+def _returns(sql: str) -> bool:
+    return sql.lstrip()[:6].upper() == "SELECT" or " RETURNING " in sql.replace("\n", " ").upper()
+
+
+def keyed(sql: str, *, postgres_suffix: str = "", **columns: str) -> Sql:
+    """A SELECT, UPDATE or DELETE over a relation of keys: write `{keys} k` (or any alias) where it stands.
+
+    Columns are named in the order the row tuples carry them, with a type (`BIG`, `TEXT`, `REAL`). SQLite needs
+    the keys first and `CROSS JOIN` to keep that order. `postgres_suffix` is for row locks, which SQLite's single
+    writer does not need.
+    """
+    fields = ", ".join(
+        f"json_extract(value, '$[{position}]') AS {name}" for position, name in enumerate(columns)
+    )
+    arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), start=1))
+    names = ", ".join(columns)
+    return Sql(
+        sqlite=sql.replace("{keys}", f"(SELECT {fields} FROM json_each(?1))"),
+        postgres=sql.replace("{keys}", f"(SELECT * FROM unnest({arrays}) AS u({names}))") + postgres_suffix,
+        kind="keyed",
+        returns=_returns(sql),
+        columns=len(columns),
+    )
+
+
+def insert(table: str, suffix: str = "", **columns: str) -> Sql:
+    """An INSERT of many rows; `suffix` holds the ON CONFLICT clause (both engines read the same)."""
+    names = ", ".join(columns)
+    marks = ", ".join("?" for _ in columns)
+    arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), start=1))
+    return Sql(
+        sqlite=f"INSERT INTO {table} ({names}) VALUES ({marks}) {suffix}",
+        postgres=f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) {suffix}",
+        kind="many",
+        returns=False,
+        columns=len(columns),
+    )
+
+
+def plain(sql: str, *, postgres: str | None = None) -> Sql:
+    """A statement with scalar arguments, written `?1`, `?2`… (and in the same order for PostgreSQL)."""
+    translated = re.sub(r"\?(\d+)", r"$\1", postgres or sql)
+    return Sql(sqlite=sql, postgres=translated, kind="plain", returns=_returns(sql))
+
+
+def drive_sqlite(steps: Steps[T], cursor: Any) -> T:
+    """Run steps on an sqlite3 cursor whose connection has a transaction open.
+
+    A database error is raised inside the step function, which may catch it (after a savepoint) and go on.
+    """
+    rows: list[Row] | None = None
+    error: Exception | None = None
+    while True:
+        try:
+            request = steps.throw(error) if error is not None else steps.send(rows)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        rows, error = None, None
+        try:
+            rows = _ask_sqlite(cursor, request.sql, request.rows)
+        except Exception as failure:  # noqa: BLE001 - handed to the step function, which raises it again
+            error = failure
+
+
+def _ask_sqlite(cursor: Any, sql: Sql, rows: Sequence[Row]) -> list[Row]:
+    if sql.kind == "many":
+        cursor.executemany(sql.sqlite, rows)
+    elif sql.kind == "keyed":
+        cursor.execute(sql.sqlite, (json.dumps(rows),))
+    else:
+        cursor.execute(sql.sqlite, tuple(rows))
+    return cursor.fetchall() if sql.returns else [(cursor.rowcount,)]
+
+
+async def drive_postgres(steps: Steps[T], connection: Any) -> T:
+    """Run steps on an asyncpg connection that has a transaction open; errors as in `drive_sqlite`."""
+    rows: list[Row] | None = None
+    error: Exception | None = None
+    while True:
+        try:
+            request = steps.throw(error) if error is not None else steps.send(rows)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        rows, error = None, None
+        try:
+            rows = await _ask_postgres(connection, request.sql, request.rows)
+        except Exception as failure:  # noqa: BLE001 - handed to the step function, which raises it again
+            error = failure
+
+
+async def _ask_postgres(connection: Any, sql: Sql, rows: Sequence[Row]) -> list[Row]:
+    arguments: Iterable[Any] = rows if sql.kind == "plain" else zip(*rows, strict=True)
+    if sql.returns:
+        return [tuple(record) for record in await connection.fetch(sql.postgres, *arguments)]
+    status = await connection.execute(sql.postgres, *arguments)
+    last = status.rsplit(" ", 1)[-1]
+    return [(int(last) if last.isdigit() else 0,)]
