@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handlers.inbox.rules import Apply, Resettle
 from integration.clock import Clock
 from integration.facts import Reader
 
@@ -32,6 +33,8 @@ class Context:
     shopify_secrets: tuple[str, ...]  # present and old app secret; empty = Shopify is not set up
     topics: Mapping[str, Mapping[str, Reader]]  # platform -> topic -> reader
     settlers: Sequence["Settler"]
+    apply: Apply  # facts to sales, customers and what is owed
+    resettle: Resettle  # the clock's share of the same
     channels: Mapping[str, "Channel"]
     shopify: "Admin"
     stripe: "StripeApi"
