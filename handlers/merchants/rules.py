@@ -1,7 +1,7 @@
-"""The programme a merchant steers by: an immutable, validated document, and which version was in force when."""
+"""The programme a merchant steers by: one immutable, validated document, and which was in force when."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -138,10 +138,10 @@ class Shop:
         return self.versions[-1].program if self.versions else Program()
 
 
-def newest(versions: Sequence[Version] | object) -> Version | None:
+def newest(versions: Iterable[Version]) -> Version | None:
     """Pick the version that came into force last; the highest number on a tie."""
     best: Version | None = None
-    for version in versions:  # type: ignore[attr-defined]
+    for version in versions:
         if best is None or (version.in_force_at, version.number) > (best.in_force_at, best.number):
             best = version
     return best
