@@ -1,0 +1,140 @@
+"""Brings a database to the newest revision, one process at a time, on either engine.
+
+`python -m config.migrate new "words"` writes the next revision from what the code declares beyond it.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, create_engine, event, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+import handlers
+from integration.database.schema import metadata
+
+LOCK_WAIT_S = 300  # how long a second process waits for the one that migrates
+LOCK_NUMBER = 7_351_904_862  # PostgreSQL's advisory locks are numbers; any will do that nobody else takes
+
+T = TypeVar("T")
+
+
+def upgrade(url: str) -> None:
+    """Run every revision the database lacks, in one transaction, under a lock; nothing to do is quick.
+
+    Synchronous: call it from a thread where a loop runs. Takes any `DATABASE_URL` the program takes
+    (`sqlite:///path`, `postgresql://…`). Raises the driver's error where the database cannot be reached, with
+    nothing changed.
+    """
+
+    def run(connection: Connection) -> None:
+        settings = _alembic()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")
+
+    _in_locked_transaction(url, run)
+
+
+def differences(url: str) -> list[Any]:
+    """Return what the database has and the code does not declare, or the reverse; empty when they agree."""
+
+    def run(connection: Connection) -> list[Any]:
+        return list(compare_metadata(MigrationContext.configure(connection), declared()))
+
+    return _in_locked_transaction(url, run)
+
+
+def declared() -> MetaData:
+    """Import every capability's `store.py` and `ledger.py`; return the MetaData their tables are in."""
+    for package in pkgutil.iter_modules(handlers.__path__, "handlers."):
+        for module in ("store", "ledger"):
+            if package.ispkg and importlib.util.find_spec(f"{package.name}.{module}"):
+                importlib.import_module(f"{package.name}.{module}")
+    return metadata
+
+
+def write_revision(words: str) -> None:
+    """Write the next revision file into `config/migrations/versions`; numbered, named after `words`."""
+    versions = Path(__file__).parent / "migrations" / "versions"
+    number = 1 + sum(1 for _ in versions.glob("[0-9]*.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/before.db"
+        upgrade(url)
+
+        def run(connection: Connection) -> None:
+            settings = _alembic()
+            settings.attributes["connection"] = connection
+            command.revision(settings, words, autogenerate=True, rev_id=f"{number:04}")
+
+        _in_locked_transaction(url, run)
+
+
+def _alembic() -> Config:
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    return settings
+
+
+def _in_locked_transaction(url: str, run: Callable[[Connection], T]) -> T:
+    if url.startswith("sqlite"):
+        return _on_sqlite(url, run)
+    return asyncio.run(_on_postgres(url, run))
+
+
+def _on_sqlite(url: str, run: Callable[[Connection], T]) -> T:
+    path = make_url(url).database
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        make_url(url).set(drivername="sqlite+pysqlite"),
+        poolclass=NullPool,
+        connect_args={"timeout": LOCK_WAIT_S},
+        hide_parameters=True,
+    )
+    # The driver would begin late and not immediately: then two processes could both read "nothing is there".
+    # Begun at once, SQLite's own file lock lets one in and keeps the other waiting.
+    event.listen(engine, "connect", lambda raw, _record: setattr(raw, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.begin() as connection:
+            return run(connection)
+    finally:
+        engine.dispose()
+
+
+async def _on_postgres(url: str, run: Callable[[Connection], T]) -> T:
+    # asyncpg reads the address itself, so that sslmode and socket paths mean what they mean elsewhere.
+    address = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(address),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
+            return await connection.run_sync(run)
+    finally:
+        await engine.dispose()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "new":
+        sys.exit('usage: python -m config.migrate new "what changes, in a few words"')
+    write_revision(sys.argv[2])

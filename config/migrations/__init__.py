@@ -1,0 +1,1 @@
+"""The database's revisions, as Alembic runs them; `config.migrate` is how to call it."""
