@@ -1,0 +1,158 @@
+"""What every test may ask for: a migrated database on both engines, a queue, a mailbox, samples."""
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+
+from config.migrate import upgrade
+from tests import mailbox as mail
+from tests.servers import postgres_binaries, private_postgres, private_valkey
+
+T = TypeVar("T")
+REPOSITORY = Path(__file__).resolve().parents[1]
+ENGINES = ("sqlite", "postgresql")
+
+_numbers = itertools.count(1)
+
+
+def missing(what: str) -> None:
+    """Skip the test with a reason; on a build server what is missing is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needs {what}")
+    pytest.skip(f"needs {what}")
+
+
+def apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop in a thread of its own, so that the test's loop is left alone."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of sample payloads and schemas that lies beside the repository."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        missing("the folder `shared` beside the repository, with platform samples and schemas")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Run one PostgreSQL for the session; yields the address of its maintenance database."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        missing("PostgreSQL's server binaries (Debian: apt-get install postgresql)")
+    assert binaries is not None
+    with private_postgres(binaries) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: str) -> str:
+    """Migrate one PostgreSQL database, which tests get copies of; returns the `postgres` fixture's address."""
+    apart(_execute(postgres, "CREATE DATABASE migrated"))
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(upgrade, _named(postgres, "migrated")).result()
+    return postgres
+
+
+@pytest.fixture
+def postgres_database(migrated_postgres: str) -> Iterator[str]:
+    """Yield the address of a fresh, migrated PostgreSQL database, dropped after the test."""
+    name = f"shop_{next(_numbers)}"
+    apart(_execute(migrated_postgres, f"CREATE DATABASE {name} TEMPLATE migrated"))
+    yield _named(migrated_postgres, name)
+    apart(_execute(migrated_postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Return what makes a fresh, migrated SQLite database in a folder: a copy of one migrated once."""
+    migrated = tmp_path_factory.mktemp("migrated") / "migrated.db"
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(upgrade, f"sqlite:///{migrated}").result()
+
+    def make(folder: Path) -> str:
+        path = folder / "regulars.db"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(migrated, path)
+        return f"sqlite:///{path}"
+
+    return make
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Return the folder the program keeps its files in, new for each test."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest, data_dir: Path) -> str:
+    """Return the address of a fresh, migrated database; the test runs once on each engine."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_database")(data_dir))
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+async def database(database_url: str, data_dir: Path) -> AsyncIterator[Any]:
+    """Yield an opened Database on each engine."""
+    from integration.database.engine import Database
+
+    database = await Database.open(database_url, data_dir)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """Run one Valkey for the session; yields its address."""
+    with private_valkey() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(valkey: str) -> str:
+    """Return the address of a Valkey that is empty when the test starts."""
+    from redis import Redis
+
+    with Redis.from_url(valkey) as client:
+        client.flushall()
+    return valkey
+
+
+@pytest.fixture
+def mailbox() -> Iterator[mail.Mailbox]:
+    """Run a mail server for the test; yields the mailbox (`.url`, `.letters`, `.answers`)."""
+    box = mail.Mailbox()
+    controller = mail.serve(box)
+    try:
+        yield box
+    finally:
+        controller.stop()
+
+
+def _named(postgres: str, database: str) -> str:
+    return postgres.removesuffix("/postgres") + f"/{database}"
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
