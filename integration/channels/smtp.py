@@ -1,0 +1,130 @@
+"""Sends mail over SMTP: a few connections kept open, answers translated once."""
+
+import asyncio
+import re
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from integration.channels import Letter, Receipt, Refused, Unreachable
+from integration.channels.mime import mail
+from integration.errors import Rejected, Unavailable
+
+CONNECTIONS = 4
+TIMEOUT_SECONDS = 20.0  # for each step of the conversation
+LETTERS_A_CONNECTION = 100  # many servers close a connection after some hundreds
+ANSWER_SHOWN = 300
+# What 5xx codes say about the mailbox itself (RFC 5321 4.2.3, RFC 3463): no such mailbox, or closed for good.
+_ABOUT_THE_MAILBOX = frozenset({550, 551, 553})
+_ENHANCED = re.compile(r"\b5\.(\d{1,3})\.(\d{1,3})\b")
+_WANTS_LOGIN = frozenset({530, 534, 535, 538})
+
+
+@dataclass(slots=True)
+class SmtpChannel:
+    """Send to the server of `url`: `smtp://` with STARTTLS where offered, `smtps://` with TLS from the start.
+
+    User and password stand in the URL, percent-encoded. `tls` replaces the system's trust (tests).
+    """
+
+    url: str = field(repr=False)
+    tls: ssl.SSLContext | None = None
+    timeout_seconds: float = TIMEOUT_SECONDS
+    _idle: list[tuple[aiosmtplib.SMTP, int]] = field(default_factory=list, init=False)
+    _seats: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS), init=False)
+
+    async def send(self, letter: Letter) -> Receipt:
+        """Send one letter on a connection that is open or is opened; errors as in `Channel.send`."""
+        message = mail(letter)
+        async with self._seats:
+            client, sent = await self._connection()
+            keep = False
+            try:
+                _, answer = await client.send_message(
+                    message, sender=letter.sender, recipients=[letter.recipient]
+                )
+                keep = sent + 1 < LETTERS_A_CONNECTION
+                return Receipt(answer[:ANSWER_SHOWN])
+            except aiosmtplib.SMTPRecipientsRefused as error:
+                keep = True
+                refusal = error.recipients[0]
+                raise _translated(refusal.code, refusal.message, to_recipient=True) from error
+            except aiosmtplib.SMTPResponseException as error:
+                keep = error.code != 421
+                raise _translated(error.code, error.message, to_recipient=False) from error
+            except aiosmtplib.SMTPNotSupported as error:
+                raise Rejected("the mail server cannot take this address (no SMTPUTF8)") from error
+            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+                raise Unavailable(f"the mail server went away: {_brief(error)}") from error
+            finally:
+                if keep and client.is_connected:
+                    self._idle.append((client, sent + 1))
+                else:
+                    client.close()
+
+    async def close(self) -> None:
+        """Say goodbye on every open connection."""
+        while self._idle:
+            client, _ = self._idle.pop()
+            try:
+                await client.quit()
+            except (aiosmtplib.SMTPException, OSError, TimeoutError):
+                client.close()
+
+    async def _connection(self) -> tuple[aiosmtplib.SMTP, int]:
+        """Take an idle connection that still answers, or open one."""
+        while self._idle:
+            client, sent = self._idle.pop()
+            try:
+                await client.rset()
+                return client, sent
+            except (aiosmtplib.SMTPException, OSError, TimeoutError):
+                client.close()
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise Unreachable("SMTP_URL must look like smtp://user:password@host:587")
+        secure = parts.scheme == "smtps"
+        client = aiosmtplib.SMTP(
+            hostname=parts.hostname,
+            port=parts.port or (465 if secure else 587),
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            timeout=self.timeout_seconds,
+            use_tls=secure,
+            start_tls=False if secure else None,  # None = where the server offers it
+            tls_context=self.tls,
+        )
+        try:
+            await client.connect()
+        except aiosmtplib.SMTPAuthenticationError as error:
+            client.close()
+            raise Unreachable("the mail server does not accept our user name and password") from error
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            client.close()
+            raise Unreachable(f"the mail server cannot be reached: {_brief(error)}") from error
+        return client, 0
+
+
+def _translated(code: int, answer: str, *, to_recipient: bool) -> Exception:
+    """Turn a refusing answer into what to do about it."""
+    words = f"{code} {answer}"[:ANSWER_SHOWN]
+    if code == 421 or code in _WANTS_LOGIN:
+        return Unreachable(f"the mail server said: {words}")
+    if code < 500:
+        return Unavailable(f"the mail server said: {words}")
+    enhanced = _ENHANCED.search(answer)
+    # Subject 1 is about the address and 2.1 about a closed mailbox; 7 (policy, relaying) is about us.
+    if enhanced:
+        subject, detail = enhanced.groups()
+        about_mailbox = subject == "1" or (subject, detail) == ("2", "1")
+    else:
+        about_mailbox = to_recipient or code in _ABOUT_THE_MAILBOX
+    if about_mailbox:
+        return Refused(f"the mail server said: {words}")
+    return Rejected(f"the mail server said: {words}")
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:ANSWER_SHOWN]}"
