@@ -36,14 +36,14 @@ class Ask(NamedTuple):
     """One round trip: a statement and its rows (keyed, many) or its arguments (plain)."""
 
     sql: Sql
-    rows: Sequence[Row]
+    rows: Sequence[Any]
 
 
 Steps = Generator[Ask, list[Row], T]
 
 
-def ask(sql: Sql, rows: Sequence[Row]) -> Steps[list[Row]]:
-    """Run one statement for all `rows`; no rows means no round trip."""
+def ask(sql: Sql, rows: Sequence[Any]) -> Steps[list[Row]]:
+    """Run one statement for all `rows` (plain: with these arguments); no rows means no round trip."""
     if not rows and sql.kind != "plain":
         return []
     result = yield Ask(sql, rows)
@@ -57,9 +57,9 @@ def _returns(sql: str) -> bool:
 def keyed(sql: str, *, postgres_suffix: str = "", **columns: str) -> Sql:
     """A SELECT, UPDATE or DELETE over a relation of keys: write `{keys} k` (or any alias) where it stands.
 
-    Columns are named in the order the row tuples carry them, with a type (`BIG`, `TEXT`, `REAL`). SQLite needs
-    the keys first and `CROSS JOIN` to keep that order. `postgres_suffix` is for row locks, which SQLite's single
-    writer does not need.
+    Columns are named in the order the row tuples carry them, with a type (`BIG`, `TEXT`, `REAL`). SQLite
+    needs the keys first and `CROSS JOIN` to keep that order. `postgres_suffix` is for row locks, which
+    SQLite's single writer does not need.
     """
     fields = ", ".join(
         f"json_extract(value, '$[{position}]') AS {name}" for position, name in enumerate(columns)
@@ -114,7 +114,7 @@ def drive_sqlite(steps: Steps[T], cursor: Any) -> T:
             error = failure
 
 
-def _ask_sqlite(cursor: Any, sql: Sql, rows: Sequence[Row]) -> list[Row]:
+def _ask_sqlite(cursor: Any, sql: Sql, rows: Sequence[Any]) -> list[Row]:
     if sql.kind == "many":
         cursor.executemany(sql.sqlite, rows)
     elif sql.kind == "keyed":
@@ -140,7 +140,7 @@ async def drive_postgres(steps: Steps[T], connection: Any) -> T:
             error = failure
 
 
-async def _ask_postgres(connection: Any, sql: Sql, rows: Sequence[Row]) -> list[Row]:
+async def _ask_postgres(connection: Any, sql: Sql, rows: Sequence[Any]) -> list[Row]:
     arguments: Iterable[Any] = rows if sql.kind == "plain" else zip(*rows, strict=True)
     if sql.returns:
         return [tuple(record) for record in await connection.fetch(sql.postgres, *arguments)]
