@@ -145,3 +145,7 @@ def newest(versions: Iterable[Version]) -> Version | None:
         if best is None or (version.in_force_at, version.number) > (best.in_force_at, best.number):
             best = version
     return best
+
+
+class Refused(Exception):
+    """What was asked cannot be done and nothing was changed; the message is one sentence for people."""

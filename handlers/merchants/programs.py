@@ -1,0 +1,252 @@
+"""How a programme changes: settings by dotted key, checked together, written as a new immutable version."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from handlers.merchants.books import lock_books, parse_program
+from handlers.merchants.rules import Program, Refused, Version
+from integration.clock import SECOND
+from integration.database.steps import Steps, ask, plain
+
+MOST_DOCUMENT = 200_000  # characters of one programme
+MOST_VERSIONS = 10_000  # of one merchant
+_SHOWN = 60  # characters of a refused value that are repeated
+
+_LAST = plain(
+    "SELECT version, in_force_at, document FROM program_versions WHERE merchant_id = ?1"
+    " ORDER BY version DESC LIMIT 1"
+)
+_WRITE = plain(
+    "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+    " VALUES (?1, ?2, ?3, ?4, ?5)"
+)
+
+
+def first_version(merchant_id: int, now: int) -> Steps[Version]:
+    """Write version 1: every capability off, in force from the second the merchant joined."""
+    version = Version(1, now - now % SECOND, Program())
+    yield from _write(merchant_id, version, now)
+    return version
+
+
+def read_program(merchant_id: int) -> Steps[Version]:
+    """Return the merchant's newest version. Raises Refused where there is none."""
+    rows = yield from ask(_LAST, (merchant_id,))
+    if not rows:
+        raise Refused("This merchant has no programme yet.")
+    number, in_force_at, document = rows[0]
+    return Version(number, in_force_at, parse_program(document))
+
+
+def change_program(merchant_id: int, changes: Mapping[str, object], now: int) -> Steps[Version]:
+    """Write a new version with these settings (see `changed`), in force from the next whole second.
+
+    A change that changes nothing writes nothing. Raises Refused for any wrong setting; then nothing changes.
+    """
+    yield from lock_books([merchant_id])
+    last = yield from read_program(merchant_id)
+    program = changed(last.program, changes)
+    if program == last.program:
+        return last
+    if last.number >= MOST_VERSIONS:
+        raise Refused(f"A merchant's programme can be changed {MOST_VERSIONS} times.")
+    # Never before the version it follows, even where the clock was turned back: the newest one must win.
+    in_force_at = max((now // SECOND + 1) * SECOND, last.in_force_at)
+    version = Version(last.number + 1, in_force_at, program)
+    yield from _write(merchant_id, version, now)
+    return version
+
+
+def changed(program: Program, changes: Mapping[str, object]) -> Program:
+    """Return the programme with settings replaced, by dotted key.
+
+    A text stands for whatever its setting takes: a number, `true` or `off`, JSON, or for a list words with
+    commas between; an empty text or `null` is a setting's default. Keys may reach into settings that are
+    tables (`earning.rates.EUR`), where `null` removes the row. Raises Refused naming each wrong key and what
+    it takes.
+    """
+    document = program.model_dump(mode="json")
+    wrong: list[str] = []
+    for key, value in changes.items():
+        if not _place(document, key, value):
+            wrong.append(_unknown(key))
+    if not wrong:
+        try:
+            result = Program.model_validate(document)
+        except ValidationError as failure:
+            wrong.extend(_explained(failure))
+    if wrong:
+        raise Refused(" ".join(dict.fromkeys(wrong)))
+    if len(result.model_dump_json()) > MOST_DOCUMENT:
+        raise Refused(f"A programme has at most {MOST_DOCUMENT} characters.")
+    return result
+
+
+def assignments(pairs: Sequence[str]) -> dict[str, object]:
+    """Read `KEY=VALUE` arguments. Raises Refused for one without a key or an equals sign."""
+    read: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise Refused(f"Write a setting as KEY=VALUE, not {_short(pair)}.")
+        read[key.strip()] = value.strip()
+    return read
+
+
+def from_file(text: str) -> dict[str, object]:
+    """Read a programme or a part of one, as JSON, into settings by dotted key; Refused for anything else."""
+    if len(text) > MOST_DOCUMENT:
+        raise Refused(f"A programme has at most {MOST_DOCUMENT} characters.")
+    try:
+        document = json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as failure:
+        raise Refused(f"The file is not JSON: {failure}.") from failure
+    if not isinstance(document, dict):
+        raise Refused("The file holds JSON, but not an object with sections such as earning.")
+    return dict(_flattened(document))
+
+
+def readable(program: Program) -> dict[str, Any]:
+    """Return the programme as JSON values, rates as numbers (of 13 digits at most, so none is lost)."""
+
+    def plainly(value: object) -> Any:
+        if isinstance(value, Decimal):
+            return int(value) if value == value.to_integral_value() else float(value)
+        if isinstance(value, dict):
+            return {key: plainly(inner) for key, inner in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    shown = plainly(program.model_dump())
+    assert isinstance(shown, dict)
+    return shown
+
+
+def _write(merchant_id: int, version: Version, now: int) -> Steps[None]:
+    document = version.program.model_dump_json()
+    yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document))
+
+
+def _flattened(document: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    for section, value in document.items():
+        if isinstance(value, dict) and "." not in section:
+            yield from ((f"{section}.{name}", inner) for name, inner in value.items())
+        else:
+            yield section, value
+
+
+def _place(document: dict[str, Any], key: str, value: object) -> bool:
+    """Put a value where its key says; False where there is no such setting."""
+    section, _, rest = key.partition(".")
+    name, *inside = rest.split(".")
+    field = _SETTINGS.get(f"{section}.{name}")
+    if field is None or (inside and (field.get("type") != "object" or not all(inside))):
+        return False
+    table = document[section]
+    if not inside:
+        table[name] = _value(field, value)
+        return True
+    # What is not a table where one is needed becomes one; validation then says what is wrong with it.
+    for step in (name, *inside[:-1]):
+        if not isinstance(table.get(step), dict):
+            table[step] = {}
+        table = table[step]
+    if value is None or value == "null":
+        table.pop(inside[-1], None)
+    else:
+        table[inside[-1]] = _loose(value)
+    return True
+
+
+def _value(field: Mapping[str, Any], value: object) -> object:
+    if (
+        isinstance(value, str)
+        and field.get("type") == "array"
+        and not value.lstrip().startswith(("[", "null"))
+    ):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    loose = _loose(value)
+    if loose is None or (loose == "" and field.get("type") != "string"):
+        return field.get("default")
+    return loose
+
+
+def _loose(value: object) -> object:
+    """Read a text as JSON only where it can be nothing else: numbers stay text, so that no digit is lost."""
+    if not isinstance(value, str) or not (value.startswith(("[", "{", '"')) or value == "null"):
+        return value
+    try:
+        return json.loads(value, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _explained(failure: ValidationError) -> Iterator[str]:
+    for error in failure.errors(include_url=False):
+        path = [str(step) for step in error["loc"] if step != "[key]"]
+        key = ".".join(path)
+        field = _SETTINGS.get(".".join(path[:2]), {})
+        # pydantic's own words where the rule is finer than the setting's type: six decimal places, a window.
+        finer = len(path) > 2 or error["type"] in (
+            "value_error",
+            "string_pattern_mismatch",
+            "string_too_long",
+        )
+        takes = (
+            error["msg"].removeprefix("Value error, ").rstrip(".") if finer else f"it takes {_takes(field)}"
+        )
+        yield f"{key} cannot be {_short(error['input'])}: {takes}."
+
+
+def _takes(field: Mapping[str, Any]) -> str:
+    options = field.get("anyOf", [])
+    if "enum" in field:
+        return "one of " + ", ".join(field["enum"])
+    if field.get("format") == "email" or any(option.get("format") == "email" for option in options):
+        return "an e-mail address, or null"
+    kind = field.get("type") or next((o["type"] for o in options if o.get("type") in _KINDS), "")
+    spoken = _KINDS.get(kind, "another value")
+    for limits in (field, *options):
+        if "minimum" in limits and "maximum" in limits:
+            return f"{spoken} from {limits['minimum']:.0f} to {limits['maximum']:.0f}"
+    return spoken
+
+
+def _unknown(key: str) -> str:
+    near = difflib.get_close_matches(key, _SETTINGS, n=1, cutoff=0.5)
+    if near:
+        return f"{_short(key)} is not a setting; {near[0]} is."
+    return f"{_short(key)} is not a setting; the settings are {', '.join(_SETTINGS)}."
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+_KINDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "array": "a list of words, with commas between",
+    "object": "a table, as JSON",
+}
+
+
+def _settings() -> dict[str, Mapping[str, Any]]:
+    """Return every setting by dotted key with its JSON schema and default: no list is kept by hand."""
+    schema = Program.model_json_schema(mode="validation")
+    defaults = Program().model_dump(mode="json")
+    return {
+        f"{section}.{name}": {**field, "default": defaults[section][name]}
+        for section in Program.model_fields
+        for name, field in schema["$defs"][type(getattr(Program(), section)).__name__]["properties"].items()
+    }
+
+
+_SETTINGS = _settings()
