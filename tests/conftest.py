@@ -58,7 +58,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: str) -> str:
-    """Migrate one PostgreSQL database, which tests get copies of; returns the `postgres` fixture's address."""
+    """Migrate one PostgreSQL database, which tests get copies of; returns the address of `postgres`."""
     apart(_execute(postgres, "CREATE DATABASE migrated"))
     with ThreadPoolExecutor(1) as thread:
         thread.submit(upgrade, _named(postgres, "migrated")).result()
