@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as modern
-from typing import Self
+from typing import Self, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
@@ -210,5 +210,5 @@ class _Handler:
 
 def _drop(session: SMTP) -> None:
     """Close a connection at once, without a word."""
-    if isinstance(session.transport, asyncio.Transport):
-        session.transport.abort()
+    if session.transport is not None:
+        cast("asyncio.Transport", session.transport).abort()
