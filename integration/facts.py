@@ -26,7 +26,7 @@ class _Fact(msgspec.Struct, frozen=True, omit_defaults=True):
 # --- Shopify orders -----------------------------------------------------------------------------
 
 
-class OrderLine(_Fact):
+class OrderLine(_Fact, frozen=True):
     id: str
     quantity: int
     current_quantity: int
@@ -41,14 +41,14 @@ class OrderLine(_Fact):
     requires_shipping: bool = True
 
 
-class RefundLine(_Fact):
+class RefundLine(_Fact, frozen=True):
     line_id: str
     quantity: int
     subtotal_minor: int = 0
     tax_minor: int = 0
 
 
-class OrderRefund(_Fact):
+class OrderRefund(_Fact, frozen=True):
     """One Shopify refund; `stamp` orders its versions (settlement rules, section 1)."""
 
     id: str
@@ -61,7 +61,7 @@ class OrderRefund(_Fact):
     created_at: int | None = None
 
 
-class Fulfilment(_Fact):
+class Fulfilment(_Fact, frozen=True):
     id: str
     updated_at: int
     status: str = ""  # pending, open, success, cancelled, error, failure
@@ -71,7 +71,7 @@ class Fulfilment(_Fact):
     delivered_at: int | None = None  # carrier's word, from a fulfilment event or shipment_status
 
 
-class Buyer(_Fact):
+class Buyer(_Fact, frozen=True):
     """Who a platform says bought; every part may be missing."""
 
     platform_id: str | None = None  # Shopify customer id or Stripe cus_…
@@ -84,7 +84,7 @@ class Buyer(_Fact):
     locale: str | None = None
 
 
-class Order(_Fact):
+class Order(_Fact, frozen=True):
     """A Shopify order as one delivery showed it."""
 
     id: str
@@ -114,20 +114,20 @@ class Order(_Fact):
     payment_ids: tuple[str, ...] = ()  # Stripe pi_… / ch_… found in note attributes
 
 
-class OrderSeen(_Fact, tag=True):
+class OrderSeen(_Fact, frozen=True, tag=True):
     order: Order
 
 
-class OrderDeleted(_Fact, tag=True):
+class OrderDeleted(_Fact, frozen=True, tag=True):
     order_id: str
 
 
-class RefundSeen(_Fact, tag=True):
+class RefundSeen(_Fact, frozen=True, tag=True):
     order_id: str
     refund: OrderRefund
 
 
-class FulfilmentSeen(_Fact, tag=True):
+class FulfilmentSeen(_Fact, frozen=True, tag=True):
     order_id: str
     fulfilment: Fulfilment
 
@@ -135,7 +135,7 @@ class FulfilmentSeen(_Fact, tag=True):
 # --- Stripe payments ----------------------------------------------------------------------------
 
 
-class Charge(_Fact):
+class Charge(_Fact, frozen=True):
     id: str
     currency: str
     amount_minor: int
@@ -153,7 +153,7 @@ class Charge(_Fact):
     order_ids: tuple[str, ...] = ()  # Shopify order ids named in metadata
 
 
-class Payment(_Fact):
+class Payment(_Fact, frozen=True):
     """A PaymentIntent; money only where no charge is known."""
 
     id: str
@@ -173,7 +173,7 @@ class Payment(_Fact):
     order_ids: tuple[str, ...] = ()
 
 
-class Session(_Fact):
+class Session(_Fact, frozen=True):
     """A Checkout session: identity and what of the money is tax and shipping."""
 
     id: str
@@ -195,7 +195,7 @@ class Session(_Fact):
     order_ids: tuple[str, ...] = ()
 
 
-class Invoice(_Fact):
+class Invoice(_Fact, frozen=True):
     id: str
     currency: str
     told_at: int
@@ -208,7 +208,7 @@ class Invoice(_Fact):
     buyer: Buyer = Buyer()
 
 
-class StripeRefund(_Fact):
+class StripeRefund(_Fact, frozen=True):
     id: str
     amount_minor: int
     status: str  # pending, requires_action, succeeded, failed, canceled
@@ -216,7 +216,7 @@ class StripeRefund(_Fact):
     payment_id: str | None = None
 
 
-class Dispute(_Fact):
+class Dispute(_Fact, frozen=True):
     """A dispute of either platform; statuses are Stripe's words."""
 
     id: str
@@ -229,35 +229,35 @@ class Dispute(_Fact):
     order_id: str | None = None
 
 
-class ChargeSeen(_Fact, tag=True):
+class ChargeSeen(_Fact, frozen=True, tag=True):
     charge: Charge
     refunds: tuple[StripeRefund, ...] = ()
 
 
-class PaymentSeen(_Fact, tag=True):
+class PaymentSeen(_Fact, frozen=True, tag=True):
     payment: Payment
 
 
-class SessionSeen(_Fact, tag=True):
+class SessionSeen(_Fact, frozen=True, tag=True):
     session: Session
 
 
-class InvoiceSeen(_Fact, tag=True):
+class InvoiceSeen(_Fact, frozen=True, tag=True):
     invoice: Invoice
 
 
-class StripeRefundSeen(_Fact, tag=True):
+class StripeRefundSeen(_Fact, frozen=True, tag=True):
     refund: StripeRefund
 
 
-class DisputeSeen(_Fact, tag=True):
+class DisputeSeen(_Fact, frozen=True, tag=True):
     dispute: Dispute
 
 
 # --- People -------------------------------------------------------------------------------------
 
 
-class CustomerSeen(_Fact, tag=True):
+class CustomerSeen(_Fact, frozen=True, tag=True):
     """A customer record as a platform shows it; `former_email` is what it was before this change."""
 
     platform: str
@@ -267,14 +267,14 @@ class CustomerSeen(_Fact, tag=True):
     deleted: bool = False
 
 
-class CustomersMerged(_Fact, tag=True):
+class CustomersMerged(_Fact, frozen=True, tag=True):
     """Two Shopify customers became one: `gone_id` now means `kept_id`."""
 
     kept_id: str
     gone_id: str
 
 
-class ConsentSeen(_Fact, tag=True):
+class ConsentSeen(_Fact, frozen=True, tag=True):
     """What a person allows on a channel (`email` or `sms`); state as Shopify writes it, lower case."""
 
     platform: str
@@ -288,7 +288,7 @@ class ConsentSeen(_Fact, tag=True):
 # --- The connection itself ----------------------------------------------------------------------
 
 
-class ShopSeen(_Fact, tag=True):
+class ShopSeen(_Fact, frozen=True, tag=True):
     """The shop's own record."""
 
     shop_id: str
@@ -302,27 +302,29 @@ class ShopSeen(_Fact, tag=True):
     country: str | None = None
 
 
-class Uninstalled(_Fact, tag=True):
+class Uninstalled(_Fact, frozen=True, tag=True):
     """The merchant removed the app (Shopify) or took our access away (Stripe)."""
 
     told_at: int
     shop_id: str | None = None
 
 
-class ScopesSeen(_Fact, tag=True):
+class ScopesSeen(_Fact, frozen=True, tag=True):
     scopes: tuple[str, ...]
     told_at: int
 
 
-class PrivacyRequest(_Fact, tag=True):
+class PrivacyRequest(_Fact, frozen=True, tag=True):
     """One of the compliance topics; kept for the privacy capability."""
 
     kind: str  # customers/data_request, customers/redact, shop/redact
     customer_id: str | None = None
     email: str | None = None
+    phone: str | None = None
+    order_ids: tuple[str, ...] = ()  # orders asked for, or to be redacted with the person
 
 
-class LookAgain(_Fact, tag=True):
+class LookAgain(_Fact, frozen=True, tag=True):
     """The event does not carry what is needed: ask the platform for this object, or wait for the event that does.
 
     `kind` is `order` (Shopify) or Stripe's object name (`charge`, `payment_intent`, `checkout.session`,
@@ -361,6 +363,7 @@ class Reading(msgspec.Struct, frozen=True):
     facts: tuple[Fact, ...]
     shop_id: str | None = None
     hosts: tuple[str, ...] = ()  # hosts named in signed parts of the body (order status URL)
+    account: str | None = None  # Stripe Connect: the account the event is about, where it is not our own
 
 
 Reader = Callable[[bytes, Envelope], Reading]

@@ -1,0 +1,1 @@
+"""Shopify: verified webhooks in, Admin API calls out."""

@@ -1,0 +1,1 @@
+"""Readers of Shopify's webhook bodies: bytes in, facts out."""

@@ -1,0 +1,1 @@
+"""Stripe: verified webhooks in, API calls out."""
