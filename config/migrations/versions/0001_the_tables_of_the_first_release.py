@@ -78,6 +78,7 @@ def upgrade() -> None:
         "customers",
         sa.Column("merchant_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("shopify_id", sa.Text(), nullable=True),
         sa.Column("first_name", sa.Text(), nullable=True),
         sa.Column("last_name", sa.Text(), nullable=True),
         sa.Column("email", sa.Text(), nullable=True),
@@ -90,6 +91,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_customers")),
     )
+    with op.batch_alter_table("customers", schema=None) as batch_op:
+        batch_op.create_index("ix_customers_merged_into", ["merchant_id", "merged_into"], unique=False)
+
     op.create_table(
         "event_bodies",
         sa.Column(
@@ -212,6 +216,7 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.BigInteger(), nullable=True),
         sa.Column("test", sa.Integer(), server_default="0", nullable=False),
         sa.Column("details", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", "key", name=op.f("pk_messages")),
     )
@@ -392,6 +397,9 @@ def downgrade() -> None:
 
     op.drop_table("events")
     op.drop_table("event_bodies")
+    with op.batch_alter_table("customers", schema=None) as batch_op:
+        batch_op.drop_index("ix_customers_merged_into")
+
     op.drop_table("customers")
     with op.batch_alter_table("customer_identities", schema=None) as batch_op:
         batch_op.drop_index("ix_customer_identities_customer")
