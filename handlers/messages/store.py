@@ -25,6 +25,7 @@ messages = Table(
     Column("sent_at", Instant),
     Column("test", Integer, nullable=False, server_default="0"),
     Column("details", Text, nullable=False, server_default="{}"),  # JSON a kind needs to render
+    Column("closed_at", Instant),  # cancelled for good when it was to go out; a sale cannot bring it back
     Column("created_at", Instant, nullable=False),
 )
 Index(

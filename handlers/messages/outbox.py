@@ -1,0 +1,307 @@
+"""The outbox in set-based steps: what is wished for is kept here, claimed and finished once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from integration.clock import MINUTE
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
+
+LEASE = 5 * MINUTE  # of a claim; longer than any attempt to send lasts
+UNSENT = ("scheduled", "waiting")
+
+
+class Wish(NamedTuple):
+    """What one capability wants of one message now; `due_at` None = it is not to be sent, for `reason`."""
+
+    merchant_id: int
+    key: str
+    kind: str
+    sale: int
+    customer: int | None
+    due_at: int | None
+    reason: str | None = None
+    test: bool = False
+    details: str = "{}"
+
+
+class Kept(NamedTuple):
+    """A message as the outbox has it."""
+
+    merchant_id: int
+    key: str
+    kind: str
+    customer: int | None
+    state: str
+    due_at: int
+    test: int
+    details: str
+    closed_at: int | None
+    claimed_until: int | None
+
+    @property
+    def gone(self) -> bool:
+        """It has been sent, or is being sent at this moment."""
+        return self.state in ("sent", "sending")
+
+
+_KEPT = keyed(
+    "SELECT m.merchant_id, m.key, m.kind, m.customer, m.state, m.due_at, m.test, m.details, m.closed_at,"
+    " m.claimed_until"
+    " FROM {keys} k CROSS JOIN messages m WHERE m.merchant_id = k.merchant_id AND m.key = k.key",
+    merchant_id=BIG,
+    key=TEXT,
+)
+_WISH = insert(
+    "messages",
+    # What has gone out, is going out or was given up stays as it is.
+    "ON CONFLICT (merchant_id, key) DO UPDATE SET customer = excluded.customer, sale = excluded.sale,"
+    " state = excluded.state, due_at = excluded.due_at, next_attempt_at = excluded.next_attempt_at,"
+    " reason = excluded.reason, test = excluded.test, details = excluded.details, attempts = 0,"
+    " claim = NULL, claimed_until = NULL"
+    " WHERE messages.state IN ('scheduled', 'waiting', 'cancelled') AND messages.closed_at IS NULL",
+    merchant_id=BIG,
+    key=TEXT,
+    kind=TEXT,
+    sale=BIG,
+    customer=BIG,
+    channel=TEXT,
+    state=TEXT,
+    due_at=BIG,
+    next_attempt_at=BIG,
+    reason=TEXT,
+    test=BIG,
+    details=TEXT,
+    created_at=BIG,
+)
+_CANCEL = keyed(
+    "UPDATE messages SET state = 'cancelled', reason = k.why FROM {keys} k"
+    " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key"
+    " AND messages.state IN ('scheduled', 'waiting')",
+    merchant_id=BIG,
+    key=TEXT,
+    why=TEXT,
+)
+
+
+def kept(keys: Sequence[tuple[int, str]]) -> Steps[dict[tuple[int, str], Kept]]:
+    """Load messages by (merchant, key); those never wished for are left out."""
+    rows = yield from ask(_KEPT, keys)
+    return {(row[0], row[1]): Kept(*row) for row in rows}
+
+
+def keep(
+    wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int
+) -> Steps[dict[tuple[int, int], int]]:
+    """Write what differs between wishes and what `kept` found, in one statement.
+
+    Returns for sales whose message is on its way at this moment, though no longer wanted as it is, when to
+    look again: the attempt may fail, and then the wish counts.
+    """
+    rows: list[tuple[Any, ...]] = []
+    again: dict[tuple[int, int], int] = {}
+    for wish in wishes:
+        message = have.get((wish.merchant_id, wish.key))
+        if not _differs(wish, message):
+            continue
+        if message is not None and message.state == "sending":
+            again[(wish.merchant_id, wish.sale)] = max(now, message.claimed_until or now) + MINUTE
+            continue
+        rows.append(_row(wish, message, now))
+    # Always in the order of the key, so that two writers never wait for each other.
+    rows.sort(key=lambda row: (row[0], row[1]))
+    yield from ask(_WISH, rows)
+    return again
+
+
+def _differs(wish: Wish, message: Kept | None) -> bool:
+    if message is None:
+        return wish.due_at is not None
+    if message.closed_at is not None or message.state in ("sent", "failed"):
+        return False
+    if wish.due_at is None:
+        return message.state != "cancelled"
+    if message.state == "sending":
+        return False
+    return (
+        message.state == "cancelled"
+        or message.due_at != wish.due_at
+        or message.customer != wish.customer
+        or message.test != int(wish.test)
+        or message.details != wish.details
+    )
+
+
+def _row(wish: Wish, message: Kept | None, now: int) -> tuple[Any, ...]:
+    if wish.due_at is None:
+        assert message is not None
+        state, due_at, details = "cancelled", message.due_at, message.details
+    else:
+        state, due_at, details = "scheduled", wish.due_at, wish.details
+    return (
+        wish.merchant_id,
+        wish.key,
+        wish.kind,
+        wish.sale,
+        wish.customer,
+        "email",
+        state,
+        due_at,
+        max(due_at, now),
+        wish.reason if state == "cancelled" else None,
+        int(wish.test),
+        details,
+        now,
+    )
+
+
+def cancel(rows: Sequence[tuple[int, str, str]]) -> Steps[None]:
+    """Cancel unsent messages named as (merchant, key, reason)."""
+    yield from ask(_CANCEL, sorted(rows))
+
+
+class Due(NamedTuple):
+    """One claimed message."""
+
+    merchant_id: int
+    key: str
+    kind: str
+    customer: int | None
+    sale: int | None
+    channel: str
+    due_at: int
+    attempts: int
+    test: int
+    details: str
+    created_at: int
+
+
+_CLAIM = (
+    "UPDATE messages SET state = 'sending', claim = ?1, claimed_until = ?2, next_attempt_at = ?2,"
+    " attempts = attempts + 1 FROM (SELECT merchant_id, key FROM messages"
+    " WHERE state IN ('scheduled', 'waiting', 'sending') AND next_attempt_at <= ?3"
+    " ORDER BY next_attempt_at, due_at LIMIT ?4{lock}) d"
+    " WHERE messages.merchant_id = d.merchant_id AND messages.key = d.key"
+    " RETURNING messages.merchant_id, messages.key, kind, customer, sale, channel, due_at, attempts, test,"
+    " details, created_at"
+)
+CLAIM = plain(_CLAIM.format(lock=""), postgres=_CLAIM.format(lock=" FOR UPDATE SKIP LOCKED"))
+_NEXT = plain("SELECT min(next_attempt_at) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')")
+_CLAIMABLE = plain(
+    "SELECT count(*) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')"
+    " AND (next_attempt_at <= ?1 OR state = 'sending')"
+)
+_DEFER = keyed(
+    "UPDATE messages SET state = 'waiting', claim = NULL, claimed_until = NULL,"
+    " next_attempt_at = k.next_at, reason = k.reason, attempts = k.attempts FROM {keys} k"
+    " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key AND messages.claim = k.token",
+    merchant_id=BIG,
+    key=TEXT,
+    token=TEXT,
+    next_at=BIG,
+    reason=TEXT,
+    attempts=BIG,
+)
+_CLOSE = keyed(
+    "UPDATE messages SET state = k.outcome, claim = NULL, claimed_until = NULL, closed_at = k.at,"
+    " reason = k.reason FROM {keys} k"
+    " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key AND messages.claim = k.token",
+    merchant_id=BIG,
+    key=TEXT,
+    token=TEXT,
+    outcome=TEXT,
+    at=BIG,
+    reason=TEXT,
+)
+# A mail that went out is a fact, whoever holds the claim by now.
+_SENT = plain(
+    "UPDATE messages SET state = 'sent', claim = NULL, claimed_until = NULL, sent_at = ?3, address = ?4,"
+    " receipt = ?5, reason = NULL WHERE merchant_id = ?1 AND key = ?2 AND state <> 'sent'"
+)
+_FOLLOW = insert(
+    "messages",
+    "ON CONFLICT (merchant_id, key) DO NOTHING",
+    merchant_id=BIG,
+    key=TEXT,
+    kind=TEXT,
+    sale=BIG,
+    customer=BIG,
+    channel=TEXT,
+    state=TEXT,
+    due_at=BIG,
+    next_attempt_at=BIG,
+    test=BIG,
+    details=TEXT,
+    created_at=BIG,
+)
+
+
+def claim(token: str, now: int, limit: int) -> Steps[list[Due]]:
+    """Claim at most `limit` messages whose time has come, oldest first, for as long as `LEASE`."""
+    rows = yield from ask(CLAIM, (token, now + LEASE, now, limit))
+    return sorted((Due(*row) for row in rows), key=lambda m: (m.due_at, m.created_at, m.key))
+
+
+def next_attempt() -> Steps[int | None]:
+    """Return when the next message is to be looked at; None = there is none."""
+    rows = yield from ask(_NEXT, ())
+    return rows[0][0]  # type: ignore[no-any-return]
+
+
+def claimable(now: int) -> Steps[int]:
+    """Count messages that are due at `now` or being sent; those waiting for their window do not count."""
+    rows = yield from ask(_CLAIMABLE, (now,))
+    return rows[0][0]  # type: ignore[no-any-return]
+
+
+class Later(NamedTuple):
+    """It has to wait, for a reason in words; `counts` = the attempt counts as one that failed."""
+
+    at: int
+    reason: str
+    counts: bool = False
+
+
+class Never(NamedTuple):
+    """It will not be sent: `state` is `cancelled` or `failed`, for a reason in words."""
+
+    state: str
+    reason: str
+
+
+def settle(decided: Sequence[tuple[Due, Later | Never]], token: str, now: int) -> Steps[None]:
+    """Write what was decided of claimed messages; a claim that was lost meanwhile has no effect."""
+    ordered = sorted(decided, key=lambda pair: (pair[0].merchant_id, pair[0].key))
+    later = [
+        (m.merchant_id, m.key, token, v.at, v.reason, m.attempts if v.counts else m.attempts - 1)
+        for m, v in ordered
+        if isinstance(v, Later)
+    ]
+    never = [
+        (m.merchant_id, m.key, token, v.state, now, v.reason) for m, v in ordered if isinstance(v, Never)
+    ]
+    yield from ask(_DEFER, later)
+    yield from ask(_CLOSE, never)
+
+
+class Next(NamedTuple):
+    """A message that follows when another has gone out, unless its key is taken."""
+
+    key: str
+    kind: str
+    due_at: int
+    details: str = "{}"
+
+
+def sent(message: Due, address: str, receipt: str, now: int, then: Next | None = None) -> Steps[None]:
+    """Record that a message has gone out, and keep the one that follows it."""
+    yield from ask(_SENT, (message.merchant_id, message.key, now, address, receipt))
+    if then is not None:
+        yield from follow(message.merchant_id, message.sale, message.customer, bool(message.test), then, now)
+
+
+def follow(
+    merchant_id: int, sale: int | None, customer: int | None, test: bool, then: Next, now: int
+) -> Steps[None]:
+    """Keep a message that no settler wishes for; an existing one of the same key stays as it is."""
+    row = (merchant_id, then.key, then.kind, sale, customer, "email", "scheduled")
+    yield from ask(_FOLLOW, [(*row, then.due_at, max(then.due_at, now), int(test), then.details, now)])

@@ -1,0 +1,80 @@
+"""Settles sales into review requests: one a sale, moved as parcels move, cancelled for neutral facts only."""
+
+from collections.abc import Sequence
+
+from handlers.messages.outbox import UNSENT, Kept, Wish, keep, kept
+from handlers.messages.rules import Place
+from handlers.reviews.rules import REMINDER, REQUEST, reminder_key, request_key, target
+from handlers.sales.rules import Sale
+from integration.database.steps import Steps
+
+
+class ReviewsSettler:
+    """The reviews capability as a settler."""
+
+    name = "reviews"
+
+    def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
+        """Wish for each sale's review request, or for none; nothing here falls due by itself."""
+        sales = [sale for sale in sales if _may_ask(sale)]
+        if not sales:
+            return {}
+        keys = set()
+        for sale in sales:
+            for number in (sale.number, *sale.absorbed):
+                keys.add((sale.shop.id, request_key(number)))
+                keys.add((sale.shop.id, reminder_key(number)))
+        have = yield from kept(sorted(keys))
+        wishes: list[Wish] = []
+        for sale in sales:
+            wishes.extend(_wishes(sale, have))
+        return (yield from keep(wishes, have, now))
+
+
+def _may_ask(sale: Sale) -> bool:
+    order = sale.facts.order is not None
+    return order and any(version.program.reviews.enabled for version in sale.shop.versions)
+
+
+def _wishes(sale: Sale, have: dict[tuple[int, str], Kept]) -> list[Wish]:
+    merchant_id = sale.shop.id
+    due_at, reason = target(sale)
+    wishes = []
+
+    def unwanted(key: str, kind: str, why: str | None) -> None:
+        message = have.get((merchant_id, key))
+        if message is not None and message.state in (*UNSENT, "sending"):
+            wishes.append(Wish(merchant_id, key, kind, sale.number, sale.customer, None, why))
+
+    # A reminder follows a request that was sent; it is not wished for here, only stopped.
+    if due_at is None:
+        for number in (sale.number, *sale.absorbed):
+            unwanted(reminder_key(number), REMINDER, reason)
+    for number in sale.absorbed:
+        message = have.get((merchant_id, request_key(number)))
+        if message is None:
+            continue
+        if message.gone or message.closed_at is not None:
+            due_at, reason = None, "the same purchase was asked about already"
+        else:
+            unwanted(request_key(number), REQUEST, "it is part of another sale")
+    wishes.append(_request(sale, due_at, reason))
+    return wishes
+
+
+def _request(sale: Sale, due_at: int | None, reason: str | None) -> Wish:
+    order = sale.facts.order
+    details = "{}"
+    if due_at is not None and order is not None:
+        details = Place(order.country, order.region, order.buyer.locale).to_json()
+    return Wish(
+        sale.shop.id,
+        request_key(sale.number),
+        REQUEST,
+        sale.number,
+        sale.customer,
+        due_at,
+        reason,
+        sale.worth.test,
+        details,
+    )

@@ -1,0 +1,102 @@
+"""Who is thanked for which sale, and when: pure rules."""
+
+from typing import NamedTuple
+
+from handlers.sales.rules import Sale
+from integration.clock import DAY, MINUTE, from_iso, to_datetime
+
+KIND = "thank_you"
+MILESTONES = frozenset({1, 3, 10})  # which of a person's sales are thanked for, by default
+# An anniversary is kept while the person bought within two years: what CASL calls an existing relationship.
+ANNIVERSARY_FRESH = 2 * 365 * DAY
+ANNIVERSARY_LATE = 14 * DAY  # later than this a missed anniversary is let go
+MOST_ANNIVERSARIES = 20
+
+
+class Target(NamedTuple):
+    """When a sale's note is due, or why there is to be none."""
+
+    due_at: int | None
+    reason: str | None = None
+
+
+def key(sale: int) -> str:
+    """Name the one note of a sale."""
+    return f"thank_you:sale:{sale}"
+
+
+def yearly_key(sale: int, years: int) -> str:
+    """Name the note of an anniversary of a person's first sale."""
+    return f"thank_you:sale:{sale}:year:{years}"
+
+
+def may_thank(sale: Sale) -> bool:
+    """Tell whether notes may exist for this shop at all: the quick answer for shops that never thank."""
+    return any(version.program.thanks.enabled for version in sale.shop.versions)
+
+
+def by_milestones(sale: Sale) -> bool:
+    """Tell whether the sale's programme thanks at milestones only."""
+    return (
+        sale.version is not None
+        and sale.version.program.thanks.enabled
+        and sale.version.program.thanks.when == "milestones"
+    )
+
+
+def target(sale: Sale, rank: int | None) -> Target:
+    """Decide a sale's note; `rank` is the sale's place among the person's own (needed at milestones only)."""
+    worth = sale.worth
+    if sale.version is None or worth.sold_at is None:
+        return Target(None, "no programme was in force when it was sold")
+    thanks = sale.version.program.thanks
+    if not thanks.enabled:
+        return Target(None, "thank-you notes were off when it was sold")
+    if worth.standing != "counted":
+        return Target(None, _STANDINGS.get(worth.standing, "the sale does not count"))
+    if worth.net_minor <= 0:
+        return Target(None, "everything was given back")
+    if sale.customer is None:
+        return Target(None, "nobody is known to have bought it")
+    if thanks.when == "milestones" and rank not in MILESTONES:
+        return Target(None, "it is none of the person's milestones (first, third, tenth)")
+    return Target(worth.sold_at + thanks.delay_minutes * MINUTE)
+
+
+class Anniversary(NamedTuple):
+    """The last anniversary of a first sale (`years` 0 = none yet) and the next one (None = no more)."""
+
+    years: int
+    at: int
+    next_at: int | None
+
+
+def anniversary(first_sold_at: int, now: int) -> Anniversary:
+    """Find the anniversaries around `now`; a sale of 29 February is remembered on the 28th."""
+    day = to_datetime(first_sold_at)
+    years = min(max(to_datetime(now).year - day.year, 0), MOST_ANNIVERSARIES)
+    if years and _years_after(first_sold_at, years) > now:
+        years -= 1
+    following = _years_after(first_sold_at, years + 1) if years < MOST_ANNIVERSARIES else None
+    return Anniversary(years, _years_after(first_sold_at, years), following)
+
+
+def _years_after(instant: int, years: int) -> int:
+    day = to_datetime(instant)
+    if (day.month, day.day) == (2, 29):
+        day = day.replace(day=28)
+    return from_iso(day.replace(year=day.year + years).isoformat())
+
+
+_STANDINGS = {
+    "cancelled": "the order was cancelled",
+    "voided": "the payment was voided",
+    "deleted": "the order was deleted",
+    "elsewhere": "the same purchase is thanked for as the shop's order",
+    "unpaid": "it is not paid",
+    "authorized": "it is authorised, not paid",
+    "partially_paid": "it is paid in part only",
+    "uncaptured": "the payment was not captured",
+    "waiting_for_order": "the order itself is not known yet",
+    "waiting_for_payment": "the payment itself is not known yet",
+}

@@ -1,0 +1,211 @@
+"""Settles sales into thank-you notes: one a sale, cancelled and brought back as the sale changes."""
+
+from collections.abc import Sequence
+
+from handlers.messages.outbox import UNSENT, Kept, Wish, keep, kept
+from handlers.messages.rules import Place
+from handlers.sales.rules import Sale
+from handlers.thanks.rules import (
+    ANNIVERSARY_FRESH,
+    ANNIVERSARY_LATE,
+    KIND,
+    MILESTONES,
+    Anniversary,
+    anniversary,
+    by_milestones,
+    key,
+    may_thank,
+    target,
+    yearly_key,
+)
+from integration.database.steps import BIG, Steps, ask, keyed
+from integration.facts import Charge, Session
+
+# Every sale that counts of the people concerned: a sale's place among them is its milestone.
+_PLACES = keyed(
+    "SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at"
+    " FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.merchant_id = k.merchant_id AND s.customer = k.customer AND s.standing = 'counted'"
+    " AND s.merged_into IS NULL AND s.sold_at IS NOT NULL",
+    merchant_id=BIG,
+    customer=BIG,
+)
+# Sales of the same people whose place changed are settled by the sweep, each under its own programme.
+_AGAIN = keyed(
+    "UPDATE sales SET settle_at = k.at FROM {keys} k"
+    " WHERE sales.merchant_id = k.merchant_id AND sales.number = k.number"
+    " AND (sales.settle_at IS NULL OR sales.settle_at > k.at)",
+    merchant_id=BIG,
+    number=BIG,
+    at=BIG,
+)
+
+_Person = tuple[int, int, int]  # merchant, customer, test
+_Places = dict[_Person, list[tuple[int, int]]]  # (sold_at, number), oldest first
+
+
+class ThanksSettler:
+    """The thank-you capability as a settler."""
+
+    name = "thanks"
+
+    def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
+        """Wish for each sale's note, or for none; returns when anniversaries fall due."""
+        sales = [sale for sale in sales if may_thank(sale)]
+        if not sales:
+            return {}
+        places = yield from _places(sales)
+        have = yield from kept(_keys(sales, places, now))
+        wishes: list[Wish] = []
+        again: dict[tuple[int, int], int] = {}
+        for sale in sales:
+            rank = _rank(sale, places) if places else None
+            wishes.extend(_wishes(sale, rank, have))
+            if rank == 1:
+                year = anniversary(sale.worth.sold_at or now, now)
+                if year.next_at is not None:
+                    again[(sale.shop.id, sale.number)] = year.next_at
+                if year.years:
+                    wishes.append(_yearly(sale, year, places, now))
+        busy = yield from keep(wishes, have, now)
+        for place, instant in busy.items():
+            again[place] = min(instant, again.get(place, instant))
+        yield from _look_again_at_neighbours(sales, places, have, now)
+        return again
+
+
+def _places(sales: Sequence[Sale]) -> Steps[_Places]:
+    """List the sales that count of the people who are thanked at milestones, oldest first."""
+    milestone = [sale for sale in sales if sale.customer is not None and by_milestones(sale)]
+    if not milestone:
+        return {}
+    people = {(sale.shop.id, sale.customer or 0) for sale in milestone}
+    # The sales at hand are not in the table yet as they are now; the table has the others.
+    here = {(sale.shop.id, sale.number) for sale in sales}
+    gone = {(sale.shop.id, number) for sale in sales for number in sale.absorbed}
+    places: _Places = {}
+    rows = yield from ask(_PLACES, sorted(people))
+    for merchant_id, customer, test, number, sold_at in rows:
+        if (merchant_id, number) not in here and (merchant_id, number) not in gone:
+            places.setdefault((merchant_id, customer, test), []).append((sold_at, number))
+    for sale in sales:
+        if sale.customer is None or sale.worth.standing != "counted" or sale.worth.sold_at is None:
+            continue
+        if (sale.shop.id, sale.customer) in people:
+            person = (sale.shop.id, sale.customer, int(sale.worth.test))
+            places.setdefault(person, []).append((sale.worth.sold_at, sale.number))
+    for own in places.values():
+        own.sort()
+    return places
+
+
+def _rank(sale: Sale, places: _Places) -> int | None:
+    if sale.customer is None:
+        return None
+    own = places.get((sale.shop.id, sale.customer, int(sale.worth.test)), ())
+    for rank, (_, number) in enumerate(own, start=1):
+        if number == sale.number:
+            return rank
+    return None
+
+
+def _keys(sales: Sequence[Sale], places: _Places, now: int) -> list[tuple[int, str]]:
+    """Name the notes of the sales, of the sales joined into them, of their twins and their neighbours."""
+    keys = set()
+    for sale in sales:
+        merchant_id = sale.shop.id
+        keys.add((merchant_id, key(sale.number)))
+        keys.update((merchant_id, key(number)) for number in sale.absorbed)
+        if sale.twin is not None:
+            keys.add((merchant_id, key(sale.twin)))
+    for (merchant_id, _, _), own in places.items():
+        keys.update((merchant_id, key(number)) for _, number in own)
+        sold_at, first = own[0]
+        if years := anniversary(sold_at, now).years:
+            keys.add((merchant_id, yearly_key(first, years)))
+    return sorted(keys)
+
+
+def _wishes(sale: Sale, rank: int | None, have: dict[tuple[int, str], Kept]) -> list[Wish]:
+    merchant_id = sale.shop.id
+    due_at, reason = target(sale, rank)
+    others = list(sale.absorbed)
+    if sale.twin is not None and sale.worth.standing != "elsewhere":
+        others.append(sale.twin)
+    wishes = []
+    for other in others:
+        note = have.get((merchant_id, key(other)))
+        if note is None:
+            continue
+        if note.gone or note.closed_at is not None:
+            due_at, reason = None, "the same purchase was thanked for already"
+        elif other != sale.twin:
+            joined = "it is part of another sale"
+            wishes.append(Wish(merchant_id, key(other), KIND, sale.number, sale.customer, None, joined))
+    details = _details(sale) if due_at is not None else "{}"
+    test = sale.worth.test
+    own = key(sale.number)
+    wishes.append(Wish(merchant_id, own, KIND, sale.number, sale.customer, due_at, reason, test, details))
+    return wishes
+
+
+def _details(sale: Sale) -> str:
+    """Keep where the person is and what they read, which decides when the note goes out and how."""
+    facts = sale.facts
+    if facts.order is not None:
+        country, region, locale = facts.order.country, facts.order.region, facts.order.buyer.locale
+    else:
+        told: tuple[Charge | Session, ...] = (*facts.charges.values(), *facts.sessions.values())
+        country = next((t.country for t in told if t.country), None)
+        region = next((t.region for t in told if t.region), None)
+        locale = next((t.buyer.locale for t in told if t.buyer.locale), None)
+    return Place(country, region, locale).to_json()
+
+
+def _yearly(sale: Sale, year: Anniversary, places: _Places, now: int) -> Wish:
+    """Wish for the note of the last anniversary of a person's first sale, where one is to be kept."""
+    last = places[(sale.shop.id, sale.customer or 0, int(sale.worth.test))][-1][0]
+    version = sale.shop.version_at(now)
+    thanks = version.program.thanks if version is not None else None
+    due_at: int | None = year.at
+    reason = None
+    if thanks is None or not thanks.enabled or thanks.when != "milestones":
+        due_at, reason = None, "anniversaries are not kept any more"
+    elif now - last > ANNIVERSARY_FRESH or now - year.at > ANNIVERSARY_LATE or sale.worth.net_minor <= 0:
+        due_at, reason = None, "the last purchase is too long ago"
+    details = _details(sale) if due_at is not None else "{}"
+    return Wish(
+        sale.shop.id,
+        yearly_key(sale.number, year.years),
+        KIND,
+        sale.number,
+        sale.customer,
+        due_at,
+        reason,
+        sale.worth.test,
+        details,
+    )
+
+
+def _look_again_at_neighbours(
+    sales: Sequence[Sale], places: _Places, have: dict[tuple[int, str], Kept], now: int
+) -> Steps[None]:
+    """Have later sales of the same people settled again where their place, and so their note, changed.
+
+    Only later ones: a sale moves the places behind it, and so the looking again comes to an end.
+    """
+    here = {(sale.shop.id, sale.number) for sale in sales}
+    moved = set()
+    for sale in sales:
+        person = (sale.shop.id, sale.customer or 0, int(sale.worth.test))
+        behind = (sale.worth.sold_at or 0, sale.number)
+        for rank, (sold_at, number) in enumerate(places.get(person, ()), start=1):
+            if (sold_at, number) <= behind or (sale.shop.id, number) in here:
+                continue
+            note = have.get((sale.shop.id, key(number)))
+            wanted = rank in MILESTONES
+            missing = wanted and (note is None or (note.state == "cancelled" and note.closed_at is None))
+            too_many = not wanted and note is not None and note.state in UNSENT
+            if missing or too_many:
+                moved.add((sale.shop.id, number, now))
+    yield from ask(_AGAIN, sorted(moved))
