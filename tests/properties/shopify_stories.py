@@ -75,6 +75,7 @@ class PretendOrder:
         self.fulfilled = False
         for line in lines:
             line.id = tape.number(71_000_000_000_000)
+        self.paid = self._paid()
 
     # --- verbs ---
 
@@ -217,8 +218,8 @@ class PretendOrder:
 
     # --- bodies ---
 
-    def total(self) -> int:
-        """What the buyer paid at purchase."""
+    def _paid(self) -> int:
+        """What the buyer paid at purchase; later edits do not change it."""
         goods = sum(line.price * line.quantity - line.discount for line in self.lines)
         taxes = 0 if self.taxes_included else sum(line.tax for line in self.lines) + self.shipping_tax
         return goods + taxes + self.shipping
@@ -229,9 +230,10 @@ class PretendOrder:
         if self.buyer.customer is not None:
             customer = {
                 "id": self.buyer.customer, "email": self.buyer.email, "first_name": "Ana",
-                "last_name": "Diaz", "state": "disabled", "verified_email": self.buyer.verified, "phone": None,
+                "last_name": "Diaz", "state": "disabled",
+                "verified_email": self.buyer.verified, "phone": None,
             }  # fmt: skip
-        total = self.total()
+        total = self.paid
         return {
             "id": self.id,
             "admin_graphql_api_id": f"gid://shopify/Order/{self.id}",
@@ -277,7 +279,8 @@ class PretendOrder:
     def _line_body(self, line: Line) -> dict[str, Any]:
         body = {
             "id": line.id, "title": "Tip" if line.tip else "Coffee",
-            "product_id": None if line.tip else line.product, "variant_id": None, "quantity": line.quantity, "current_quantity": line.current,
+            "product_id": None if line.tip else line.product, "variant_id": None,
+            "quantity": line.quantity, "current_quantity": line.current,
             "price": decimal(line.price, self.currency),
             "price_set": money(line.price, self.currency, self.shown),
             "gift_card": line.gift_card, "requires_shipping": not (line.gift_card or line.tip),
@@ -375,7 +378,8 @@ class Account:
         """The record as customers/create and customers/update show it."""
         return {
             "id": self.id, "created_at": iso(at), "updated_at": iso(at), "first_name": "Bo",
-            "last_name": "Berg", "state": "enabled", "note": None, "verified_email": self.verified, "email": self.email,
+            "last_name": "Berg", "state": "enabled", "note": None, "verified_email": self.verified,
+            "email": self.email,
             "phone": None, "currency": "USD", "addresses": [],
             "admin_graphql_api_id": f"gid://shopify/Customer/{self.id}",
         }  # fmt: skip

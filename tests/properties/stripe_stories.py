@@ -157,7 +157,8 @@ class PretendPayment:
             details["shipping"] = {"amount": self.shipping, "from_postal_code": None, "to_postal_code": None}
         return {
             "id": self.payment_id, "object": "payment_intent", "amount": self.amount,
-            "amount_details": details, "amount_received": self.captured if received is None else received, "capture_method": "automatic",
+            "amount_details": details,
+            "amount_received": self.captured if received is None else received, "capture_method": "automatic",
             "created": seconds(self.sold_at), "currency": self.currency, "customer": self.customer,
             "latest_charge": self.charge_id, "livemode": self.live, "metadata": dict(self.metadata),
             "receipt_email": self.email, "status": status,
@@ -183,7 +184,8 @@ class PretendPayment:
         return {
             "id": self.invoice_id, "object": "invoice", "amount_paid": self.amount, "amount_due": self.amount,
             "billing_reason": "subscription_cycle", "created": seconds(self.sold_at),
-            "currency": self.currency, "customer": self.customer, "customer_email": self.email, "customer_name": "Caro Conti",
+            "currency": self.currency, "customer": self.customer, "customer_email": self.email,
+            "customer_name": "Caro Conti",
             "livemode": self.live, "metadata": {}, "parent": {
                 "quote_details": None, "subscription_details": {"metadata": {}, "subscription": "sub_1"},
                 "type": "subscription_details",
