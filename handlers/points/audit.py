@@ -1,0 +1,239 @@
+"""Recomputes a merchant's books from their entries and names everything that does not agree."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, written
+from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
+
+PAGE = 2_000  # rows of one round trip; memory does not grow with the books
+MOST_PAGES = 1_000_000
+MOST_SHOWN = 200  # drifts named of one merchant; the others are counted
+
+# How entries that belong to no sale are named; a sale's are `sale:<number>:<posting>`.
+OTHER_KEYS = re.compile(r"(adjust|forgive|redeem|expire|move):[^\s]{1,200}")
+SALE_KEY = re.compile(r"sale:([1-9][0-9]*):(0|[1-9][0-9]*)")
+
+# PostgreSQL then shows one state throughout, as SQLite does in any transaction.
+_ONE_STATE = plain("SELECT 1", postgres="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+_NEXT = plain("SELECT next_entry FROM books WHERE merchant_id = ?1")
+_ENTRIES = plain(
+    f"SELECT {ENTRY_COLUMNS} FROM ledger_entries WHERE merchant_id = ?1 AND number > ?2"
+    " ORDER BY number LIMIT ?3"
+)
+_SEALS = plain(
+    "SELECT last_entry, entries, micropoints, digest FROM ledger_seals WHERE merchant_id = ?1"
+    " AND last_entry > ?2 ORDER BY last_entry LIMIT ?3"
+)
+_ACCOUNTS = plain(
+    "SELECT account, micropoints FROM accounts WHERE merchant_id = ?1 AND account > ?2"
+    " ORDER BY account LIMIT ?3"
+)
+_SUMS = keyed(
+    "SELECT k.account,"
+    " CAST((SELECT coalesce(sum(e.micropoints), 0) FROM ledger_entries e"
+    "  WHERE e.merchant_id = k.merchant_id AND e.destination = k.account)"
+    " - (SELECT coalesce(sum(e.micropoints), 0) FROM ledger_entries e"
+    "  WHERE e.merchant_id = k.merchant_id AND e.source = k.account) AS bigint)"
+    " FROM {keys} k",
+    merchant_id=BIG,
+    account=TEXT,
+)
+_KEPT_BY_NOBODY = tuple(
+    plain(
+        f"SELECT DISTINCT e.{side} FROM ledger_entries e WHERE e.merchant_id = ?1 AND NOT EXISTS"
+        f" (SELECT 1 FROM accounts a WHERE a.merchant_id = e.merchant_id AND a.account = e.{side})"
+        f" ORDER BY e.{side} LIMIT ?2"
+    )
+    for side in ("source", "destination")
+)
+
+
+class Drift(NamedTuple):
+    """One thing that does not agree: its kind in one word, where it is, and what is wrong in a sentence."""
+
+    kind: str  # gap, number, seal, key, balance, sum, sale
+    where: str
+    words: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the audit of one merchant looked at and found; `head` is the newest seal's digest."""
+
+    merchant_id: int
+    entries: int = 0
+    sealed: int = 0
+    accounts: int = 0
+    sales: int = 0
+    behind: int = 0  # sales whose settling is known to be due, or failed and will be tried again
+    head: str = NOTHING
+    drifts: list[Drift] = field(default_factory=list)
+    unnamed: int = 0  # drifts beyond MOST_SHOWN
+
+    def found(self, kind: str, where: str, words: str) -> None:
+        """Keep a drift, or count it where enough are named."""
+        if len(self.drifts) < MOST_SHOWN:
+            self.drifts.append(Drift(kind, where, words))
+        else:
+            self.unnamed += 1
+
+
+def audit_books(merchant_id: int) -> Steps[Findings]:
+    """Check one merchant's entries against their numbers, seals and names, and accounts against entries.
+
+    Run it with `Database.read`; it takes one round trip a page.
+    """
+    findings = Findings(merchant_id)
+    yield from ask(_ONE_STATE, ())
+    yield from _check_entries(findings)
+    yield from _check_accounts(findings)
+    return findings
+
+
+# --- Entries ------------------------------------------------------------------------------------
+
+
+def _check_entries(findings: Findings) -> Steps[None]:
+    merchant_id = findings.merchant_id
+    chain = _Chain(findings)
+    chain.add((yield from ask(_SEALS, (merchant_id, _BEFORE_ANY, PAGE))))
+    last, expected = _BEFORE_ANY, 1
+    for _ in range(MOST_PAGES):
+        entries = yield from ask(_ENTRIES, (merchant_id, last, PAGE))
+        if not entries:
+            break
+        for entry in entries:
+            number = entry[0]
+            if number > expected:
+                findings.found("gap", f"entries {expected}–{number - 1}", "These entries are missing.")
+            elif number < expected:
+                findings.found("number", f"entry {number}", "Its number was never given out.")
+            expected = max(expected, number + 1)
+            while chain.needs_seals:
+                chain.add((yield from ask(_SEALS, (merchant_id, chain.last_known, PAGE))))
+            chain.take(entry)
+            _check_name(findings, entry)
+        last = entries[-1][0]
+        findings.entries += len(entries)
+    while chain.needs_seals:
+        chain.add((yield from ask(_SEALS, (merchant_id, chain.last_known, PAGE))))
+    chain.finish()
+    rows = yield from ask(_NEXT, (merchant_id,))
+    _check_end(findings, expected, rows[0][0] if rows else 1)
+
+
+def _check_end(findings: Findings, expected: int, next_entry: int) -> None:
+    if next_entry > expected:
+        where = f"entries {expected}–{next_entry - 1}"
+        findings.found("gap", where, "Their numbers were given out, but the newest entries are missing.")
+    elif next_entry < expected:
+        where = f"entries {next_entry}–{expected - 1}"
+        findings.found("number", where, "Their numbers were never given out: they were inserted.")
+
+
+def _check_name(findings: Findings, entry: Row) -> None:
+    number, key, sale = entry[:3]
+    match = SALE_KEY.fullmatch(key)
+    if match is None and sale is not None:
+        findings.found("key", f"entry {number}", f"It says sale {sale}, but its key {key!r} is no sale's.")
+    elif match is None and not OTHER_KEYS.fullmatch(key):
+        findings.found("key", f"entry {number}", f"Nothing posts under a key such as {key!r}.")
+    elif match is not None and int(match[1]) != sale:
+        findings.found("key", f"entry {number}", f"Its key {key!r} and its sale {sale} differ.")
+
+
+_BEFORE_ANY = -(2**63)
+
+
+class _Chain:
+    """Follows the seals beside the entries; after a broken one it goes on from what that one says."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._seals: list[Row] = []
+        self._more = True
+        self.last_known = _BEFORE_ANY
+        self._after = 0  # last entry under the seal before
+        self._start(NOTHING)
+
+    def add(self, seals: list[Row]) -> None:
+        """Take the next page of seals, in ascending order; an empty one is the last."""
+        self._seals.extend(seals)
+        self._more = len(seals) == PAGE
+        if seals:
+            self.last_known = seals[-1][0]
+
+    @property
+    def needs_seals(self) -> bool:
+        return self._more and not self._seals
+
+    def take(self, entry: Row) -> None:
+        """Count an entry under the seal that covers it; past the last seal it belongs to the tail."""
+        while self._seals and entry[0] > self._seals[0][0]:
+            self._close()
+        if self._seals:
+            self._digest.update(written(entry))
+            self._entries += 1
+            self._micropoints += entry[MICROPOINTS]
+            self._findings.sealed += 1
+
+    def finish(self) -> None:
+        """Compare the seals that are left once every entry was seen."""
+        while self._seals:
+            self._close()
+
+    def _close(self) -> None:
+        last_entry, entries, micropoints, digest = self._seals.pop(0)
+        where = f"entries {self._after + 1}–{last_entry}"
+        if (entries, micropoints) != (self._entries, self._micropoints):
+            words = (
+                f"Sealed were {entries} entries with {micropoints} micropoints; "
+                f"there are {self._entries} with {self._micropoints}."
+            )
+            self._findings.found("seal", where, words)
+        elif self._digest.hexdigest() != digest:
+            self._findings.found("seal", where, "An entry, or the seal before, was changed after sealing.")
+        self._after = last_entry
+        self._start(digest)
+        self._findings.head = digest
+
+    def _start(self, digest: str) -> None:
+        self._digest = hashlib.sha256(digest.encode())
+        self._entries = 0
+        self._micropoints = 0
+
+
+# --- Accounts -----------------------------------------------------------------------------------
+
+
+def _check_accounts(findings: Findings) -> Steps[None]:
+    total, last = 0, ""
+    for _ in range(MOST_PAGES):
+        rows = yield from ask(_ACCOUNTS, (findings.merchant_id, last, PAGE))
+        if not rows:
+            break
+        kept: dict[str, int] = dict(rows)
+        total += sum(kept.values())
+        yield from _compare(findings, kept, kept)
+        last = rows[-1][0]
+        findings.accounts += len(rows)
+    strangers: set[str] = set()
+    for side in _KEPT_BY_NOBODY:
+        strangers.update(row[0] for row in (yield from ask(side, (findings.merchant_id, PAGE))))
+    yield from _compare(findings, sorted(strangers), {})
+    if total != 0:
+        findings.found("sum", "all accounts", f"Together they hold {total} micropoints instead of none.")
+
+
+def _compare(findings: Findings, names: Iterable[str], kept: dict[str, int]) -> Steps[None]:
+    sums = yield from ask(_SUMS, [(findings.merchant_id, name) for name in names])
+    for name, posted in sums:
+        if name not in kept:
+            findings.found("balance", name, f"No balance is kept; its entries make {posted} micropoints.")
+        elif posted != kept[name]:
+            words = f"{kept[name]} micropoints are kept; its entries make {posted}."
+            findings.found("balance", name, words)
