@@ -1,0 +1,132 @@
+"""Answers GraphQL documents from plain nested values: what a document selects is what it gets.
+
+A field is a key of a dict; a callable value takes the field's arguments. There is no schema: a field nobody
+provided is an error with its name, so that a document the pretend platform cannot answer is seen at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    Undefined,
+    parse,
+    value_from_ast_untyped,
+)
+
+MUTATION_COST = 10
+DEFAULT_PAGE = 10
+MOST_A_PAGE = 250
+
+Node = dict[str, Any]
+
+
+def connection(items: Sequence[Node]) -> Callable[..., Node]:
+    """A field that pages through items by `first` and `after`, as nodes and as edges."""
+
+    def page(first: int = DEFAULT_PAGE, after: str | None = None, **_: Any) -> Node:
+        start = 0 if after is None else int(after) + 1
+        stop = start + min(first, MOST_A_PAGE)
+        nodes = list(items[start:stop])
+        edges = [{"node": node, "cursor": str(start + place)} for place, node in enumerate(nodes)]
+        return {
+            "nodes": nodes,
+            "edges": edges,
+            "pageInfo": {
+                "hasNextPage": stop < len(items),
+                "hasPreviousPage": start > 0,
+                "startCursor": edges[0]["cursor"] if edges else None,
+                "endCursor": edges[-1]["cursor"] if edges else None,
+            },
+        }
+
+    return page
+
+
+class Request:
+    """One document with its variables, read once; GraphQLError where it cannot be parsed."""
+
+    def __init__(self, document: str, variables: Mapping[str, Any]) -> None:
+        self._variables = dict(variables)
+        parsed: DocumentNode = parse(document)
+        self._fragments = {
+            each.name.value: each for each in parsed.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        operations = [each for each in parsed.definitions if isinstance(each, OperationDefinitionNode)]
+        if len(operations) != 1:
+            raise GraphQLError("one operation a document, please")
+        self._operation = operations[0]
+        for definition in self._operation.variable_definitions or ():
+            name = definition.variable.name.value
+            if name not in self._variables and definition.default_value is not None:
+                self._variables[name] = value_from_ast_untyped(definition.default_value)
+
+    @property
+    def kind(self) -> str:
+        """`query` or `mutation`."""
+        return str(self._operation.operation.value)
+
+    def cost(self) -> int:
+        """What Shopify would reserve for it: 1 an object, a connection by its `first`, 10 a mutation."""
+        base = MUTATION_COST if self.kind == "mutation" else 0
+        return base + self._cost(self._operation.selection_set)
+
+    def answer(self, root: Node) -> Node:
+        """Select from `root`; GraphQLError for a field that is not there."""
+        return self._select(self._operation.selection_set, root, "QueryRoot")
+
+    def _fields(self, selection: SelectionSetNode) -> list[FieldNode]:
+        fields: list[FieldNode] = []
+        for each in selection.selections:
+            if isinstance(each, FieldNode):
+                fields.append(each)
+            elif isinstance(each, InlineFragmentNode):
+                fields.extend(self._fields(each.selection_set))
+            elif isinstance(each, FragmentSpreadNode):
+                fields.extend(self._fields(self._fragments[each.name.value].selection_set))
+        return fields
+
+    def _arguments(self, field: FieldNode) -> dict[str, Any]:
+        given = {
+            argument.name.value: value_from_ast_untyped(argument.value, self._variables)
+            for argument in field.arguments or ()
+        }
+        return {name: value for name, value in given.items() if value is not Undefined}
+
+    def _select(self, selection: SelectionSetNode, value: Node, kind: str) -> Node:
+        selected: Node = {}
+        for field in self._fields(selection):
+            name = field.name.value
+            key = field.alias.value if field.alias else name
+            if name not in value:
+                raise GraphQLError(f"Field '{name}' doesn't exist on type '{value.get('__typename', kind)}'")
+            found = value[name]
+            if callable(found):
+                found = found(**self._arguments(field))
+            selected[key] = self._project(field, found)
+        return selected
+
+    def _project(self, field: FieldNode, found: Any) -> Any:
+        if isinstance(found, list):
+            limit = self._arguments(field).get("first", len(found))
+            return [self._project(field, each) for each in found[:limit]]
+        if field.selection_set is None or found is None:
+            return found
+        return self._select(field.selection_set, found, field.name.value)
+
+    def _cost(self, selection: SelectionSetNode) -> int:
+        total = 0
+        for field in self._fields(selection):
+            if field.selection_set is None:
+                continue
+            inner = self._cost(field.selection_set)
+            first = self._arguments(field).get("first")
+            total += 1 + (first * inner if isinstance(first, int) else inner)
+        return total
