@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from integration.facts import Reader
 from integration.shopify.payloads import disputes, fulfilments, orders, people, refunds, shop
+from integration.stripe.payloads import checkout, money
+from integration.stripe.payloads import people as stripe_people
+from integration.stripe.payloads.events import read_thin
 
 SHOPIFY: Mapping[str, Reader] = {
     "orders/create": orders.read_order,
@@ -36,6 +39,43 @@ SHOPIFY: Mapping[str, Reader] = {
     "shop/redact": shop.read_shop_redact,
 }
 
-STRIPE: Mapping[str, Reader] = {}
+_STRIPE_SNAPSHOTS: Mapping[str, Reader] = {
+    "charge.pending": money.read_charge,
+    "charge.succeeded": money.read_charge,
+    "charge.captured": money.read_charge,
+    "charge.updated": money.read_charge,
+    "charge.failed": money.read_charge,
+    "charge.refunded": money.read_charge,
+    "payment_intent.processing": money.read_payment,
+    "payment_intent.succeeded": money.read_payment,
+    "refund.created": money.read_refund,
+    "refund.updated": money.read_refund,
+    "refund.failed": money.read_refund,
+    "charge.refund.updated": money.read_refund,
+    "charge.dispute.created": money.read_dispute,
+    "charge.dispute.updated": money.read_dispute,
+    "charge.dispute.closed": money.read_dispute,
+    "charge.dispute.funds_withdrawn": money.read_dispute,
+    "charge.dispute.funds_reinstated": money.read_dispute,
+    "checkout.session.completed": checkout.read_session,
+    "checkout.session.async_payment_succeeded": checkout.read_session,
+    "checkout.session.async_payment_failed": checkout.read_session,
+    "checkout.session.expired": checkout.read_session,
+    "invoice.paid": checkout.read_invoice,
+    "invoice.payment_succeeded": checkout.read_invoice,
+    "invoice_payment.paid": checkout.read_invoice_payment,
+    "customer.created": stripe_people.read_customer,
+    "customer.updated": stripe_people.read_customer,
+    "customer.deleted": stripe_people.read_customer,
+    "promotion_code.updated": stripe_people.read_promotion_code,
+    "account.application.deauthorized": stripe_people.read_deauthorized,
+    "apps.install.deleted": stripe_people.read_uninstalled,
+}
+
+# Every type may also come thin, under the same name after "v1.".
+STRIPE: Mapping[str, Reader] = {
+    **_STRIPE_SNAPSHOTS,
+    **dict.fromkeys([f"v1.{topic}" for topic in _STRIPE_SNAPSHOTS], read_thin),
+}
 
 TOPICS: Mapping[str, Mapping[str, Reader]] = {"shopify": SHOPIFY, "stripe": STRIPE}

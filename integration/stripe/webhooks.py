@@ -38,10 +38,10 @@ def verify(
     now_seconds: float,
     tolerance: int = TOLERANCE,
 ) -> bool:
-    """Tell whether one of `secrets` signed exactly these bytes within `tolerance` seconds of now; never raises.
+    """Tell whether one of `secrets` signed exactly these bytes within `tolerance` of now; never raises.
 
-    `header` is Stripe-Signature: `t=<unix>,v1=<hex>[,v1=<hex>…]`. Any secret and any `v1` may match; other schemes
-    count for nothing, and blank secrets sign nothing. A tolerance below one second is taken as one.
+    `header` is Stripe-Signature: `t=<unix>,v1=<hex>[,v1=<hex>…]`. Any secret and any `v1` may match; other
+    schemes count for nothing, and blank secrets sign nothing. A tolerance below one second is taken as one.
     """
     told = _parts(header)
     if told is None:

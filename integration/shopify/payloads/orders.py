@@ -56,6 +56,10 @@ class Allocation(msgspec.Struct, gc=False):
     amount_set: MoneySet | None = None
 
 
+# Raw joined with None would accept nothing but null.
+_NULL = msgspec.Raw(b"null")
+
+
 class LineBody(msgspec.Struct, gc=False):
     id: Id = None
     quantity: int | None = None
@@ -71,7 +75,7 @@ class LineBody(msgspec.Struct, gc=False):
     title: str | None = None
     gift_card: bool | None = None
     requires_shipping: bool | None = None
-    tip: msgspec.Raw | None = None
+    tip: msgspec.Raw = _NULL
 
 
 class AddressBody(msgspec.Struct, gc=False):
@@ -286,7 +290,7 @@ def _lines(seen: OrderBody, refunds: Iterable[OrderRefund], currency: str) -> tu
 def _is_gratuity(body: LineBody, whole: int, tips: int) -> bool:
     # A tip carries `tip`; the Admin API names no tips, but tells their sum. Both are lines without a product.
     return (
-        (body.tip is not None and bytes(body.tip) not in (b"null", b"false"))
+        bytes(body.tip) not in (b"null", b"false")
         or (tips > 0 and whole == tips)
         or bool(body.title and _DONATION.search(body.title))
     )
