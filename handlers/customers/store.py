@@ -9,6 +9,7 @@ customers = Table(
     metadata,
     Column("merchant_id", Number, primary_key=True, autoincrement=False),
     Column("number", Number, primary_key=True, autoincrement=False),
+    Column("shopify_id", Text),  # the Shopify customer this number stands for; null = known otherwise
     Column("first_name", Text),
     Column("last_name", Text),
     Column("email", Text),  # where mail goes: the newest address a platform told
@@ -17,7 +18,7 @@ customers = Table(
     Column("country", Text),
     Column("region", Text),
     Column("told_at", Instant, nullable=False),  # of the newest record the columns above come from
-    Column("merged_into", Number),  # alias: this number now means that one
+    Column("merged_into", Number),  # the number this one now means; always the last of a chain
     Column("created_at", Instant, nullable=False),
 )
 
@@ -30,9 +31,8 @@ customer_identities = Table(
     Column("value", Text, primary_key=True),
     Column("customer", Number, primary_key=True, autoincrement=False),
 )
-Index(
-    "ix_customer_identities_customer", customer_identities.c.merchant_id, customer_identities.c.customer
-)
+Index("ix_customers_merged_into", customers.c.merchant_id, customers.c.merged_into)
+Index("ix_customer_identities_customer", customer_identities.c.merchant_id, customer_identities.c.customer)
 
 consents = Table(
     "consents",

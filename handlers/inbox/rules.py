@@ -28,4 +28,56 @@ Apply = Callable[[Sequence[Told], int], Steps[dict[int, Outcome]]]
 """Applies told events at an instant, in one transaction: event id -> outcome. Raises to have them retried."""
 
 Resettle = Callable[[int, int], Steps[int]]
-"""Settles at most `limit` sales whose `settle_at` or failed capability is due at `now`; returns how many."""
+"""Called as (limit, now): settles at most `limit` sales whose `settle_at` or failed capability is due at `now`;
+returns how many."""
+
+
+class Connection(NamedTuple):
+    """What the inbox needs to know of a merchant's connection to a platform."""
+
+    id: int
+    merchant_id: int
+    platform: str
+    account: str  # shop domain, or the Stripe webhook path's token
+    shop_id: str | None  # Shopify's number, Stripe's acct_…, once known
+    hosts: tuple[str, ...]  # hosts seen in this shop's own signed bodies
+    token: str | None  # sealed
+    revoked_at: int | None
+
+
+class Elsewhere(NamedTuple):
+    """What other merchants' Shopify connections are known by, as far as a batch asks for it."""
+
+    shop_ids: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+_SHOP_HOST = ".myshopify.com"
+
+
+def strange(connection: Connection, reading: Reading) -> bool:
+    """Tell whether a body names a shop id or hosts we have not yet seen from its connection."""
+    return connection.platform == "shopify" and (
+        (reading.shop_id is not None and connection.shop_id is None)
+        or any(host not in connection.hosts and not host.endswith(_SHOP_HOST) for host in reading.hosts)
+    )
+
+
+def suspicion(connection: Connection, reading: Reading, elsewhere: Elsewhere) -> str | None:
+    """Say in words why a body does not belong to the connection it came under; None when it may.
+
+    Headers are unsigned, so the signed body's own words decide (settlement rules, section 4).
+    """
+    if connection.platform != "shopify":
+        return None
+    if reading.shop_id is not None:
+        if connection.shop_id is not None and connection.shop_id != reading.shop_id:
+            return f"the body is of shop {reading.shop_id}, the connection of shop {connection.shop_id}"
+        if connection.shop_id is None and reading.shop_id in elsewhere.shop_ids:
+            return f"the body is of shop {reading.shop_id}, which is another merchant's"
+    for host in reading.hosts:
+        if host.endswith(_SHOP_HOST) and host != connection.account:
+            return f"the body names {host}, the connection is {connection.account}"
+        if host in elsewhere.hosts and host not in connection.hosts:
+            return f"the body names {host}, which is another merchant's"
+    return None

@@ -12,6 +12,9 @@ sales = Table(
     Column("facts", Text, nullable=False),  # JSON of rules.SaleFacts
     Column("revision", Number, nullable=False),
     Column("customer", Number),  # resolved when last settled; null = unclaimed
+    Column("platform", Text),  # shopify | stripe | both: who has told of its money
+    Column("platform_id", Text),  # the order's id, else the payment's
+    Column("name", Text),  # what the shop calls it: #1042
     Column("email", Text),  # normalised; what pairs are suspected by
     Column("currency", Text),
     Column("total_minor", Number),  # paid at purchase, with tax and shipping
@@ -20,12 +23,18 @@ sales = Table(
     Column("test", Integer, nullable=False, server_default="0"),
     Column("merged_into", Number),  # this number now means that sale
     Column("absorbed", Text, nullable=False, server_default="[]"),  # JSON: numbers merged into this one
+    Column("program_version", Number),  # in force when it was sold
+    Column("eligible_minor", Number),
     Column("paired_with", Number),  # suspected to be the same sale on the other platform
     Column("settle_at", Instant),  # when settling again will change something without an event
     Column("created_at", Instant, nullable=False),
 )
-Index("ix_sales_settle", sales.c.settle_at, sqlite_where=text("settle_at IS NOT NULL"),
-      postgresql_where=text("settle_at IS NOT NULL"))
+Index(
+    "ix_sales_settle",
+    sales.c.settle_at,
+    sqlite_where=text("settle_at IS NOT NULL"),
+    postgresql_where=text("settle_at IS NOT NULL"),
+)
 Index("ix_sales_customer", sales.c.merchant_id, sales.c.customer)
 Index("ix_sales_like", sales.c.merchant_id, sales.c.email, sales.c.total_minor)
 

@@ -1,0 +1,37 @@
+"""What platforms tell of the shop itself: its record, its scopes, and that it has left."""
+
+import json
+
+from integration.database.steps import Steps, ask, plain
+from integration.facts import ScopesSeen, ShopSeen, Uninstalled
+
+_SEEN = plain(
+    # The body is signed but may be replayed later: it fills what is missing and overrules nobody's choice.
+    "UPDATE merchants SET country = COALESCE(country, ?2), email = COALESCE(email, ?3) WHERE id = ?1"
+)
+_SCOPES = plain(
+    "UPDATE connections SET scopes = ?4 WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3"
+)
+# A late uninstall after a reinstall is older than the last time the shop was connected.
+_LEFT = plain(
+    "UPDATE connections SET closed_at = ?4, token = NULL"
+    " WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3 AND closed_at IS NULL AND connected_at <= ?4"
+)
+_CLOSE = plain(
+    "UPDATE merchants SET closed_at = ?2 WHERE id = ?1 AND closed_at IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM connections c WHERE c.merchant_id = ?1 AND c.closed_at IS NULL)"
+)
+
+
+def hear_of_shop(
+    merchant_id: int, platform: str, account: str, fact: ShopSeen | ScopesSeen | Uninstalled, now: int
+) -> Steps[None]:
+    """Keep what a platform tells of one connection; a shop that has left earns and sends nothing more."""
+    match fact:
+        case ShopSeen():
+            yield from ask(_SEEN, (merchant_id, fact.country, fact.email))
+        case ScopesSeen(scopes=scopes):
+            yield from ask(_SCOPES, (merchant_id, platform, account, json.dumps(sorted(scopes))))
+        case Uninstalled(told_at=told_at):
+            yield from ask(_LEFT, (merchant_id, platform, account, min(told_at, now)))
+            yield from ask(_CLOSE, (merchant_id, now))

@@ -1,0 +1,190 @@
+"""How many points a sale should be worth, where they stand, and how to get there: pure arithmetic."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from handlers.merchants.rules import Earning
+from handlers.sales.rules import Sale
+from integration.clock import DAY, to_datetime
+from integration.money import exponent, to_decimal
+
+MICRO = 1_000_000
+ISSUED = "program:issued"
+BUCKETS = ("pending", "available", "disputed", "reserved")
+
+
+class Move(NamedTuple):
+    """One posting still to be made: `micropoints` > 0 from one account to another, and why."""
+
+    source: str
+    destination: str
+    micropoints: int
+    reason: str
+
+
+class Target(NamedTuple):
+    """What a sale should have posted by now."""
+
+    balances: dict[str, int]  # account -> micropoints, only those above zero
+    settle_at: int | None = None  # when the same facts will mean something else
+
+
+def account(customer: int | None, bucket: str, *, test: bool = False) -> str:
+    """Name a customer's account for a bucket; without a customer the points are unclaimed."""
+    owner = "unclaimed" if customer is None else f"customer:{customer}"
+    return f"test:{owner}:{bucket}" if test else f"{owner}:{bucket}"
+
+
+def micropoints(eligible_minor: int, currency: str, earning: Earning, rate: Decimal) -> int:
+    """Apply the rates to integer minor units exactly; only what is below a micropoint is dropped.
+
+    `rate` is what one major unit of `currency` is worth in the programme's currency.
+    """
+    if not eligible_minor:
+        return 0
+    factor = int(earning.points_per_unit * MICRO) * int(rate * MICRO)
+    divisor: int = MICRO * 10 ** exponent(currency)
+    return eligible_minor * factor // divisor
+
+
+def target(sale: Sale, now: int) -> Target:
+    """Say what a sale should have posted at `now` under the programme it was sold under.
+
+    Points wait in `pending` until the hold ends, then are `available`; the share under an open dispute is
+    `disputed`; what was lost to a dispute is gone (settlement rules, sections 2 and 3).
+    """
+    worth, version = sale.worth, sale.version
+    if version is None or worth.currency is None or worth.sold_at is None or refusal(sale) is not None:
+        return Target({})
+    earning = version.program.earning
+    rate = exchange_rate(worth.currency, sale.shop.currency, earning)
+    if rate is None:
+        return Target({})
+    whole = micropoints(worth.eligible_minor - worth.lost_minor, worth.currency, earning, rate)
+    disputed = micropoints(worth.disputed_minor, worth.currency, earning, rate)
+    hold_ends = worth.sold_at + earning.hold_days * DAY
+    on_hold = now < hold_ends
+    balances: dict[str, int] = {}
+    if disputed:
+        balances[account(sale.customer, "disputed", test=worth.test)] = disputed
+    if whole > disputed:
+        bucket = "pending" if on_hold else "available"
+        balances[account(sale.customer, bucket, test=worth.test)] = whole - disputed
+    return Target(balances, hold_ends if on_hold and whole else None)
+
+
+def refusal(sale: Sale) -> str | None:
+    """Say why a sale earns nothing whatever its amount, in one sentence; None where it may earn."""
+    worth = sale.worth
+    if worth.standing == "elsewhere":
+        return f"The same sale was told by Shopify as sale {sale.twin}; it earns there, once."
+    if worth.standing != "counted" or worth.sold_at is None or worth.currency is None:
+        return "So it earns nothing now."
+    if sale.version is None:
+        return "It was sold before there was a programme, so it earns nothing."
+    if not sale.version.program.earning.enabled:
+        return f"Earning was switched off when it was sold (programme version {sale.version.number})."
+    closed_at = sale.shop.closed_at
+    if closed_at is not None and worth.sold_at >= closed_at:
+        return "It was sold after the shop disconnected Regulars, so it earns nothing."
+    return None
+
+
+def exchange_rate(currency: str, program_currency: str, earning: Earning) -> Decimal | None:
+    """What one major unit of `currency` is worth in the programme's; None where the merchant set no rate."""
+    return Decimal(1) if currency == program_currency else earning.rates.get(currency)
+
+
+def explain(sale: Sale, posted: Mapping[str, int], now: int) -> list[str]:
+    """Say in sentences what a sale earned and why not more: facts, rule version, arithmetic, postings.
+
+    `posted` maps accounts to micropoints, net of all postings of the sale.
+    """
+    aim = target(sale, now)
+    lines = [*sale.worth.why, *_reckoning(sale, now)]
+    held = {name: n for name, n in posted.items() if n and not name.endswith(ISSUED)}
+    if held:
+        lines.append("Posted: " + ", ".join(f"{_shown(n)} in {a}" for a, n in sorted(held.items())) + ".")
+    else:
+        lines.append("Nothing is posted for it.")
+    if held != aim.balances:
+        lines.append("This differs from what it should be by now; it will be settled again.")
+    return lines
+
+
+def _reckoning(sale: Sale, now: int) -> list[str]:
+    worth, version = sale.worth, sale.version
+    refused = refusal(sale)
+    if refused is not None or version is None or worth.currency is None or worth.sold_at is None:
+        return [refused or "It earns nothing."]
+    earning = version.program.earning
+    rate = exchange_rate(worth.currency, sale.shop.currency, earning)
+    if rate is None:
+        return [f"No rate from {worth.currency} to {sale.shop.currency} was set when this was sold."]
+    kept = worth.eligible_minor - worth.lost_minor
+    whole = micropoints(kept, worth.currency, earning, rate)
+    disputed = micropoints(worth.disputed_minor, worth.currency, earning, rate)
+    amount = f"{to_decimal(kept, worth.currency):f} {worth.currency}"
+    converted = "" if rate == 1 else f" × {rate.normalize():f}"
+    apart = " (a test sale: kept apart, never real points)" if worth.test else ""
+    lines = [
+        f"{amount}{converted} × {earning.points_per_unit.normalize():f} points = {_shown(whole)} points"
+        f" under programme version {version.number}{apart}."
+    ]
+    if worth.lost_minor:
+        lines.append("The payment was disputed and lost: that share earns nothing.")
+    if disputed:
+        lines.append(f"{_shown(disputed)} of them are held while the payment is disputed.")
+    if whole > disputed:
+        hold_ends = worth.sold_at + earning.hold_days * DAY
+        day = to_datetime(hold_ends).date().isoformat()
+        if now < hold_ends:
+            lines.append(f"They are pending until {day}, when the hold of {earning.hold_days} days ends.")
+        elif earning.hold_days:
+            lines.append(f"The hold of {earning.hold_days} days ended on {day}.")
+    return lines
+
+
+def _shown(amount: int) -> str:
+    """Write micropoints as points, with as many decimals as they have."""
+    return f"{(Decimal(amount) / MICRO).normalize():f}"
+
+
+def moves(posted: Mapping[str, int], aim: Target) -> list[Move]:
+    """List the postings from what is posted to what should be: first between accounts, the rest from or to issue.
+
+    `posted` and the aim map accounts to micropoints. The order is the accounts' own, so that it is always the
+    same.
+    """
+    names = sorted({*posted, *aim.balances} - {ISSUED, f"test:{ISSUED}"})
+    surplus = [(n, d) for n in names if (d := posted.get(n, 0) - aim.balances.get(n, 0)) > 0]
+    wanting = [(n, d) for n in names if (d := aim.balances.get(n, 0) - posted.get(n, 0)) > 0]
+    made: list[Move] = []
+    while surplus and wanting:
+        (source, has), (destination, needs) = surplus.pop(0), wanting.pop(0)
+        amount = min(has, needs)
+        made.append(Move(source, destination, amount, _reason(source, destination)))
+        if has > amount:
+            surplus.insert(0, (source, has - amount))
+        if needs > amount:
+            wanting.insert(0, (destination, needs - amount))
+    made += [Move(source, _issue_of(source), amount, "reversal") for source, amount in surplus]
+    made += [Move(_issue_of(name), name, amount, "accrual") for name, amount in wanting]
+    return made
+
+
+def _issue_of(name: str) -> str:
+    return f"test:{ISSUED}" if name.startswith("test:") else ISSUED
+
+
+def _reason(source: str, destination: str) -> str:
+    owner, _, bucket = source.rpartition(":")
+    other, _, target_bucket = destination.rpartition(":")
+    if owner != other:
+        return "claim" if owner.endswith("unclaimed") else "move"
+    if target_bucket == "disputed":
+        return "dispute_hold"
+    if bucket == "disputed":
+        return "dispute_release"
+    return "release" if target_bucket == "available" else "hold"

@@ -1,0 +1,383 @@
+"""The hot path: a batch of told events becomes sales, persons, and what is owed, in one transaction."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from handlers.customers.consent import keep_consents
+from handlers.customers.identify import Moved, People, Person
+from handlers.customers.identify import load as load_people
+from handlers.customers.identify import save as save_people
+from handlers.inbox.rules import Apply, Outcome, Resettle, Told
+from handlers.merchants.books import Counters, lock_books, save_books, shops
+from handlers.merchants.rules import Earning, Shop
+from handlers.merchants.told import hear_of_shop
+from handlers.sales.books import LoadedSale, due_sales, find_sales, load_sales, save_sales, stir_sales
+from handlers.sales.pairs import pair_twins
+from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, remember
+from handlers.sales.settle import Settler, settle_all
+from handlers.sales.worth import buyer, worth
+from integration.database.steps import Steps
+from integration.facts import (
+    Buyer,
+    ChargeSeen,
+    ConsentSeen,
+    CustomerSeen,
+    CustomersMerged,
+    DisputeSeen,
+    Fact,
+    Invoice,
+    InvoiceSeen,
+    LookAgain,
+    OrderSeen,
+    PaymentSeen,
+    PrivacyRequest,
+    ScopesSeen,
+    SessionSeen,
+    ShopSeen,
+    Uninstalled,
+)
+
+Follower = Callable[[Sequence[Moved], int], Steps[None]]
+"""Moves what hangs on a customer number (and on no sale) when the number turns out to mean somebody else."""
+
+_NO_EARNING = Earning()
+
+
+@dataclass(slots=True)
+class Book:
+    """One merchant's share of a batch."""
+
+    shop: Shop
+    counters: Counters
+    people: People
+    by_name: dict[Identity, LoadedSale] = field(default_factory=dict)
+    touched: dict[int, LoadedSale] = field(default_factory=dict)
+
+
+def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tuple[Apply, Resettle]:
+    """Bind the capabilities to the two entrances of the hot path: events, and the clock."""
+
+    def apply(told: Sequence[Told], now: int) -> Steps[dict[int, Outcome]]:
+        books = yield from _open(told, now)
+        outcomes: dict[int, Outcome] = {}
+        for one in told:
+            if one.merchant_id in books:
+                outcomes[one.event_id] = yield from _take(books[one.merchant_id], one, now)
+        yield from _close(books, settlers, followers, now)
+        return outcomes
+
+    def resettle(limit: int, now: int) -> Steps[int]:
+        due = yield from due_sales(now, limit)
+        if not due:
+            return 0
+        counters = yield from lock_books(merchant_id for merchant_id, _ in due)
+        known = yield from shops(counters)
+        loaded = yield from load_sales(due, due=True)
+        wanted = {merchant_id: set[tuple[str, str]]() for merchant_id in counters}
+        for sale in loaded:
+            wanted[sale.merchant_id] |= _names_of(buyer(sale.facts)[0])
+        people = yield from load_people(wanted, counters, now)
+        books = {m: Book(known[m], counters[m], people[m]) for m in counters if m in known}
+        for sale in loaded:
+            if sale.merged_into is None:
+                books[sale.merchant_id].touched[sale.number] = sale
+        yield from _close(books, settlers, followers, now, retried=True)
+        return len(due)
+
+    return apply, resettle
+
+
+# --- Opening: lock, and load everything the batch names in a few round trips ---------------------
+
+
+def _open(told: Sequence[Told], now: int) -> Steps[dict[int, Book]]:
+    counters = yield from lock_books(one.merchant_id for one in told)
+    known = yield from shops(counters)
+    names: set[tuple[int, Identity]] = set()
+    wanted: dict[int, set[tuple[str, str]]] = {merchant_id: set() for merchant_id in counters}
+    for one in told:
+        if one.merchant_id not in counters:
+            continue
+        for fact in one.reading.facts:
+            if of_sale(fact):
+                found = naming(fact)
+                names.update((one.merchant_id, identity) for identity in found.strong)
+                if found.weak is not None:
+                    names.add((one.merchant_id, found.weak))
+            for person in _persons(fact):
+                wanted[one.merchant_id] |= _names(person)
+    by_name, loaded = yield from find_sales(names)
+    for sale in loaded:
+        wanted[sale.merchant_id] |= _names_of(buyer(sale.facts)[0])
+    people = yield from load_people(wanted, counters, now)
+    books = {m: Book(known[m], counters[m], people[m]) for m in counters if m in known}
+    for (merchant_id, identity), sale in by_name.items():
+        books[merchant_id].by_name[identity] = sale
+    return books
+
+
+def _persons(fact: Fact) -> Iterable[Person]:
+    """List the persons a fact speaks of, each with the addresses it claims for them."""
+    match fact:
+        case OrderSeen(order=order):
+            who = order.buyer
+            claimed = who.customer_email if who.platform_id else who.email
+            sure = who.platform_id is None or who.email_verified is not False
+            yield _person(
+                who,
+                "shopify",
+                (claimed,) if claimed and sure else (),
+                order.updated_at,
+                order.country,
+                order.region,
+            )
+        case ChargeSeen(charge=charge):
+            yield _person(
+                charge.buyer,
+                "stripe",
+                _claims(charge.buyer),
+                charge.created_at,
+                charge.country,
+                charge.region,
+            )
+        case SessionSeen(session=session):
+            yield _person(
+                session.buyer,
+                "stripe",
+                _claims(session.buyer),
+                session.told_at,
+                session.country,
+                session.region,
+            )
+        case PaymentSeen(payment=payment):
+            yield _person(
+                payment.buyer, "stripe", _claims(payment.buyer), payment.created_at, payment.country
+            )
+        case InvoiceSeen(invoice=invoice):
+            yield _person(invoice.buyer, "stripe", _claims(invoice.buyer), invoice.told_at)
+        case CustomerSeen(platform=platform, buyer=who, deleted=False):
+            claims = _claims(who) if platform == "stripe" or who.email_verified is not False else ()
+            former = (fact.former_email,) if fact.former_email and platform == "stripe" else ()
+            yield _person(who, platform, (*claims, *former), fact.told_at)
+        case CustomersMerged(kept_id=kept_id, gone_id=gone_id):
+            yield Person(shopify_id=kept_id)
+            yield Person(shopify_id=gone_id)
+
+
+def _claims(who: Buyer) -> tuple[str, ...]:
+    return (who.email,) if who.email else ()
+
+
+def _person(
+    who: Buyer,
+    platform: str,
+    emails: tuple[str, ...],
+    told_at: int,
+    country: str | None = None,
+    region: str | None = None,
+) -> Person:
+    return Person(
+        shopify_id=who.platform_id if platform == "shopify" else None,
+        stripe_id=who.platform_id if platform == "stripe" else None,
+        emails=emails,
+        email=who.customer_email or who.email,
+        first_name=who.first_name,
+        last_name=who.last_name,
+        phone=who.phone,
+        locale=who.locale,
+        country=country,
+        region=region,
+        told_at=told_at,
+    )
+
+
+def _names(person: Person) -> set[tuple[str, str]]:
+    found = {("email", email) for email in person.emails}
+    if person.shopify_id is not None:
+        found.add(("shopify", person.shopify_id))
+    if person.stripe_id is not None:
+        found.add(("stripe", person.stripe_id))
+    return found
+
+
+def _names_of(who: Buyer) -> set[tuple[str, str]]:
+    found = {("email", who.email)} if who.email else set()
+    if who.platform_id is not None:
+        found.add(("stripe" if who.platform_id.startswith("cus_") else "shopify", who.platform_id))
+    return found
+
+
+# --- Taking in one event ------------------------------------------------------------------------
+
+
+def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
+    outcome = Outcome("applied")
+    for fact in told.reading.facts:
+        for person in _persons(fact):
+            book.people.claim(person)
+        match fact:
+            case LookAgain(kind=kind, id=object_id):
+                words = f"It says only that {kind} {object_id} changed; waiting for the event that says how."
+                outcome = Outcome("waiting", words)
+            case CustomersMerged(kept_id=kept_id, gone_id=gone_id):
+                book.people.merges.append((kept_id, gone_id))
+            case CustomerSeen(deleted=True):
+                pass  # The points stay; who must not be mailed any more is told by consent and redaction.
+            case CustomerSeen():
+                pass  # Taken in above, as a person.
+            case ConsentSeen():
+                yield from keep_consents(book.shop.id, [fact])
+            case ShopSeen() | Uninstalled() | ScopesSeen():
+                yield from hear_of_shop(book.shop.id, told.envelope.source, told.connection, fact, now)
+            case PrivacyRequest(kind=kind):
+                outcome = Outcome("waiting", f"{kind} is kept until it is carried out.")
+            case DisputeSeen(dispute=dispute) if not naming(fact).strong:
+                outcome = Outcome("waiting", f"Dispute {dispute.id} names no order or payment.")
+            case _:
+                _remember(book, fact, now)  # type: ignore[arg-type]
+    return outcome
+
+
+def _remember(book: Book, fact: SaleFact, now: int) -> None:
+    """Put a fact into the sale it names, made or joined as need be."""
+    strong, weak = naming(fact)
+    named = {sale.number: sale for i in strong if (sale := book.by_name.get(i)) is not None}
+    owner = book.by_name.get(weak) if weak is not None else None
+    if owner is not None and owner.number not in named and (not named or not _has_payment(owner)):
+        # A sale that is an invoice and nothing else joins its payment; two payments are never joined by it.
+        if not _has_payment(owner) or not strong:
+            named[owner.number] = owner
+    sale = _survivor(book, named, now)
+    sale.changed |= remember(sale.facts, fact)
+    for identity in strong:
+        _name(book, identity, sale)
+    if weak is not None:
+        if owner is None or owner.number in named:
+            _name(book, weak, sale)
+        else:
+            # The invoice belongs to another payment's sale too: told there, it says nothing about either.
+            payments = tuple(i.value for i in strong if i.kind == "payment")
+            link = Invoice(id=weak.value, currency="", told_at=0, payment_ids=payments)
+            owner.changed |= remember(owner.facts, InvoiceSeen(link))
+            book.touched[owner.number] = owner
+    book.touched[sale.number] = sale
+
+
+def _has_payment(sale: LoadedSale) -> bool:
+    return bool(sale.facts.charges or sale.facts.payments or sale.facts.sessions or sale.facts.order)
+
+
+def _survivor(book: Book, named: dict[int, LoadedSale], now: int) -> LoadedSale:
+    """Return the one sale for all that is named: the oldest, with the others merged into it, or a new one."""
+    if not named:
+        return LoadedSale(
+            merchant_id=book.shop.id,
+            number=book.counters.take_sale(),
+            facts=SaleFacts(),
+            created_at=now,
+            changed=True,
+        )
+    oldest, *others = (named[number] for number in sorted(named))
+    for other in others:
+        absorb(oldest.facts, other.facts)
+        oldest.absorbed = tuple(sorted({*oldest.absorbed, other.number, *other.absorbed}))
+        oldest.changed = True
+        other.merged_into = oldest.number
+        other.changed = True
+        book.touched[other.number] = other
+        for identity, sale in book.by_name.items():
+            if sale is other:
+                book.by_name[identity] = oldest
+    return oldest
+
+
+def _name(book: Book, identity: Identity, sale: LoadedSale) -> None:
+    if book.by_name.get(identity) is not sale:
+        book.by_name[identity] = sale
+        sale.new_names.append(identity)
+
+
+# --- Closing: value, pair, settle, write --------------------------------------------------------
+
+
+def _close(
+    books: dict[int, Book],
+    settlers: Sequence[Settler],
+    followers: Sequence[Follower],
+    now: int,
+    *,
+    retried: bool = False,
+) -> Steps[None]:
+    everyone = [book.people for book in books.values()]
+    yield from save_people(everyone)
+    stirred = {(p.counters.merchant_id, owner) for p in everyone for owner in p.stirred}
+    yield from stir_sales(stirred, now)
+    moved = [move for p in everyone for move in p.moved]
+    yield from save_books(book.counters for book in books.values())
+    if moved:
+        for follow in followers:
+            yield from follow(moved, now)
+
+    live: list[LoadedSale] = []
+    for book in books.values():
+        for sale in book.touched.values():
+            if sale.merged_into is None and (sale.changed or sale.due):
+                _value(book, sale)
+                live.append(sale)
+    yield from pair_twins({m: b.shop for m, b in books.items()}, live, now)
+    for sale in live:
+        if sale.twin is not None and sale.facts.order is None:
+            sale.worth = told_elsewhere(sale.worth)
+    views = [view(books[sale.merchant_id].shop, sale) for sale in live]
+    wakes = yield from settle_all(settlers, views, now, retried=retried)
+    for sale in live:
+        sale.settle_at = wakes.get((sale.merchant_id, sale.number))
+    yield from save_sales([s for b in books.values() for s in b.touched.values() if s.changed or s.due])
+
+
+def _value(book: Book, sale: LoadedSale) -> None:
+    who, _ = buyer(sale.facts)
+    sale.worth, sale.version = valued(book.shop, sale.facts)
+    is_stripe = who.platform_id is not None and who.platform_id.startswith("cus_")
+    customer = book.people.resolve(
+        None if is_stripe else who.platform_id, who.email, who.platform_id if is_stripe else None
+    )
+    sale.email = who.email
+    if customer != sale.customer:
+        sale.customer, sale.changed = customer, True
+    if sale.changed:
+        sale.revision += 1
+
+
+def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
+    """Value facts under the programme in force when they were sold; return that version's number too."""
+    first = worth(facts, _NO_EARNING)
+    version = None if first.sold_at is None else shop.version_at(first.sold_at)
+    if version is None or version.program.earning == _NO_EARNING:
+        return first, None if version is None else version.number
+    return worth(facts, version.program.earning), version.number
+
+
+def told_elsewhere(value: Worth) -> Worth:
+    """Make a sale whose Shopify twin is the one that is paid worth nothing."""
+    return msgspec.structs.replace(
+        value, standing="elsewhere", eligible_minor=0, disputed_minor=0, lost_minor=0
+    )
+
+
+def view(shop: Shop, sale: LoadedSale) -> Sale:
+    """Show a valued sale to the settlers."""
+    return Sale(
+        shop=shop,
+        number=sale.number,
+        absorbed=sale.absorbed,
+        twin=sale.twin,
+        facts=sale.facts,
+        worth=sale.worth,
+        version=next((v for v in shop.versions if v.number == sale.version), None),
+        customer=sale.customer,
+        created_at=sale.created_at,
+        revision=sale.revision,
+    )

@@ -1,0 +1,200 @@
+"""Sales as rows: find, load and write a batch of them with one statement a table."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from handlers.sales.rules import Identity, SaleFacts, Worth
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
+
+_FACTS = msgspec.json.Decoder(SaleFacts)
+
+_COLUMNS = (
+    "s.merchant_id, s.number, s.facts, s.revision, s.customer, s.absorbed, s.paired_with, s.created_at,"
+    " s.merged_into"
+)
+_FIND = keyed(
+    "SELECT i.merchant_id, i.platform, i.kind, i.value, i.sale"
+    " FROM {keys} k CROSS JOIN sale_identities i"
+    " WHERE i.merchant_id = k.merchant_id AND i.platform = k.platform AND i.kind = k.kind AND i.value = k.value",
+    merchant_id=BIG,
+    platform=TEXT,
+    kind=TEXT,
+    value=TEXT,
+)
+_LOAD = keyed(
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN sales s"
+    " WHERE s.merchant_id = k.merchant_id AND s.number = k.number",
+    merchant_id=BIG,
+    number=BIG,
+)
+_SAVE_COLUMNS = {
+    "facts": TEXT,
+    "revision": BIG,
+    "customer": BIG,
+    "platform": TEXT,
+    "platform_id": TEXT,
+    "name": TEXT,
+    "email": TEXT,
+    "currency": TEXT,
+    "total_minor": BIG,
+    "sold_at": BIG,
+    "standing": TEXT,
+    "test": BIG,
+    "program_version": BIG,
+    "eligible_minor": BIG,
+    "merged_into": BIG,
+    "absorbed": TEXT,
+    "paired_with": BIG,
+    "settle_at": BIG,
+}
+_SAVE = insert(
+    "sales",
+    "ON CONFLICT (merchant_id, number) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _SAVE_COLUMNS),
+    merchant_id=BIG,
+    number=BIG,
+    created_at=BIG,
+    **_SAVE_COLUMNS,
+)
+_NAME = insert(
+    "sale_identities",
+    "ON CONFLICT (merchant_id, platform, kind, value) DO UPDATE SET sale = excluded.sale",
+    merchant_id=BIG,
+    platform=TEXT,
+    kind=TEXT,
+    value=TEXT,
+    sale=BIG,
+)
+_RENAME = keyed(
+    "UPDATE sale_identities SET sale = k.survivor FROM {keys} k"
+    " WHERE sale_identities.merchant_id = k.merchant_id AND sale_identities.sale = k.number",
+    merchant_id=BIG,
+    number=BIG,
+    survivor=BIG,
+)
+_DUE = plain("SELECT merchant_id, number FROM sales WHERE settle_at <= ?1 ORDER BY settle_at LIMIT ?2")
+_BEHIND = plain("SELECT merchant_id, sale FROM settlements WHERE retry_at <= ?1 ORDER BY retry_at LIMIT ?2")
+_STIR = keyed(
+    "UPDATE sales SET settle_at = k.at FROM {keys} k"
+    " WHERE sales.merchant_id = k.merchant_id AND sales.customer = k.customer AND sales.merged_into IS NULL",
+    merchant_id=BIG,
+    customer=BIG,
+    at=BIG,
+)
+
+
+@dataclass(slots=True)
+class LoadedSale:
+    """One sale while a batch works on it: its row, and what the batch makes of it."""
+
+    merchant_id: int
+    number: int
+    facts: SaleFacts
+    created_at: int
+    revision: int = 0
+    customer: int | None = None
+    absorbed: tuple[int, ...] = ()
+    twin: int | None = None
+    merged_into: int | None = None
+    changed: bool = False
+    due: bool = False  # loaded because the clock says so
+    worth: Worth = field(default_factory=lambda: Worth(standing="waiting_for_order"))
+    version: int | None = None
+    email: str | None = None
+    settle_at: int | None = None
+    new_names: list[Identity] = field(default_factory=list)
+
+
+def find_sales(
+    names: Iterable[tuple[int, Identity]],
+) -> Steps[tuple[dict[tuple[int, Identity], LoadedSale], list[LoadedSale]]]:
+    """Find the sales these identities name, by (merchant, identity); each sale is one object."""
+    rows = yield from ask(_FIND, [(merchant_id, *identity) for merchant_id, identity in sorted(names)])
+    loaded = yield from load_sales({(row[0], row[4]) for row in rows})
+    by_number = {(sale.merchant_id, sale.number): sale for sale in loaded}
+    return {(m, Identity(p, k, v)): by_number[m, number] for m, p, k, v, number in rows}, loaded
+
+
+def load_sales(numbers: Iterable[tuple[int, int]], *, due: bool = False) -> Steps[list[LoadedSale]]:
+    """Load sales by (merchant, number), in that order."""
+    rows = yield from ask(_LOAD, sorted(numbers))
+    return [
+        LoadedSale(
+            merchant_id=merchant_id,
+            number=number,
+            facts=_FACTS.decode(facts),
+            created_at=created_at,
+            revision=revision,
+            customer=customer,
+            absorbed=tuple(json.loads(absorbed)) if absorbed != "[]" else (),
+            twin=twin,
+            merged_into=merged_into,
+            due=due,
+        )
+        for merchant_id, number, facts, revision, customer, absorbed, twin, created_at, merged_into in rows
+    ]
+
+
+def save_sales(sales: Iterable[LoadedSale]) -> Steps[None]:
+    """Write sales and what newly names them, in ascending order of their keys."""
+    ordered = sorted(sales, key=lambda sale: (sale.merchant_id, sale.number))
+    yield from ask(_SAVE, [_row(sale) for sale in ordered])
+    gone = [(s.merchant_id, s.number, s.merged_into) for s in ordered if s.merged_into is not None]
+    yield from ask(_RENAME, gone)
+    # A sale that was made and merged away within the batch hands its names to the survivor.
+    names = {(s.merchant_id, *i): s.merged_into or s.number for s in ordered for i in s.new_names}
+    yield from ask(_NAME, [(*name, number) for name, number in sorted(names.items())])
+
+
+def _row(sale: LoadedSale) -> tuple[object, ...]:
+    worth, facts = sale.worth, sale.facts
+    alive = sale.merged_into is None
+    platform, platform_id = origin(facts)
+    return (
+        sale.merchant_id,
+        sale.number,
+        sale.created_at,
+        msgspec.json.encode(facts).decode() if alive else "{}",
+        sale.revision,
+        sale.customer if alive else None,
+        platform if alive else None,
+        platform_id,
+        facts.order.name if facts.order is not None else None,
+        sale.email if alive else None,
+        worth.currency,
+        worth.paid_minor,
+        worth.sold_at,
+        worth.standing if alive else "merged",
+        int(worth.test),
+        sale.version,
+        worth.eligible_minor,
+        sale.merged_into,
+        json.dumps(sale.absorbed) if sale.absorbed else "[]",
+        sale.twin if alive else None,
+        sale.settle_at if alive else None,
+    )
+
+
+def origin(facts: SaleFacts) -> tuple[str | None, str | None]:
+    """Say which platform has told of a sale's money (`both` when both have), and its id there."""
+    paid = facts.charges or facts.payments
+    if facts.order is not None:
+        return ("both" if paid else "shopify"), facts.order.id
+    if not paid:
+        return None, None
+    return "stripe", min(facts.payments or {c.payment_id or c.id for c in facts.charges.values()})
+
+
+def due_sales(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
+    """List at most `limit` sales to settle again by the clock, and as many whose capability is behind."""
+    due = yield from ask(_DUE, (now, limit))
+    behind = yield from ask(_BEHIND, (now, limit))
+    return sorted({*due, *behind})
+
+
+def stir_sales(owners: Iterable[tuple[int, int]], now: int) -> Steps[None]:
+    """Have all sales of these (merchant, customer) settled again: who is who has changed around them."""
+    yield from ask(_STIR, [(merchant_id, customer, now) for merchant_id, customer in sorted(owners)])
