@@ -7,7 +7,6 @@ import asyncio
 import importlib
 import importlib.util
 import pkgutil
-import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import handlers
+from integration.database.engine import address
 from integration.database.schema import metadata
 
 LOCK_WAIT_S = 300  # how long a second process waits for the one that migrates
@@ -36,8 +36,8 @@ def upgrade(url: str) -> None:
     """Run every revision the database lacks, in one transaction, under a lock; nothing to do is quick.
 
     Synchronous: call it from a thread where a loop runs. Takes any `DATABASE_URL` the program takes
-    (`sqlite:///path`, `postgresql://…`). Raises the driver's error where the database cannot be reached, with
-    nothing changed.
+    (`sqlite:///path`, `postgresql://…`). Raises ValueError for a URL of another kind, and the driver's
+    error where the database cannot be reached; then nothing has changed.
     """
 
     def run(connection: Connection) -> None:
@@ -90,15 +90,12 @@ def _alembic() -> Config:
 
 
 def _in_locked_transaction(url: str, run: Callable[[Connection], T]) -> T:
-    if url.startswith("sqlite"):
-        return _on_sqlite(url, run)
-    return asyncio.run(_on_postgres(url, run))
+    target = address(url, Path())
+    return _on_sqlite(target, run) if target.startswith("sqlite") else asyncio.run(_on_postgres(target, run))
 
 
 def _on_sqlite(url: str, run: Callable[[Connection], T]) -> T:
-    path = make_url(url).database
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         make_url(url).set(drivername="sqlite+pysqlite"),
         poolclass=NullPool,
@@ -118,10 +115,9 @@ def _on_sqlite(url: str, run: Callable[[Connection], T]) -> T:
 
 async def _on_postgres(url: str, run: Callable[[Connection], T]) -> T:
     # asyncpg reads the address itself, so that sslmode and socket paths mean what they mean elsewhere.
-    address = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(address),
+        async_creator=lambda: asyncpg.connect(url),
         poolclass=NullPool,
         hide_parameters=True,
     )

@@ -1,0 +1,76 @@
+"""The rules of the house hold in the code, and each rule catches the mistake it is there for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import checks
+from tests.conftest import REPOSITORY
+
+# A file beyond the closed vocabulary needs a reason that will still convince in a year.
+GRANTED: dict[str, str] = {}
+
+
+def outside_the_vocabulary(root: Path) -> list[str]:
+    """Apply the vocabulary with what has been granted."""
+    return checks.names_outside_the_vocabulary(root, GRANTED)
+
+
+# The rule, and a file that breaks it.
+RULES: list[tuple[Callable[[Path], list[str]], str, str]] = [
+    (checks.upward_imports, "integration/mail.py", "from handlers.sales import store"),
+    (checks.upward_imports, "handlers/thanks/jobs.py", "import config.settings"),
+    (checks.upward_imports, "config/wiring.py", "from tests import mailbox"),
+    (checks.sideways_imports, "handlers/sales/settle.py", "from handlers.points import ledger"),
+    (checks.sideways_imports, "handlers/thanks/settle.py", "from ..reviews import store"),
+    (checks.sideways_imports, "handlers/inbox/jobs.py", "import handlers.merchants.store"),
+    (checks.impure_rules, "handlers/points/rules.py", "from datetime import datetime\nNOW = datetime.now()"),
+    (checks.impure_rules, "handlers/points/rules.py", "from integration.clock import Clock"),
+    (checks.impure_rules, "handlers/points/rules.py", "import sqlalchemy as sa"),
+    (checks.impure_rules, "handlers/points/rules.py", "from integration.database.engine import Database"),
+    (checks.impure_rules, "handlers/points/rules.py", "async def wait(): ..."),
+    (outside_the_vocabulary, "handlers/points/engine.py", ""),
+    (checks.vague_names, "integration/utils.py", ""),
+    (checks.vague_names, "handlers/sales/store.py", "class SaleManager: ..."),
+    (checks.long_files, "tests/test_all.py", "\n" * 501),
+    (checks.files_without_purpose, "config/new.py", "import os"),
+    (checks.functions_without_docstring, "config/new.py", "def settle(): ..."),
+    (checks.functions_without_docstring, "config/new.py", "class Shop:\n    async def open(self): ..."),
+    (checks.tests_without_docstring, "tests/test_new.py", "async def test_a_thing(): ..."),
+    (checks.readers_of_the_environment, "config/new.py", "import os\nos.environ['PORT']"),
+    (checks.readers_of_the_environment, "config/new.py", "import os\nos.getenv('PORT')"),
+    (checks.undeclared_imports, "config/new.py", "from hypothesis import given"),
+]
+
+
+@pytest.mark.parametrize("rule", sorted({rule for rule, _, _ in RULES}, key=lambda rule: rule.__name__))
+def test_the_code_keeps_the_rule(rule):
+    """No file of the repository breaks the rule."""
+    complaints = rule(REPOSITORY)
+    assert not complaints, "\n".join(["", *complaints])
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), RULES)
+def test_the_rule_sees_a_file_that_breaks_it(rule, path, text, tmp_path):
+    """A rule that cannot complain protects nothing."""
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text)
+    assert len(rule(tmp_path)) == 1
+
+
+def test_the_rules_leave_good_code_alone(tmp_path):
+    """What a capability is allowed to do raises no complaint."""
+    good = tmp_path / "handlers" / "thanks" / "settle.py"
+    good.parent.mkdir(parents=True)
+    good.write_text(
+        '"""Thanks."""\n'
+        "import asyncio\n"
+        "import msgspec\n"
+        "from handlers.context import Context\n"
+        "from handlers.messages import store\n"
+        "from handlers.thanks.rules import due\n"
+        "from integration.clock import DAY\n"
+        'def settle():\n    """Settle."""\n'
+    )
+    assert [complaint for rule, _, _ in RULES for complaint in rule(tmp_path)] == []
