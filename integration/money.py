@@ -3,9 +3,7 @@
 from decimal import Decimal
 
 # ISO 4217 currencies whose minor unit is not a hundredth.
-_NO_DECIMALS = frozenset(
-    "BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split()
-)
+_NO_DECIMALS = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split())
 _THREE_DECIMALS = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
 # Stripe sends these two with two digits although they have none (reference: Stripe's currency page).
 _STRIPE_HUNDREDFOLD = frozenset({"ISK", "UGX"})
@@ -32,7 +30,7 @@ def from_decimal_text(text: str, currency: str) -> int:
     whole, _, fraction = text.lstrip("+-").partition(".")
     if not (whole or fraction) or not (whole or "0").isdigit() or not (fraction or "0").isdigit():
         raise ValueError(f"not an amount of money: {text[:40]!r}")
-    minor = int(whole or 0) * 10**digits
+    minor = int(whole or 0) * int(10**digits)
     if fraction:
         minor += int((fraction + "000")[:digits] or 0)
         if len(fraction) > digits and fraction[digits] >= "5":

@@ -203,9 +203,7 @@ class People:
         self.new_identities.append(("email", email, node))
 
 
-def load(
-    wanted: dict[int, set[tuple[str, str]]], counters: dict[int, Counters], now: int
-) -> Steps[dict[int, People]]:
+def load(wanted: dict[int, set[tuple[str, str]]], counters: dict[int, Counters], now: int) -> Steps[dict[int, People]]:
     """Load the persons whom these identities name; `wanted` maps merchants to (kind, value) pairs."""
     found = {merchant_id: People(counters[merchant_id], now) for merchant_id in wanted}
     keys = [(m, kind, value) for m in sorted(wanted) for kind, value in sorted(wanted[m])]
@@ -237,11 +235,7 @@ def save(found: Iterable[People]) -> Steps[None]:
     yield from ask(_PUT_CUSTOMERS, profiles)
     yield from ask(
         _ADD_IDENTITIES,
-        [
-            (p.counters.merchant_id, kind, value, node)
-            for p in people
-            for kind, value, node in p.new_identities
-        ],
+        [(p.counters.merchant_id, kind, value, node) for p in people for kind, value, node in p.new_identities],
     )
     pointers: list[tuple[int, int, int | None]] = []
     for one in people:

@@ -9,9 +9,7 @@ _SEEN = plain(
     # The body is signed but may be replayed later: it fills what is missing and overrules nobody's choice.
     "UPDATE merchants SET country = COALESCE(country, ?2), email = COALESCE(email, ?3) WHERE id = ?1"
 )
-_SCOPES = plain(
-    "UPDATE connections SET scopes = ?4 WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3"
-)
+_SCOPES = plain("UPDATE connections SET scopes = ?4 WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3")
 # A late uninstall after a reinstall is older than the last time the shop was connected.
 _LEFT = plain(
     "UPDATE connections SET closed_at = ?4, token = NULL"

@@ -51,9 +51,7 @@ class PointsSettler:
 
 def _posted(sales: Sequence[Sale]) -> Steps[dict[tuple[int, int], Posted]]:
     """What each sale and those merged into it have posted, together."""
-    survivors = {
-        (sale.shop.id, number): sale.number for sale in sales for number in (sale.number, *sale.absorbed)
-    }
+    survivors = {(sale.shop.id, number): sale.number for sale in sales for number in (sale.number, *sale.absorbed)}
     found = yield from posted_of(survivors)
     result = {(sale.shop.id, sale.number): _NOTHING for sale in sales}
     for (merchant_id, number), one in found.items():

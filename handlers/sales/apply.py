@@ -102,7 +102,7 @@ def _open(told: Sequence[Told], now: int) -> Steps[dict[int, Book]]:
             continue
         for fact in one.reading.facts:
             if of_sale(fact):
-                found = naming(fact)
+                found = naming(fact)  # type: ignore[arg-type]
                 names.update((one.merchant_id, identity) for identity in found.strong)
                 if found.weak is not None:
                     names.add((one.merchant_id, found.weak))
@@ -152,9 +152,7 @@ def _persons(fact: Fact) -> Iterable[Person]:
                 session.region,
             )
         case PaymentSeen(payment=payment):
-            yield _person(
-                payment.buyer, "stripe", _claims(payment.buyer), payment.created_at, payment.country
-            )
+            yield _person(payment.buyer, "stripe", _claims(payment.buyer), payment.created_at, payment.country)
         case InvoiceSeen(invoice=invoice):
             yield _person(invoice.buyer, "stripe", _claims(invoice.buyer), invoice.told_at)
         case CustomerSeen(platform=platform, buyer=who, deleted=False):
@@ -236,7 +234,7 @@ def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:
                 outcome = Outcome("waiting", f"Dispute {dispute.id} names no order or payment.")
             case _:
-                _remember(book, fact, now)  # type: ignore[arg-type]
+                _remember(book, fact, now)
     return outcome
 
 
@@ -245,10 +243,10 @@ def _remember(book: Book, fact: SaleFact, now: int) -> None:
     strong, weak = naming(fact)
     named = {sale.number: sale for i in strong if (sale := book.by_name.get(i)) is not None}
     owner = book.by_name.get(weak) if weak is not None else None
-    if owner is not None and owner.number not in named and (not named or not _has_payment(owner)):
-        # A sale that is an invoice and nothing else joins its payment; two payments are never joined by it.
-        if not _has_payment(owner) or not strong:
-            named[owner.number] = owner
+    pays = any(i.kind in ("payment", "charge") for i in strong)
+    if owner is not None and not (pays and _has_payment(owner)):
+        # An invoice brings together what tells of one payment; two payments are never joined by it.
+        named[owner.number] = owner
     sale = _survivor(book, named, now)
     sale.changed |= remember(sale.facts, fact)
     for identity in strong:
@@ -266,7 +264,8 @@ def _remember(book: Book, fact: SaleFact, now: int) -> None:
 
 
 def _has_payment(sale: LoadedSale) -> bool:
-    return bool(sale.facts.charges or sale.facts.payments or sale.facts.sessions or sale.facts.order)
+    facts = sale.facts
+    return bool(facts.charges or facts.payments or any(s.payment_id for s in facts.sessions.values()))
 
 
 def _survivor(book: Book, named: dict[int, LoadedSale], now: int) -> LoadedSale:
@@ -362,9 +361,7 @@ def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
 
 def told_elsewhere(value: Worth) -> Worth:
     """Make a sale whose Shopify twin is the one that is paid worth nothing."""
-    return msgspec.structs.replace(
-        value, standing="elsewhere", eligible_minor=0, disputed_minor=0, lost_minor=0
-    )
+    return msgspec.structs.replace(value, standing="elsewhere", eligible_minor=0, disputed_minor=0, lost_minor=0)
 
 
 def view(shop: Shop, sale: LoadedSale) -> Sale:

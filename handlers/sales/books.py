@@ -12,8 +12,7 @@ from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, pla
 _FACTS = msgspec.json.Decoder(SaleFacts)
 
 _COLUMNS = (
-    "s.merchant_id, s.number, s.facts, s.revision, s.customer, s.absorbed, s.paired_with, s.created_at,"
-    " s.merged_into"
+    "s.merchant_id, s.number, s.facts, s.revision, s.customer, s.absorbed, s.paired_with, s.created_at, s.merged_into"
 )
 _FIND = keyed(
     "SELECT i.merchant_id, i.platform, i.kind, i.value, i.sale"
@@ -25,8 +24,7 @@ _FIND = keyed(
     value=TEXT,
 )
 _LOAD = keyed(
-    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN sales s"
-    " WHERE s.merchant_id = k.merchant_id AND s.number = k.number",
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN sales s WHERE s.merchant_id = k.merchant_id AND s.number = k.number",
     merchant_id=BIG,
     number=BIG,
 )

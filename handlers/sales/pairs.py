@@ -57,9 +57,7 @@ def pair_twins(shops: Mapping[int, Shop], live: list[LoadedSale], now: int) -> S
         if (like_ := _likeness(sale)) is not None and like_ in groups:
             platform_, platform_id_ = origin(sale.facts)
             assert platform_ is not None and platform_id_ is not None and sale.worth.sold_at is not None
-            groups[like_][sale.number] = Candidate(
-                sale.number, platform_, platform_id_, sale.worth.sold_at, sale.twin
-            )
+            groups[like_][sale.number] = Candidate(sale.number, platform_, platform_id_, sale.worth.sold_at, sale.twin)
 
     changed: dict[tuple[int, int], int | None] = {}
     lost = [s for s in concerned if s.twin is not None and _likeness(s) is None]
@@ -92,12 +90,7 @@ _REPAIR = keyed(
 
 def _likeness(sale: LoadedSale) -> Likeness | None:
     worth = sale.worth
-    if (
-        sale.email is None
-        or worth.sold_at is None
-        or worth.currency is None
-        or origin(sale.facts)[0] == "both"
-    ):
+    if sale.email is None or worth.sold_at is None or worth.currency is None or origin(sale.facts)[0] == "both":
         return None
     return (sale.merchant_id, sale.email, worth.paid_minor, worth.currency, worth.test)
 

@@ -64,9 +64,7 @@ class Settler(Protocol):
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]: ...
 
 
-def settle_all(
-    settlers: Sequence[Settler], sales: Sequence[Sale], now: int, *, retried: bool = False
-) -> Steps[Wakes]:
+def settle_all(settlers: Sequence[Settler], sales: Sequence[Sale], now: int, *, retried: bool = False) -> Steps[Wakes]:
     """Settle sales with every capability; return when each wants to be settled again, the earliest.
 
     `retried` says that some of them may have been behind: what has caught up is forgotten.

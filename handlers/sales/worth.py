@@ -60,9 +60,7 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
                 taken[part.line_id] = taken.get(part.line_id, 0) + part.quantity
                 if part.line_id not in known_lines:
                     eligible -= part.subtotal_minor + tax_sign * part.tax_minor
-    eligible += sum(
-        _line_minor(line, line.current_quantity - taken.get(line.id, 0), tax_sign) for line in counted
-    )
+    eligible += sum(_line_minor(line, line.current_quantity - taken.get(line.id, 0), tax_sign) for line in counted)
     if earning.include_shipping:
         shipping = order.shipping_minor + (
             order.shipping_tax_minor * _TAX_SIGN[order.taxes_included, earning.include_tax]
@@ -77,9 +75,7 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
     if standing != "counted":
         eligible = 0
     given_back = sum(refund.money_minor for refund in refunds)
-    net = (
-        0 if standing != "counted" or order.financial_status == "refunded" else order.total_minor - given_back
-    )
+    net = 0 if standing != "counted" or order.financial_status == "refunded" else order.total_minor - given_back
     disputed, lost = _dispute_shares(facts, order.currency, eligible)
     return Worth(
         standing=standing,
@@ -240,9 +236,7 @@ def _awaited_payment(facts: SaleFacts) -> Worth:
         return Worth(standing="unpaid", why=("The payment failed.",))
     if any(invoice.paid_out_of_band for invoice in facts.invoices.values()):
         return Worth(standing="unpaid", why=("The invoice was settled outside Stripe.",))
-    return Worth(
-        standing="waiting_for_payment", why=("The payment itself has not arrived or succeeded yet.",)
-    )
+    return Worth(standing="waiting_for_payment", why=("The payment itself has not arrived or succeeded yet.",))
 
 
 # --- Both ---------------------------------------------------------------------------------------
