@@ -1,0 +1,113 @@
+"""The only reader of the environment: what an operator may set, checked once and explained when wrong."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHORTEST_SECRET_KEY = 32
+KEY_FILE = "secret_key"
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CHECKOUT = (_ROOT / "pyproject.toml").is_file()
+
+
+class SettingsError(Exception):
+    """The environment says something we cannot work with; the message is one sentence for an operator."""
+
+
+def _default_data_dir() -> Path:
+    """Keep data beside a source checkout, else in the user's own place, wherever we are called from."""
+    return _ROOT / "data" if _CHECKOUT else Path.home() / ".local" / "share" / "regulars"
+
+
+class Settings(BaseSettings):
+    """The environment, by the names of the contract (upper case), and `.env` beside the source."""
+
+    model_config = SettingsConfigDict(
+        env_file=_ROOT / ".env" if _CHECKOUT else None, extra="ignore", env_ignore_empty=True, frozen=True
+    )
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    host: str = "0.0.0.0"  # noqa: S104 - a web server is there to be reached
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str = ""
+    secret_key: str = ""
+    shopify_api_key: str | None = None
+    shopify_api_secret: str | None = None
+    shopify_old_api_secret: str | None = None
+    smtp_url: str | None = None
+    mail_from: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] | None = None  # None: console on a terminal, else JSON
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and any(len(key) < SHORTEST_SECRET_KEY for key in value.split(",")):
+            raise ValueError(f"each key needs {SHORTEST_SECRET_KEY} characters or more")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def shopify_secrets(self) -> tuple[str, ...]:
+        """The app's present and old secret, as far as set; both sign during a rotation."""
+        return tuple(s for s in (self.shopify_api_secret, self.shopify_old_api_secret) if s)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The keys that encrypt and sign, the newest first; one of our own making where none is set."""
+        return tuple((self.secret_key or _kept_key(self.data_dir)).split(","))
+
+    @property
+    def own_url(self) -> str:
+        """Where the world reaches us, without a slash at the end."""
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+
+def load() -> Settings:
+    """Read the environment; raises SettingsError naming the variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{str(problem['loc'][0]).upper() if problem['loc'] else 'environment'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(f"The environment is not usable: {problems}.") from None
+
+
+def _kept_key(data_dir: Path) -> str:
+    """Read the key kept in `data_dir`, making it the first time; only its owner may read it."""
+    path = data_dir / KEY_FILE
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        # Written under another name first, so that a second process never reads half a key.
+        draft = path.with_name(f"{KEY_FILE}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # Another process was first; its key is the one.
+        finally:
+            draft.unlink()
+    key = path.read_text().strip()
+    if len(key) < SHORTEST_SECRET_KEY:
+        raise SettingsError(f"The key kept in {path} is shorter than {SHORTEST_SECRET_KEY} characters.")
+    return key

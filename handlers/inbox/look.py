@@ -1,0 +1,97 @@
+"""Asking the platform what an event left out, outside any transaction and within a time limit."""
+
+import asyncio
+from collections.abc import Sequence
+
+from handlers.context import Context
+from handlers.inbox.rules import Connection, Outcome
+from integration.database.steps import Steps, ask, plain
+from integration.errors import Rejected, Revoked, Unavailable
+from integration.facts import Fact, LookAgain, OrderSeen, Reading, Uninstalled
+
+LOOK_SECONDS = 12  # well within a lease
+MOST_LOOKS_AN_EVENT = 5
+
+REVOKE = plain("UPDATE connections SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")
+
+
+def must_look(connection: Connection, reading: Reading) -> bool:
+    """Tell whether a reading cannot be applied before the platform has been asked."""
+    return any(
+        isinstance(fact, LookAgain) or (isinstance(fact, Uninstalled) and _can_confirm(connection))
+        for fact in reading.facts
+    )
+
+
+async def look(context: Context, connection: Connection, reading: Reading) -> tuple[Reading, Outcome | None]:
+    """Ask for every fact that says to look again; returns the fuller reading.
+
+    With an Outcome, that is what became of the event although the facts that are left are applied. Raises
+    Unavailable where the platform cannot answer now.
+    """
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await _look(context, connection, reading)
+    except TimeoutError:
+        raise Unavailable(f"{connection.platform} took longer than {LOOK_SECONDS} s to answer") from None
+    except Revoked as error:
+        now = context.clock.now()
+        await context.database.run(lambda: _revoked(connection, now))
+        return _without_looks(reading), Outcome("waiting", f"our access was taken away: {error}")
+
+
+async def _look(context: Context, connection: Connection, reading: Reading) -> tuple[Reading, Outcome | None]:
+    facts: list[Fact] = []
+    outcome: Outcome | None = None
+    for number, fact in enumerate(reading.facts):
+        if isinstance(fact, Uninstalled) and _can_confirm(connection):
+            if not await _access_is_gone(context, connection):
+                return Reading(()), Outcome("suspect", "the shop still answers to our token")
+            facts.append(fact)
+        elif not isinstance(fact, LookAgain):
+            facts.append(fact)
+        elif connection.token is None or connection.revoked_at is not None:
+            outcome = Outcome("waiting", f"tells too little of {fact.kind} {fact.id}, and we have no key to ask")
+        elif number >= MOST_LOOKS_AN_EVENT:
+            outcome = Outcome("waiting", f"asks for more than {MOST_LOOKS_AN_EVENT} objects")
+        else:
+            try:
+                facts.extend(await _ask(context, connection, fact))
+            except Rejected as error:
+                outcome = Outcome("waiting", f"{fact.kind} {fact.id} cannot be looked up: {error}")
+    return Reading(tuple(facts), reading.shop_id, reading.hosts), outcome
+
+
+async def _ask(context: Context, connection: Connection, fact: LookAgain) -> Sequence[Fact]:
+    token = _opened(context, connection)
+    if connection.platform == "stripe":
+        facts: Sequence[Fact] = await context.stripe.look(token, fact.kind, fact.id)
+        return facts
+    return [OrderSeen(await context.shopify.order(connection.account, token, fact.id))]
+
+
+async def _access_is_gone(context: Context, connection: Connection) -> bool:
+    """Ask the shop: an uninstall ends our token at once, and `shop/update` has the same body."""
+    try:
+        await context.shopify.ping(connection.account, _opened(context, connection))
+    except Revoked:
+        return True
+    return False
+
+
+def _opened(context: Context, connection: Connection) -> str:
+    assert connection.token is not None
+    return context.vault.open(connection.token, table="connections", merchant=connection.merchant_id, column="token")
+
+
+def _can_confirm(connection: Connection) -> bool:
+    return connection.platform == "shopify" and connection.token is not None and connection.revoked_at is None
+
+
+def _without_looks(reading: Reading) -> Reading:
+    kept = tuple(fact for fact in reading.facts if not isinstance(fact, LookAgain))
+    return Reading(kept, reading.shop_id, reading.hosts)
+
+
+def _revoked(connection: Connection, now: int) -> Steps[None]:
+    yield from ask(REVOKE, (connection.id, now))

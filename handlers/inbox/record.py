@@ -1,0 +1,247 @@
+"""Storing verified deliveries: one durable row each, however often they come, and room for unknown shops."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from integration.clock import DAY
+from integration.database.engine import Database
+from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, insert, keyed, plain
+from integration.errors import Unavailable
+
+# Events come before a merchant first opens the app, so shops we do not know are kept, within limits.
+MOST_UNKNOWN_SHOPS = 1_000
+MOST_UNKNOWN_BYTES = 50_000_000  # of one unknown shop
+KEEP_UNKNOWN = 7 * DAY
+ROW_BYTES = 400  # what a row weighs beside its body
+
+MOST_IN_A_TRANSACTION = 500
+
+
+class Delivery(NamedTuple):
+    """One verified delivery as it came; `connection` is a shop domain or a Stripe webhook path's token."""
+
+    source: str
+    connection: str
+    delivery_id: str
+    topic: str
+    triggered_at: int | None
+    received_at: int
+    digest: str
+    body: bytes
+    recovered: int = 0  # 1 = found by asking the platform, not told
+
+
+def digest_of(body: bytes) -> str:
+    """Return the hexadecimal SHA-256 of a body."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
+    """Store deliveries, each once; True for what is stored now or was before, False for what has no room.
+
+    Only what an unknown shop sends over its limits has no room.
+    """
+    unknown = yield from _unknown_accounts(deliveries)
+    refused = (yield from _over_limits(deliveries, unknown)) if unknown else frozenset()
+    kept = [d for position, d in enumerate(deliveries) if position not in refused] if refused else deliveries
+    yield from ask(_INSERT_EVENTS, [(*d[:7], d.recovered) for d in kept])
+    yield from ask(_INSERT_BODIES, [(d.source, d.connection, d.delivery_id, d.body) for d in kept])
+    return [position not in refused for position in range(len(deliveries))]
+
+
+async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list[bool]:
+    """Store deliveries for the receiver, ahead of other work; one that cannot be stored fails alone.
+
+    Raises Unavailable where the database is away; a verdict of False otherwise means it was not stored.
+    """
+    rows = list(deliveries)
+    try:
+        return await database.run(lambda: record(rows), urgent=True)
+    except Unavailable:
+        raise
+    except Exception:
+        # One row the database will not take must not keep its neighbours out.
+        if len(rows) == 1:
+            raise
+        return [await _recorded_alone(database, row) for row in rows]
+
+
+async def _recorded_alone(database: Database, row: Delivery) -> bool:
+    try:
+        return (await database.run(lambda: record([row]), urgent=True))[0]
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001 - answered with 503, which is counted and seen
+        return False
+
+
+def adopt(source: str, connection: str, merchant_id: int, now: int) -> Steps[int]:
+    """Give what an unknown connection sent so far to the merchant who has it now; returns how many events.
+
+    To be called in the transaction that adds the connection; the sweep finds what slips in beside it.
+    """
+    adopted = yield from ask(_ADOPT, (source, connection, merchant_id, now))
+    yield from ask(_FORGET_UNKNOWN, (connection,))
+    return int(adopted[0][0])
+
+
+def adopt_known(now: int) -> Steps[int]:
+    """Give every kept event of a connection that is known by now to its merchant; returns how many events."""
+    adopted = yield from ask(_ADOPT_KNOWN, (now,))
+    if adopted[0][0]:
+        yield from _recount_unknown()
+    return int(adopted[0][0])
+
+
+def prune_unknown(now: int, limit: int) -> Steps[int]:
+    """Delete at most `limit` events that unknown shops sent too long ago; returns how many."""
+    ids = yield from ask(_OLD_UNKNOWN, (now - KEEP_UNKNOWN, limit))
+    if ids:
+        yield from ask(DELETE_BODIES, ids)
+        yield from ask(DELETE_EVENTS, ids)
+        yield from _recount_unknown()
+    return len(ids)
+
+
+def _recount_unknown() -> Steps[None]:
+    """Count again what unknown shops fill, so that pruning and adoption leave an exact account behind."""
+    yield from ask(_DROP_EMPTY, ())
+    yield from ask(_RECOUNT, (ROW_BYTES,))
+
+
+def _unknown_accounts(deliveries: Sequence[Delivery]) -> Steps[frozenset[Row]]:
+    accounts = sorted({(d.source, d.connection) for d in deliveries})
+    known = yield from ask(_KNOWN, accounts)
+    return frozenset(accounts) - frozenset(known)
+
+
+def _over_limits(deliveries: Sequence[Delivery], unknown: frozenset[Row]) -> Steps[frozenset[int]]:
+    """Charge new deliveries to their unknown shops; returns the positions of those over a limit."""
+    candidates = {position: d for position, d in enumerate(deliveries) if (d.source, d.connection) in unknown}
+    present = frozenset((yield from ask(_PRESENT, [d[:3] for d in candidates.values()])))
+    names = sorted({connection for _, connection in unknown})
+    filled: dict[str, int] = dict((yield from ask(_FILLED, [(name,) for name in names])))
+    shops = int((yield from ask(_COUNT_SHOPS, ()))[0][0])
+
+    refused, seen = set(), set(present)
+    charges: dict[str, tuple[int, int]] = {}
+    for position, d in candidates.items():
+        if d[:3] in seen:
+            continue
+        size = len(d.body) + ROW_BYTES
+        is_new_shop = d.connection not in filled
+        if (is_new_shop and shops >= MOST_UNKNOWN_SHOPS) or (filled.get(d.connection, 0) + size > MOST_UNKNOWN_BYTES):
+            refused.add(position)
+            continue
+        seen.add(d[:3])
+        shops += is_new_shop
+        filled[d.connection] = filled.get(d.connection, 0) + size
+        count, weight = charges.get(d.connection, (0, 0))
+        charges[d.connection] = (count + 1, weight + size)
+    received_at = deliveries[0].received_at
+    yield from ask(_CHARGE, [(name, received_at, *charges[name]) for name in sorted(charges)])
+    return frozenset(refused)
+
+
+# --- Statements ---------------------------------------------------------------------------------
+
+# Of several connections of one account (live and test mode) an open one is meant, the newest first.
+_OWNER = (
+    "(SELECT c.merchant_id FROM connections c WHERE c.platform = {source} AND c.account = {connection}"
+    " ORDER BY CASE WHEN c.closed_at IS NULL THEN 0 ELSE 1 END, c.id DESC LIMIT 1)"
+)
+_EVENT_COLUMNS = (
+    "source, connection, delivery_id, topic, triggered_at, received_at, digest, recovered, next_attempt_at, merchant_id"
+)
+
+_INSERT_EVENTS = Sql(
+    sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?6, "
+    + _OWNER.format(source="?1", connection="?2")
+    + ") ON CONFLICT DO NOTHING",
+    # Two receivers given the same deliveries in another order must not wait for each other in a circle.
+    postgres=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.received_at, "
+    + _OWNER.format(source="u.source", connection="u.connection")
+    + " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],"
+    " $8::integer[])"
+    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, digest, recovered)"
+    " ORDER BY u.source, u.connection, u.delivery_id ON CONFLICT DO NOTHING",
+    kind="many",
+    returns=False,
+    columns=8,
+)
+
+# A body that has been pruned since is not wanted again when its delivery is repeated.
+_INSERT_BODIES = Sql(
+    sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, ?4 FROM events e WHERE e.source = ?1"
+    " AND e.connection = ?2 AND e.delivery_id = ?3 AND e.worked_at IS NULL ON CONFLICT DO NOTHING",
+    postgres="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.body FROM"
+    " unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS u(source, connection, delivery_id, body)"
+    " JOIN events e USING (source, connection, delivery_id) WHERE e.worked_at IS NULL ORDER BY e.id"
+    " ON CONFLICT DO NOTHING",
+    kind="many",
+    returns=False,
+    columns=4,
+)
+
+_KNOWN = keyed(
+    "SELECT k.source, k.connection FROM {keys} k WHERE EXISTS (SELECT 1 FROM connections c"
+    " WHERE c.platform = k.source AND c.account = k.connection)",
+    source=TEXT,
+    connection=TEXT,
+)
+
+_PRESENT = keyed(
+    "SELECT e.source, e.connection, e.delivery_id FROM {keys} k CROSS JOIN events e"
+    " WHERE e.source = k.source AND e.connection = k.connection AND e.delivery_id = k.delivery_id",
+    source=TEXT,
+    connection=TEXT,
+    delivery_id=TEXT,
+)
+
+_FILLED = keyed(
+    "SELECT u.connection, u.bytes FROM {keys} k CROSS JOIN unknown_shops u WHERE u.connection = k.connection",
+    connection=TEXT,
+)
+
+_COUNT_SHOPS = plain("SELECT count(*) FROM unknown_shops")
+
+_CHARGE = insert(
+    "unknown_shops",
+    "ON CONFLICT (connection) DO UPDATE SET events = unknown_shops.events + excluded.events,"
+    " bytes = unknown_shops.bytes + excluded.bytes",
+    connection=TEXT,
+    first_at=BIG,
+    events=BIG,
+    bytes=BIG,
+)
+
+_ADOPT = plain(
+    "UPDATE events SET merchant_id = ?3, next_attempt_at = ?4"
+    " WHERE source = ?1 AND connection = ?2 AND merchant_id IS NULL"
+)
+
+_FORGET_UNKNOWN = plain("DELETE FROM unknown_shops WHERE connection = ?1")
+
+_ADOPT_KNOWN = plain(
+    "UPDATE events SET next_attempt_at = ?1, merchant_id = "
+    + _OWNER.format(source="events.source", connection="events.connection")
+    + " WHERE merchant_id IS NULL AND EXISTS (SELECT 1 FROM connections c WHERE c.platform = events.source"
+    " AND c.account = events.connection)"
+)
+
+_OLD_UNKNOWN = plain("SELECT id FROM events WHERE merchant_id IS NULL AND received_at < ?1 ORDER BY id LIMIT ?2")
+
+_DROP_EMPTY = plain(
+    "DELETE FROM unknown_shops WHERE NOT EXISTS (SELECT 1 FROM events e"
+    " WHERE e.merchant_id IS NULL AND e.source = 'shopify' AND e.connection = unknown_shops.connection)"
+)
+
+_RECOUNT = plain(
+    "UPDATE unknown_shops SET (events, bytes) = (SELECT count(*), coalesce(sum(length(b.body) + ?1), 0)"
+    " FROM events e JOIN event_bodies b ON b.event_id = e.id"
+    " WHERE e.merchant_id IS NULL AND e.source = 'shopify' AND e.connection = unknown_shops.connection)"
+)
+
+DELETE_BODIES = keyed("DELETE FROM event_bodies WHERE event_id IN (SELECT k.id FROM {keys} k)", id=BIG)
+DELETE_EVENTS = keyed("DELETE FROM events WHERE id IN (SELECT k.id FROM {keys} k)", id=BIG)

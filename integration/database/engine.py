@@ -1,0 +1,253 @@
+"""The database: one way to run set-based steps in a transaction, on SQLite's threads or on asyncpg."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from integration.database.steps import Steps, ask, drive_postgres, plain
+from integration.database.writer import WriterThread
+from integration.errors import Unavailable
+
+T = TypeVar("T")
+Dialect = Literal["sqlite", "postgresql"]
+
+FILE_NAME = "regulars.db"
+BUSY_TIMEOUT_MS = 4_000
+READER_THREADS = 2
+POOL_SIZE = 12
+CONNECT_SECONDS = 4
+STATEMENT_SECONDS = 60
+CLOSE_SECONDS = 5
+MOST_TRIES = 6
+FIRST_PAUSE_SECONDS = 0.02
+
+_AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InternalClientError,  # the connection went away between two of its own messages
+)
+_ONE = plain("SELECT 1")
+
+
+class _Driver(Protocol):
+    async def run(self, make: Callable[[], Steps[T]], urgent: bool) -> T: ...
+
+    async def read(self, make: Callable[[], Steps[T]]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+class Database:
+    """One database of either engine; open it with `Database.open`."""
+
+    def __init__(self, dialect: Dialect, url: str, engine: AsyncEngine, driver: _Driver) -> None:
+        self.dialect = dialect
+        self.url = url  # password and all: never print it
+        self.engine = engine
+        self._driver = driver
+
+    @classmethod
+    async def open(cls, url: str | None, data_dir: Path) -> "Database":
+        """Open the database named by a DATABASE_URL (None: an SQLite file in `data_dir`).
+
+        Raises ValueError for a URL of another kind, Unavailable where the database is away.
+        """
+        target = address(url, data_dir)
+        if target.startswith("sqlite"):
+            path = Path(make_url(target).database or "")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cls("sqlite", target, _sqlite_engine(path), _Sqlite(path))
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            # asyncpg reads the address itself: sslmode and socket paths mean what they mean elsewhere.
+            async_creator=lambda: asyncpg.connect(target, timeout=CONNECT_SECONDS),
+            hide_parameters=True,
+            pool_pre_ping=True,
+        )
+        return cls("postgresql", target, engine, await _Postgres.connect(target))
+
+    async def run(self, make: Callable[[], Steps[T]], urgent: bool = False) -> T:
+        """Run steps in one durable transaction; `make` is called again for each try.
+
+        `urgent` goes before other waiting work (the receiver's records). Raises Unavailable where the
+        database is away, and whatever the steps raise, after a rollback.
+        """
+        return await self._driver.run(make, urgent)
+
+    async def read(self, make: Callable[[], Steps[T]]) -> T:
+        """Run steps that only read, beside the writers; a write in them fails."""
+        return await self._driver.read(make)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Open an SQLAlchemy transaction that writes; on SQLite it takes the write lock first."""
+        async with self.engine.execution_options(writes=True).begin() as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the database answers."""
+        await self.read(lambda: ask(_ONE, ()))
+
+    async def close(self) -> None:
+        """Finish what was asked and let go of every connection."""
+        await self._driver.close()
+        await self.engine.dispose()
+
+
+def address(url: str | None, data_dir: Path) -> str:
+    """Write a DATABASE_URL in the one form each engine has here: `postgresql://…` or `sqlite:////full/path`.
+
+    None is the file in `data_dir`. Raises ValueError for anything else; the message never holds the URL.
+    """
+    if not url:
+        return f"sqlite:///{(data_dir / FILE_NAME).absolute()}"
+    scheme, _, rest = url.partition(":")
+    if scheme.partition("+")[0] in ("postgres", "postgresql"):
+        return f"postgresql:{rest}"
+    if scheme.partition("+")[0] == "sqlite":
+        path = make_url(f"sqlite:{rest}").database
+        if path and path != ":memory:":
+            return f"sqlite:///{Path(path).absolute()}"
+    raise ValueError("DATABASE_URL must be postgresql://… or sqlite:///path.")
+
+
+# --- SQLite -------------------------------------------------------------------------------------
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-32000",
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+def _sqlite_engine(path: Path) -> AsyncEngine:
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # The driver must not open transactions by itself: `begin` below does.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class _Sqlite:
+    """The writer thread, and a few threads that only read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = WriterThread(self._connect, "BEGIN IMMEDIATE", "database-writer")
+        self._readers = [
+            WriterThread(self._connect_reader, "BEGIN", f"database-reader-{n}") for n in range(READER_THREADS)
+        ]
+        self._turn = 0
+
+    async def run(self, make: Callable[[], Steps[T]], urgent: bool) -> T:
+        return await self._writer.submit(make, urgent)
+
+    async def read(self, make: Callable[[], Steps[T]]) -> T:
+        self._turn = (self._turn + 1) % len(self._readers)
+        return await self._readers[self._turn].submit(make)
+
+    async def close(self) -> None:
+        for thread in (self._writer, *self._readers):
+            await asyncio.to_thread(thread.close)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=512)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------
+
+
+class _Postgres:
+    """A pool of asyncpg connections."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, url: str) -> "_Postgres":
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=POOL_SIZE,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                # JIT costs more than it gives on statements of a few milliseconds.
+                server_settings={"jit": "off", "application_name": "regulars"},
+            )
+        except _AWAY as error:
+            raise _unavailable(error) from error
+        return cls(pool)
+
+    async def run(self, make: Callable[[], Steps[T]], urgent: bool) -> T:
+        return await self._tried(make, readonly=False)
+
+    async def read(self, make: Callable[[], Steps[T]]) -> T:
+        return await self._tried(make, readonly=True)
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), CLOSE_SECONDS)
+        except (TimeoutError, *_AWAY):
+            self._pool.terminate()
+
+    async def _tried(self, make: Callable[[], Steps[T]], readonly: bool) -> T:
+        for attempt in range(MOST_TRIES):
+            try:
+                async with (
+                    self._pool.acquire(timeout=CONNECT_SECONDS) as connection,
+                    connection.transaction(isolation="read_committed", readonly=readonly),
+                ):
+                    return await drive_postgres(make(), connection)
+            except _AGAIN as error:
+                if attempt == MOST_TRIES - 1:
+                    raise Unavailable("The database is too busy to agree on a change.") from error
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+            except _AWAY as error:
+                raise _unavailable(error) from error
+        raise AssertionError("a try ends with a result or an error")
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    return Unavailable(f"PostgreSQL cannot be used now ({type(error).__name__}).", retry_after=2.0)

@@ -1,0 +1,237 @@
+"""Writing to disk in company: SQLite's one writer thread, and the group commit the receiver stands on."""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from integration.database.steps import Steps, drive_sqlite
+from integration.errors import Unavailable
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+Verdict = TypeVar("Verdict")
+
+MOST_IN_A_COMMIT = 500
+MOST_PENDING = 5_000
+MOST_PENDING_BYTES = 64_000_000
+COMMIT_DEADLINE_SECONDS = 4.0  # Shopify hangs up after five
+RETRY_AFTER_SECONDS = 2.0
+
+_AWAY = {
+    sqlite3.SQLITE_BUSY: "The database is locked by another process.",
+    sqlite3.SQLITE_LOCKED: "The database is locked by another connection.",
+    sqlite3.SQLITE_IOERR: "The disk under the database fails.",
+    sqlite3.SQLITE_FULL: "The disk under the database is full.",
+    sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened.",
+    sqlite3.SQLITE_READONLY: "The database file can only be read.",
+}
+
+
+class Closed(Unavailable):
+    """The database has been closed; what was asked did not happen."""
+
+
+def translate(error: Exception) -> Exception:
+    """Return Unavailable for an sqlite3 error that will pass, the error itself for any other."""
+    if isinstance(error, sqlite3.OperationalError):
+        reason = _AWAY.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if reason is not None:
+            return Unavailable(reason, RETRY_AFTER_SECONDS)
+    return error
+
+
+@dataclass(slots=True)
+class _Task:
+    make: Callable[[], Steps[Any]]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
+class WriterThread:
+    """One thread, one connection, one transaction at a time; urgent work (records) goes first.
+
+    `opening` opens the connection inside the thread. `begin` is what starts a transaction: BEGIN IMMEDIATE
+    takes the write lock before anything is read, so that a transaction never has to be given up half-way.
+    """
+
+    def __init__(self, opening: Callable[[], sqlite3.Connection], begin: str, name: str) -> None:
+        self._opening = opening
+        self._begin = begin
+        self._urgent: deque[_Task] = deque()
+        self._ordinary: deque[_Task] = deque()
+        self._ready = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, make: Callable[[], Steps[T]], urgent: bool = False) -> "asyncio.Future[T]":
+        """Run the steps in one transaction on the thread; the future belongs to the calling loop."""
+        loop = asyncio.get_running_loop()
+        task = _Task(make, loop, loop.create_future())
+        with self._ready:
+            if self._closing:
+                raise Closed("The database has been closed.")
+            (self._urgent if urgent else self._ordinary).append(task)
+            self._ready.notify()
+        return task.future
+
+    def close(self) -> None:
+        """Finish what was submitted, then close the connection and end the thread."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while (task := self._next()) is not None:
+            result: Any = None
+            error: Exception | None = None
+            try:
+                if connection is None:
+                    connection = self._opening()
+                result = _transaction(connection, self._begin, task.make)
+            except Exception as failure:  # noqa: BLE001 - handed to whoever awaits the future
+                error = translate(failure)
+                if connection is not None and connection.in_transaction:
+                    # A rollback that fails leaves a connection nobody can trust: open another.
+                    connection.close()
+                    connection = None
+            _deliver(task, result, error)
+        if connection is not None:
+            connection.close()
+
+    def _next(self) -> _Task | None:
+        with self._ready:
+            while not self._urgent and not self._ordinary:
+                if self._closing:
+                    return None
+                self._ready.wait()
+            return self._urgent.popleft() if self._urgent else self._ordinary.popleft()
+
+
+def _transaction(connection: sqlite3.Connection, begin: str, make: Callable[[], Steps[T]]) -> T:
+    cursor = connection.cursor()
+    cursor.execute(begin)
+    try:
+        result = drive_sqlite(make(), cursor)
+        cursor.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise
+    finally:
+        cursor.close()
+    return result
+
+
+def _deliver(task: _Task, result: Any, error: Exception | None) -> None:
+    def settle() -> None:
+        if task.future.done():
+            return  # Whoever asked was cancelled; the transaction stands all the same.
+        if error is not None:
+            task.future.set_exception(error)
+        else:
+            task.future.set_result(result)
+
+    try:
+        task.loop.call_soon_threadsafe(settle)
+    except RuntimeError:
+        # The loop that asked has been closed meanwhile: nobody is left to tell.
+        return
+
+
+@dataclass(slots=True, eq=False)
+class _Batch(Generic[Item, Verdict]):
+    future: "asyncio.Future[list[Verdict]]"
+    items: list[Item] = field(default_factory=list)
+    bytes: int = 0
+    deadline: asyncio.TimerHandle | None = None
+
+
+class GroupCommit(Generic[Item, Verdict]):
+    """Commit many askers' items together: whoever arrives while a commit is in flight shares the next one.
+
+    `commit(items)` writes all items in one durable transaction and returns one verdict an item, in order.
+    `after` is called once a commit (the bell). An asker has its answer only once its item is durable.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[list[Item]], Awaitable[list[Verdict]]],
+        after: Callable[[], None],
+    ) -> None:
+        self._commit = commit
+        self._after = after
+        self._waiting: deque[_Batch[Item, Verdict]] = deque()
+        self._pending = 0
+        self._pending_bytes = 0
+        self._pump: asyncio.Task[None] | None = None
+
+    async def add(self, item: Item, size: int) -> Verdict:
+        """Return the item's verdict once it is durable; `size` in bytes.
+
+        Raises Unavailable at once when too much waits already, and after the deadline when the disk is slow.
+        """
+        if self._pending >= MOST_PENDING or self._pending_bytes + size > MOST_PENDING_BYTES:
+            raise Unavailable("Too much waits to be stored.", RETRY_AFTER_SECONDS)
+        batch = self._open_batch()
+        position = len(batch.items)
+        batch.items.append(item)
+        batch.bytes += size
+        self._pending += 1
+        self._pending_bytes += size
+        # A cancelled asker must not cancel the future its neighbours wait for.
+        verdicts = await asyncio.shield(batch.future)
+        return verdicts[position]
+
+    async def drained(self) -> None:
+        """Wait until nothing is pending."""
+        while self._pump is not None:
+            await asyncio.shield(self._pump)
+
+    def _open_batch(self) -> _Batch[Item, Verdict]:
+        if self._waiting and len(self._waiting[-1].items) < MOST_IN_A_COMMIT:
+            return self._waiting[-1]
+        loop = asyncio.get_running_loop()
+        batch: _Batch[Item, Verdict] = _Batch(loop.create_future())
+        batch.deadline = loop.call_later(COMMIT_DEADLINE_SECONDS, _give_up, batch.future)
+        self._waiting.append(batch)
+        if self._pump is None:
+            self._pump = loop.create_task(self._run())
+        return batch
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._waiting.popleft()
+                await self._store(batch)
+                self._pending -= len(batch.items)
+                self._pending_bytes -= batch.bytes
+        finally:
+            self._pump = None
+
+    async def _store(self, batch: _Batch[Item, Verdict]) -> None:
+        try:
+            verdicts = await self._commit(batch.items)
+        except Exception as error:  # noqa: BLE001 - handed to every asker of the batch
+            if not batch.future.done():
+                batch.future.set_exception(error)
+                batch.future.exception()  # Retrieved here, since every asker may have gone.
+        else:
+            if not batch.future.done():
+                batch.future.set_result(verdicts)
+            self._after()
+        finally:
+            if batch.deadline is not None:
+                batch.deadline.cancel()
+
+
+def _give_up(future: "asyncio.Future[Any]") -> None:
+    if not future.done():
+        future.set_exception(Unavailable("Storing takes too long.", RETRY_AFTER_SECONDS))
+        future.exception()

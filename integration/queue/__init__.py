@@ -1,0 +1,174 @@
+"""The doorbell: wakes whoever works, in this process at once and in others through Redis, and hands on jobs.
+
+Nothing here is needed for correctness: the database holds the truth and a sweep looks by itself, so every
+method puts up with Redis being away.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import structlog
+from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
+from redis.exceptions import RedisError
+
+from integration.errors import Unavailable
+
+QUEUE_NAME = "regulars:jobs"
+BELL_PREFIX = "regulars:bell:"
+BELL_KEEP_SECONDS = 60
+LISTEN_SECONDS = 5
+AWAY_PAUSE_SECONDS = 1.0
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = LISTEN_SECONDS + 5
+MOST_CONNECTIONS = 50
+
+AWAY = (RedisError, OSError, TimeoutError)
+
+log = structlog.get_logger()
+
+
+def write(value: dict[str, Any]) -> bytes:
+    """Write a job as JSON; arq's pickles would run whatever somebody puts into Redis."""
+    return json.dumps(value).encode()
+
+
+def read(raw: bytes) -> dict[str, Any]:
+    """Read a job written by `write`."""
+    value: dict[str, Any] = json.loads(raw)
+    return value
+
+
+def connect(url: str) -> ArqRedis:
+    """Return arq's client for `redis://`, `rediss://` or `unix://path`; nothing is contacted yet.
+
+    Raises ValueError for a URL of another kind.
+    """
+    options: dict[str, Any] = {
+        "max_connections": MOST_CONNECTIONS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "health_check_interval": 30,
+    }
+    if url.startswith("unix://"):
+        del options["socket_connect_timeout"]
+        pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=url.removeprefix("unix://"), **options)
+    else:
+        pool = ConnectionPool.from_url(url, **options)
+    return ArqRedis(pool, job_serializer=write, job_deserializer=read, default_queue_name=QUEUE_NAME)
+
+
+class Queue:
+    """Bells and jobs; without a client (None) only bells inside this process ring."""
+
+    def __init__(self, redis: ArqRedis | None = None) -> None:
+        self.redis = redis
+        self._bells: dict[str, asyncio.Event] = {}
+        self._listeners: dict[str, asyncio.Task[None]] = {}
+        self._pushes: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+
+    def ring(self, bell: str) -> None:
+        """Wake who waits for a bell; at most one ring is under way to other processes at a time."""
+        event = self._bells.get(bell)
+        if event is not None:
+            event.set()
+        elif self.redis is not None:
+            if bell in self._pushes:
+                self._again.add(bell)
+            else:
+                self._push(bell)
+
+    async def wait(self, bell: str, seconds: float) -> bool:
+        """Wait for a bell, at most so many seconds; tells whether it rang."""
+        event = self._bells.get(bell)
+        if event is None:
+            event = self._bells[bell] = asyncio.Event()
+            if self.redis is not None:
+                self._listeners[bell] = asyncio.create_task(self._listen(bell, self.redis))
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return False
+        event.clear()
+        return True
+
+    async def enqueue(
+        self, job: str, *ids: str | int, defer_by: float | None = None, job_id: str | None = None
+    ) -> bool:
+        """Ask for a job by its name in the schedule, `defer_by` seconds from now.
+
+        Tells whether it was taken: not when one of the same `job_id` waits already, nor when Redis is away.
+        """
+        if self.redis is None:
+            return False
+        delay = None if defer_by is None else timedelta(seconds=defer_by)
+        try:
+            return await self.redis.enqueue_job(job, *ids, _job_id=job_id, _defer_by=delay) is not None
+        except AWAY as error:
+            log.warning("queue_away", job=job, error=type(error).__name__)
+            return False
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless Redis answers."""
+        if self.redis is None:
+            raise Unavailable("There is no Redis: set REDIS_URL.")
+        try:
+            await self.redis.ping()
+        except AWAY as error:
+            raise Unavailable(f"Redis cannot be reached ({type(error).__name__}).") from error
+
+    async def close(self) -> None:
+        """Let go of every connection; pushes under way are finished first."""
+        if self._pushes:
+            await asyncio.wait(self._pushes.values(), timeout=CONNECT_SECONDS)
+        tasks = (*self._listeners.values(), *self._pushes.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.redis is not None:
+            await self.redis.aclose()
+
+    def _push(self, bell: str) -> None:
+        assert self.redis is not None
+        task = asyncio.create_task(_push(self.redis, bell))
+        self._pushes[bell] = task
+        task.add_done_callback(self._pushed(bell))
+
+    def _pushed(self, bell: str) -> Callable[["asyncio.Task[None]"], None]:
+        def done(task: "asyncio.Task[None]") -> None:
+            del self._pushes[bell]
+            if bell in self._again and not task.cancelled():
+                self._again.discard(bell)
+                self._push(bell)
+
+        return done
+
+    async def _listen(self, bell: str, redis: ArqRedis) -> None:
+        """Pass on what other processes ring, for as long as this one lives."""
+        while True:
+            try:
+                rung = await cast(Any, redis.blpop([BELL_PREFIX + bell], timeout=LISTEN_SECONDS))
+            except AWAY as error:
+                log.warning("bell_away", bell=bell, error=type(error).__name__)
+                await asyncio.sleep(AWAY_PAUSE_SECONDS)
+                continue
+            if rung is not None:
+                self._bells[bell].set()
+
+
+async def _push(redis: ArqRedis, bell: str) -> None:
+    key = BELL_PREFIX + bell
+    try:
+        async with redis.pipeline(transaction=False) as pipe:
+            # One waiting ring is enough; it is forgotten when nobody comes.
+            pipe.lpush(key, b"1")
+            pipe.ltrim(key, 0, 7)
+            pipe.expire(key, BELL_KEEP_SECONDS)
+            await pipe.execute()
+    except AWAY as error:
+        log.warning("bell_away", bell=bell, error=type(error).__name__)
