@@ -29,9 +29,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "connections",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("merchant_id", sa.BigInteger(), nullable=False),
         sa.Column("platform", sa.Text(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
@@ -67,9 +65,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("customer", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint(
-            "merchant_id", "kind", "value", "customer", name=op.f("pk_customer_identities")
-        ),
+        sa.PrimaryKeyConstraint("merchant_id", "kind", "value", "customer", name=op.f("pk_customer_identities")),
     )
     with op.batch_alter_table("customer_identities", schema=None) as batch_op:
         batch_op.create_index("ix_customer_identities_customer", ["merchant_id", "customer"], unique=False)
@@ -97,19 +93,14 @@ def upgrade() -> None:
     op.create_table(
         "event_bodies",
         sa.Column(
-            "event_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=False,
-            nullable=False,
+            "event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_event_bodies")),
     )
     op.create_table(
         "events",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("delivery_id", sa.Text(), nullable=False),
@@ -183,9 +174,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "merchants",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("timezone", sa.Text(), nullable=False),
