@@ -1,0 +1,237 @@
+"""Ask Shopify's Admin API, and say in our four words what went wrong when it does not answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from integration.clock import Clock
+from integration.errors import Rejected, Revoked, Unavailable, Unreadable
+from integration.facts import Order, ShopSeen
+from integration.shopify.answers import OrderAnswer, RefundAnswer, ShopAnswer, order_of, shop_of
+from integration.shopify.shops import exact_domain
+
+API_VERSION = "2026-10"
+TIMEOUT_SECONDS = 10.0
+MOST_ATTEMPTS = 4  # of one question, when throttled
+LONGEST_WAIT = 5.0  # seconds before the next attempt; what takes longer is tried again by the caller
+MOST_ANSWER_BYTES = 20_000_000
+MOST_PAGES = 40  # of an order's or a refund's lines
+MOST_REFUNDS = 100  # as many as the document asks for
+
+_DOCUMENTS = Path(__file__).parent / "documents"
+
+T = TypeVar("T")
+
+
+class Admin:
+    """The Admin API of every shop; shop and token come with each question, nothing is remembered between them."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None = None,
+        base: str = "https://{shop}",
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._client = client or httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False)
+        self._base = base
+        self._clock = clock or Clock()
+        self._sleep = sleep
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def graphql(
+        self, shop: str, token: str, document: str, variables: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Ask one question of a shop; returns the whole answer, partial data beside its `errors`.
+
+        Waits and asks again when throttled, by the cost Shopify names. Raises Unavailable (throttled too long,
+        429, 5xx, no answer), Revoked (401, 404) or Rejected (everything else, errors without data among it).
+        """
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            answer = await self._ask(shop, token, document, variables or {})
+            errors = answer.get("errors") or []
+            if answer.get("data") or not errors:
+                return answer
+            wait = _throttled(answer)
+            if wait is None:
+                raise _refusal(shop, errors)
+            if attempt == MOST_ATTEMPTS or wait > LONGEST_WAIT:
+                break
+            await self._sleep(wait)
+        raise Unavailable(f"{shop} answers no more questions for now (throttled)", retry_after=wait)
+
+    async def order(self, shop: str, token: str, order_id: str) -> Order:
+        """Fetch an order as it is now, complete. Raises Rejected where there is none, and as `graphql` does."""
+        pages: list[OrderAnswer] = []
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            variables = {"id": f"gid://shopify/Order/{order_id}", "after": after}
+            page = await self._one(shop, token, "order", variables, OrderAnswer, f"order {order_id}")
+            if pages and page.updated_at != pages[0].updated_at:
+                raise Unavailable(f"order {order_id} of {shop} changed while it was read", retry_after=1)
+            pages.append(page)
+            after = page.line_items.page_info.end_cursor
+            if not page.line_items.page_info.has_next_page:
+                break
+        else:
+            raise Rejected(f"order {order_id} of {shop} has more lines than are read")
+        if len(pages[0].refunds) >= MOST_REFUNDS:
+            raise Rejected(f"order {order_id} of {shop} has more refunds than are read")
+        refunds = [await self._refund(shop, token, one.id or "") for one in pages[0].refunds]
+        try:
+            return order_of(pages, refunds)
+        except Unreadable as error:
+            raise Rejected(f"order {order_id} of {shop} cannot be read: {error}") from error
+
+    async def customer_exists(self, shop: str, token: str, customer_id: str) -> bool:
+        """Tell whether the shop still has this customer. Raises as `graphql` does."""
+        answer = await self.graphql(
+            shop, token, document("customer"), {"id": f"gid://shopify/Customer/{customer_id}"}
+        )
+        data = answer.get("data") or {}
+        if data.get("customer") is None and answer.get("errors"):
+            raise _refusal(shop, answer["errors"])
+        return data.get("customer") is not None
+
+    async def ping(self, shop: str, token: str) -> ShopSeen:
+        """Ask for the shop's own record, which also proves the token. Raises Revoked where it is dead."""
+        answer = await self._one(shop, token, "shop", {}, ShopAnswer, "record")
+        return shop_of(answer, self._clock.now())
+
+    async def _refund(self, shop: str, token: str, gid: str) -> list[RefundAnswer]:
+        pages: list[RefundAnswer] = []
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            page = await self._one(
+                shop, token, "refund", {"id": gid, "after": after}, RefundAnswer, "refund"
+            )
+            pages.append(page)
+            after = page.refund_line_items.page_info.end_cursor
+            if not page.refund_line_items.page_info.has_next_page:
+                return pages
+        raise Rejected(f"a refund of {shop} has more lines than are read")
+
+    async def _one(
+        self, shop: str, token: str, name: str, variables: dict[str, Any], form: type[T], what: str
+    ) -> T:
+        """Ask for the one object a document names, and read it as `form`."""
+        answer = await self.graphql(shop, token, document(name), variables)
+        found = (answer.get("data") or {}).get(name)
+        if found is None:
+            errors = answer.get("errors")
+            raise _refusal(shop, errors) if errors else Rejected(f"{shop} has no such {what}")
+        try:
+            return msgspec.convert(found, form)
+        except msgspec.ValidationError as error:
+            raise Rejected(f"{shop} tells its {what} in another shape: {error}") from None
+
+    async def _ask(
+        self, shop: str, token: str, document: str, variables: dict[str, Any]
+    ) -> dict[str, Any]:
+        if exact_domain(shop) is None:
+            # The address is made of it: anything else would send the token elsewhere.
+            raise Rejected("that is no shop's domain")
+        url = f"{self._base.format(shop=shop)}/admin/api/{API_VERSION}/graphql.json"
+        request = self._client.build_request(
+            "POST",
+            url,
+            content=msgspec.json.encode({"query": document, "variables": variables}),
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "X-Shopify-Access-Token": token,
+            },
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                body = await _whole(response)
+            finally:
+                await response.aclose()
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{shop} cannot be reached ({type(error).__name__})") from error
+        _insist_on_200(shop, response)
+        try:
+            answer = msgspec.json.decode(body, type=dict[str, Any])
+        except (ValueError, RecursionError):
+            raise Unavailable(f"{shop} answered something that is no JSON object") from None
+        return answer
+
+
+@cache
+def document(name: str) -> str:
+    """Return the text of one of our GraphQL documents."""
+    return (_DOCUMENTS / f"{name}.graphql").read_text(encoding="utf-8")
+
+
+async def _whole(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > MOST_ANSWER_BYTES:
+            raise Rejected(f"{response.url.host} answered more than {MOST_ANSWER_BYTES} bytes")
+    return bytes(body)
+
+
+def _insist_on_200(shop: str, response: httpx.Response) -> None:
+    status = response.status_code
+    if status == 200:
+        return
+    if status in (429, 430):
+        raise Unavailable(f"{shop} asks us to slow down", retry_after=_seconds(response))
+    if status >= 500 or status == 408:
+        raise Unavailable(f"{shop} answered {status}", retry_after=_seconds(response))
+    if status == 401:
+        raise Revoked(f"{shop} no longer accepts our token")
+    if status == 404:
+        raise Revoked(f"{shop} is gone")
+    why = {402: "is frozen", 403: "forbids it", 423: "is locked"}.get(status, f"answered {status}")
+    raise Rejected(f"{shop} {why}")
+
+
+def _seconds(response: httpx.Response) -> float | None:
+    text = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= 86_400 else None
+
+
+def _throttled(answer: dict[str, Any]) -> float | None:
+    """Return for how many seconds a throttled question has to wait, or None where it was not throttled."""
+    if "THROTTLED" not in _codes(answer.get("errors")):
+        return None
+    try:
+        cost = answer["extensions"]["cost"]
+        status = cost["throttleStatus"]
+        missing = float(cost["requestedQueryCost"]) - float(status["currentlyAvailable"])
+        return max(0.1, missing / float(status["restoreRate"]))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return 1.0
+
+
+def _refusal(shop: str, errors: object) -> Exception:
+    codes = _codes(errors)
+    if "INTERNAL_SERVER_ERROR" in codes:
+        return Unavailable(f"{shop} failed inside")
+    if "SHOP_INACTIVE" in codes:
+        return Rejected(f"{shop} is inactive")
+    if "ACCESS_DENIED" in codes:
+        return Rejected(f"{shop} does not let us see that: a scope or an approval is missing")
+    return Rejected(f"{shop} refused the question ({', '.join(sorted(codes)) or 'without a code'})")
+
+
+def _codes(errors: object) -> set[str]:
+    if not isinstance(errors, list):
+        return set()
+    found = [one.get("extensions") for one in errors if isinstance(one, dict)]
+    return {str(one.get("code", ""))[:64] for one in found if isinstance(one, dict)} - {""}
