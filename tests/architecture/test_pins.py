@@ -25,9 +25,7 @@ def entries(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_names_no_address_and_no_machine(name):
     """Whoever installs chooses the package index; an address in the file would choose for them."""
-    assert (
-        re.findall(r"://|@|--index|--find-links|--trusted|file:|#|^/", (REPOSITORY / name).read_text()) == []
-    )
+    assert re.findall(r"://|@|--index|--find-links|--trusted|file:|#|^/", (REPOSITORY / name).read_text()) == []
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -51,9 +49,7 @@ def test_the_locks_pin_what_the_project_asks_for():
         need = Requirement(text)
         version = pins.get(canonicalize_name(need.name), "nothing").split()[0]
         assert version != "nothing", f"{need.name} is not pinned: run make lock"
-        assert need.specifier.contains(version), (
-            f"{need.name} {version} is not {need.specifier}: run make lock"
-        )
+        assert need.specifier.contains(version), f"{need.name} {version} is not {need.specifier}: run make lock"
 
 
 def test_development_runs_the_versions_that_are_released():
