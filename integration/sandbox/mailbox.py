@@ -148,9 +148,7 @@ class Mailbox:
         self._sessions.add(session)
         return session
 
-    def _authenticate(
-        self, server: SMTP, session: Session, envelope: Envelope, way: str, data: object
-    ) -> AuthResult:
+    def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, way: str, data: object) -> AuthResult:
         name, password = getattr(data, "login", b""), getattr(data, "password", b"")
         known = self.login is not None and (name, password) == tuple(part.encode() for part in self.login)
         return AuthResult(success=known, handled=False)

@@ -88,9 +88,7 @@ class Sender:
         answer = ""
         outcome: Outcome = "unknown"
         try:
-            response = await self._client.post(
-                delivery.path, content=delivery.body, headers=delivery.headers_at(now)
-            )
+            response = await self._client.post(delivery.path, content=delivery.body, headers=delivery.headers_at(now))
         except httpx.HTTPError as error:
             answer = f"{type(error).__name__}: {error}"
         else:

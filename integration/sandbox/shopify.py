@@ -482,9 +482,7 @@ class Shop:
 
     # --- Below: what verbs share ------------------------------------------------------------------
 
-    def _lines(
-        self, wanted: Sequence[tuple[Product, int]], tip_minor: int = 0, discount_minor: int = 0
-    ) -> list[Line]:
+    def _lines(self, wanted: Sequence[tuple[Product, int]], tip_minor: int = 0, discount_minor: int = 0) -> list[Line]:
         lines = [Line(self._out.id(), product, units, units) for product, units in wanted]
         weights = [0 if line.product.gift_card else line.gross_minor for line in lines]
         for line, part in zip(lines, spread(discount_minor, weights), strict=True):

@@ -123,9 +123,7 @@ class PretendShopify:
         cost = document.cost()
         left = self._bucket(shop.domain)
         if cost > self.most_for_one_query:
-            return _errors("Query cost exceeds the single query limit", "MAX_COST_EXCEEDED") | _cost(
-                cost, left
-            )
+            return _errors("Query cost exceeds the single query limit", "MAX_COST_EXCEEDED") | _cost(cost, left)
         if self.throttle_next or cost > left:
             self.throttle_next = max(0, self.throttle_next - 1)
             return _errors("Throttled", "THROTTLED") | _cost(cost, left if cost > left else 0.0)

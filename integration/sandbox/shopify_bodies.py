@@ -113,9 +113,7 @@ def dispute_body(dispute: Dispute, currency: str, zone: tzinfo) -> Body:
     }
 
 
-def edit_body(
-    edit_id: int, order: Order, added: dict[int, int], removed: dict[int, int], zone: tzinfo
-) -> Body:
+def edit_body(edit_id: int, order: Order, added: dict[int, int], removed: dict[int, int], zone: tzinfo) -> Body:
     """What orders/edited tells: which lines changed by how many units, and nothing of the money."""
     when = shop_time(order.updated_at, zone)
     return {

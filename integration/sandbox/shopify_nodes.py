@@ -202,9 +202,7 @@ def _line(line: Line, order: Order, bag: _Bags) -> Node:
         "discountedUnitPriceAfterAllDiscountsSet": bag(each),
         "discountedTotalSet": bag(line.gross_minor),
         "totalDiscountSet": bag(line.discount_minor),
-        "discountAllocations": [{"allocatedAmountSet": bag(line.discount_minor)}]
-        if line.discount_minor
-        else [],
+        "discountAllocations": [{"allocatedAmountSet": bag(line.discount_minor)}] if line.discount_minor else [],
         "taxLines": _taxes(line.tax_minor, order, bag),
         "duties": [],
         "customAttributes": [],
@@ -227,9 +225,7 @@ def _line(line: Line, order: Order, bag: _Bags) -> Node:
 def _taxes(tax_minor: int, order: Order, bag: _Bags) -> list[Node]:
     if not tax_minor:
         return []
-    return [
-        {"title": "Tax", "rate": float(order.tax_rate), "priceSet": bag(tax_minor), "channelLiable": False}
-    ]
+    return [{"title": "Tax", "rate": float(order.tax_rate), "priceSet": bag(tax_minor), "channelLiable": False}]
 
 
 def _shipping(order: Order, bag: _Bags) -> Node:

@@ -235,9 +235,7 @@ class Account:
             return None, paid
         payment, told = self.pay(amount, person=person, currency=currency)
         payment.invoice = bill
-        link = objects.invoice_payment(
-            self._id("inpay_1"), self._now(), self.livemode, bill=bill, payment=payment.id
-        )
+        link = objects.invoice_payment(self._id("inpay_1"), self._now(), self.livemode, bill=bill, payment=payment.id)
         self._keep(link)
         return payment, [*told, *paid, self._tell("invoice_payment.paid", link)]
 

@@ -1,4 +1,4 @@
-"""The pretend Stripe's endpoints on loopback: reading objects, lists and events, and making a webhook endpoint.
+"""The pretend Stripe's endpoints on loopback: objects, lists, events, and making a webhook endpoint.
 
 Point a client at it with `base_addresses={"api": "http://127.0.0.1:PORT"}`.
 """
@@ -149,9 +149,7 @@ class PretendStripe:
         return result
 
 
-def _page(
-    url: str, found: list[Object], given: list[tuple[str, str]], show: Callable[[Object], Object]
-) -> Response:
+def _page(url: str, found: list[Object], given: list[tuple[str, str]], show: Callable[[Object], Object]) -> Response:
     """One page of a list, newest first, by `created[…]`, `limit`, `starting_after`, `ending_before`."""
     asked = dict(given)
     for sign, held in _BOUNDS.items():

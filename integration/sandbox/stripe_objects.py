@@ -215,9 +215,7 @@ def session(
         "presentment_details": None,
         "recovered_from": None,
         "setup_intent": None,
-        "shipping_cost": {"amount_subtotal": shipping, "amount_tax": 0, "amount_total": shipping}
-        if shipping
-        else None,
+        "shipping_cost": {"amount_subtotal": shipping, "amount_tax": 0, "amount_total": shipping} if shipping else None,
         "status": "open",
         "subscription": None,
         "success_url": "https://shop.example/thanks",
@@ -268,9 +266,7 @@ def invoice(
         "total": total,
         "total_discount_amounts": [],
         "total_excluding_tax": total - tax,
-        "total_taxes": [{"amount": tax, "tax_behavior": "exclusive", "taxability_reason": None}]
-        if tax
-        else [],
+        "total_taxes": [{"amount": tax, "tax_behavior": "exclusive", "taxability_reason": None}] if tax else [],
     }
 
 
