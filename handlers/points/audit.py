@@ -6,31 +6,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from handlers.merchants.books import shops
+from handlers.merchants.rules import Shop
+from handlers.points.rules import target
 from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, written
+from handlers.points.standing import Standing, numbers_of, standings
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
 
 PAGE = 2_000  # rows of one round trip; memory does not grow with the books
+SALES_PAGE = 200  # sales of one round trip, facts and all
 MOST_PAGES = 1_000_000
 MOST_SHOWN = 200  # drifts named of one merchant; the others are counted
 
 # How entries that belong to no sale are named; a sale's are `sale:<number>:<posting>`.
-OTHER_KEYS = re.compile(r"(adjust|forgive|redeem|expire|move):[^\s]{1,200}")
+OTHER_KEYS = re.compile(r"(adjust|forgive|merge):[^\s]{1,200}")
 SALE_KEY = re.compile(r"sale:([1-9][0-9]*):(0|[1-9][0-9]*)")
 
 # PostgreSQL then shows one state throughout, as SQLite does in any transaction.
 _ONE_STATE = plain("SELECT 1", postgres="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 _NEXT = plain("SELECT next_entry FROM books WHERE merchant_id = ?1")
 _ENTRIES = plain(
-    f"SELECT {ENTRY_COLUMNS} FROM ledger_entries WHERE merchant_id = ?1 AND number > ?2"
-    " ORDER BY number LIMIT ?3"
+    f"SELECT {ENTRY_COLUMNS} FROM ledger_entries WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
 )
 _SEALS = plain(
     "SELECT last_entry, entries, micropoints, digest FROM ledger_seals WHERE merchant_id = ?1"
     " AND last_entry > ?2 ORDER BY last_entry LIMIT ?3"
 )
 _ACCOUNTS = plain(
-    "SELECT account, micropoints FROM accounts WHERE merchant_id = ?1 AND account > ?2"
-    " ORDER BY account LIMIT ?3"
+    "SELECT account, micropoints FROM accounts WHERE merchant_id = ?1 AND account > ?2 ORDER BY account LIMIT ?3"
 )
 _SUMS = keyed(
     "SELECT k.account,"
@@ -49,6 +52,24 @@ _KEPT_BY_NOBODY = tuple(
         f" ORDER BY e.{side} LIMIT ?2"
     )
     for side in ("source", "destination")
+)
+_SALES = plain("SELECT number, settle_at FROM sales WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3")
+_BEHIND = keyed(
+    "SELECT s.sale FROM {keys} k CROSS JOIN settlements s WHERE s.merchant_id = k.merchant_id"
+    " AND s.sale = k.sale AND s.capability = 'points' AND s.retry_at IS NOT NULL",
+    merchant_id=BIG,
+    sale=BIG,
+)
+_KEYS = keyed(
+    "SELECT e.sale, e.number, e.key FROM {keys} k CROSS JOIN ledger_entries e"
+    " WHERE e.merchant_id = k.merchant_id AND e.sale = k.sale",
+    merchant_id=BIG,
+    sale=BIG,
+)
+_OF_NO_SALE = plain(
+    "SELECT DISTINCT e.sale FROM ledger_entries e WHERE e.merchant_id = ?1 AND e.sale IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM sales s WHERE s.merchant_id = e.merchant_id AND s.number = e.sale)"
+    " ORDER BY e.sale LIMIT ?2"
 )
 
 
@@ -82,15 +103,19 @@ class Findings:
             self.unnamed += 1
 
 
-def audit_books(merchant_id: int) -> Steps[Findings]:
-    """Check one merchant's entries against their numbers, seals and names, and accounts against entries.
+def audit_books(merchant_id: int, now: int) -> Steps[Findings]:
+    """Check one merchant's entries by numbers, seals and names, their accounts by entries, and sales by target.
 
-    Run it with `Database.read`; it takes one round trip a page.
+    Run it with `Database.read`; it takes a few round trips a page. A sale whose settling is due by the clock,
+    or has failed and will be tried again, counts as behind, not as drift.
     """
     findings = Findings(merchant_id)
     yield from ask(_ONE_STATE, ())
     yield from _check_entries(findings)
     yield from _check_accounts(findings)
+    shop = (yield from shops([merchant_id])).get(merchant_id)
+    if shop is not None:
+        yield from _check_sales(findings, shop, now)
     return findings
 
 
@@ -237,3 +262,52 @@ def _compare(findings: Findings, names: Iterable[str], kept: dict[str, int]) -> 
         elif posted != kept[name]:
             words = f"{kept[name]} micropoints are kept; its entries make {posted}."
             findings.found("balance", name, words)
+
+
+# --- Sales --------------------------------------------------------------------------------------
+
+
+def _check_sales(findings: Findings, shop: Shop, now: int) -> Steps[None]:
+    last = 0
+    for _ in range(MOST_PAGES):
+        rows = yield from ask(_SALES, (shop.id, last, SALES_PAGE))
+        if not rows:
+            break
+        settle_at: dict[int, int | None] = dict(rows)
+        found = yield from standings(shop, settle_at)
+        retried = {row[0] for row in (yield from ask(_BEHIND, [(shop.id, number) for number in settle_at]))}
+        yield from _check_postings(findings, shop.id, found)
+        for standing in found:
+            number = standing.sale.number
+            _check_target(findings, standing, settle_at[number], number in retried, now)
+        findings.sales += len(found)
+        last = rows[-1][0]
+    for (number,) in (yield from ask(_OF_NO_SALE, (shop.id, PAGE))):
+        findings.found("sale", f"sale {number}", "Entries are posted for it, but there is no such sale.")
+
+
+def _check_target(findings: Findings, standing: Standing, settle_at: int | None, retried: bool, now: int) -> None:
+    if standing.is_at_target(now):
+        return
+    # Until the sweep has come by, a sale stands where it stood just before it fell due.
+    due = settle_at is not None and settle_at <= now and standing.is_at_target(settle_at - 1)
+    if due or retried:
+        findings.behind += 1
+        return
+    should = _spoken(target(standing.sale, now).balances)
+    words = f"It should have posted {should}; posted are {_spoken(standing.held)}."
+    findings.found("sale", f"sale {standing.sale.number}", words)
+
+
+def _check_postings(findings: Findings, merchant_id: int, found: list[Standing]) -> Steps[None]:
+    """Check that the postings of each sale are numbered as posted: below how many there are."""
+    most = {number: one.entries for one in found for number in numbers_of(one.sale)}
+    rows = yield from ask(_KEYS, [(merchant_id, number) for number in sorted(most)])
+    for sale, number, key in rows:
+        match = SALE_KEY.fullmatch(key)
+        if match is not None and int(match[2]) >= most[sale]:
+            findings.found("key", f"entry {number}", f"Sale {sale} has no posting {key!r}.")
+
+
+def _spoken(balances: dict[str, int]) -> str:
+    return ", ".join(f"{n} micropoints in {name}" for name, n in sorted(balances.items())) or "nothing"

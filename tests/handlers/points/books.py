@@ -24,8 +24,7 @@ _ENTRIES = insert(
 )
 _BALANCES = insert(
     "accounts",
-    "ON CONFLICT (merchant_id, account) DO UPDATE"
-    " SET micropoints = accounts.micropoints + excluded.micropoints",
+    "ON CONFLICT (merchant_id, account) DO UPDATE SET micropoints = accounts.micropoints + excluded.micropoints",
     merchant_id=BIG,
     account=TEXT,
     micropoints=BIG,
@@ -49,9 +48,7 @@ async def post(database: Any, merchant: int, postings: Sequence[Posting]) -> Non
         rows, totals = [], dict[str, int]()
         for source, destination, amount in postings:
             number = books.take_entry()
-            rows.append(
-                (merchant, number, f"adjust:{number}", source, destination, amount, "adjustment", NOW)
-            )
+            rows.append((merchant, number, f"adjust:{number}", source, destination, amount, "adjustment", NOW))
             totals[source] = totals.get(source, 0) - amount
             totals[destination] = totals.get(destination, 0) + amount
         yield from ask(_ENTRIES, rows)

@@ -20,7 +20,7 @@ ADA = [
 async def findings_after(database: Any, merchant: int, *damage: str) -> Findings:
     for statement in damage:
         await database.run(lambda: ask(plain(statement), ()))  # noqa: B023
-    return await database.read(lambda: audit_books(merchant))
+    return await database.read(lambda: audit_books(merchant, NOW))
 
 
 def kinds(findings: Findings) -> set[str]:
@@ -70,9 +70,7 @@ async def test_two_balances_changed_against_each_other_are_found(database: Any, 
 
 async def test_a_deleted_balance_is_found(database: Any, hats: int) -> None:
     """An account with entries and no balance is as wrong as a wrong balance."""
-    findings = await findings_after(
-        database, hats, "DELETE FROM accounts WHERE account = 'customer:2:pending'"
-    )
+    findings = await findings_after(database, hats, "DELETE FROM accounts WHERE account = 'customer:2:pending'")
     assert kinds(findings) == {"balance", "sum"}
 
 
@@ -178,9 +176,7 @@ async def test_a_deleted_or_changed_seal_is_found(database: Any) -> None:
         await seal_all(database, NOW)
     damaged = await findings_after(database, hats, "DELETE FROM ledger_seals WHERE last_entry = 2")
     assert [(d.kind, d.where) for d in damaged.drifts] == [("seal", "entries 2–3")]
-    damaged = await findings_after(
-        database, hats, "UPDATE ledger_seals SET micropoints = 1 WHERE last_entry = 4"
-    )
+    damaged = await findings_after(database, hats, "UPDATE ledger_seals SET micropoints = 1 WHERE last_entry = 4")
     assert ("seal", "entries 4–4") in [(d.kind, d.where) for d in damaged.drifts]
 
 
@@ -189,7 +185,7 @@ async def test_one_merchants_damage_is_not_anothers(database: Any, hats: int) ->
     caps = await open_books(database, "Caps")
     await post(database, caps, ADA)
     await findings_after(database, hats, f"UPDATE accounts SET micropoints = 0 WHERE merchant_id = {hats}")
-    assert (await database.read(lambda: audit_books(caps))).drifts == []
+    assert (await database.read(lambda: audit_books(caps, NOW))).drifts == []
 
 
 async def test_much_damage_is_counted_not_listed(database: Any) -> None:

@@ -1,0 +1,54 @@
+"""How sales stand: valued afresh from their facts, beside what the ledger has posted for them."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from handlers.merchants.rules import Shop
+from handlers.points.posting import Posted, posted_of
+from handlers.points.rules import ISSUED, target
+from handlers.sales.apply import valued, view
+from handlers.sales.books import load_sales
+from handlers.sales.rules import Sale
+from integration.database.steps import Steps
+
+
+class Standing(NamedTuple):
+    """One sale as the settlers see it, and the net of its own and its absorbed sales' postings by account."""
+
+    sale: Sale
+    posted: dict[str, int]
+    entries: int
+
+    @property
+    def held(self) -> dict[str, int]:
+        """What is posted on customers' and unclaimed accounts, where it is anything."""
+        return {name: n for name, n in self.posted.items() if n and not name.endswith(ISSUED)}
+
+    def is_at_target(self, now: int) -> bool:
+        """Tell whether the postings are what the sale should have posted at `now`."""
+        return self.held == target(self.sale, now).balances
+
+
+def standings(shop: Shop, numbers: Iterable[int]) -> Steps[list[Standing]]:
+    """Load and value sales of one merchant by number, in that order; merged ones count under their survivor."""
+    loaded = yield from load_sales((shop.id, number) for number in numbers)
+    sales: list[Sale] = []
+    for one in loaded:
+        if one.merged_into is None:
+            one.worth, one.version = valued(shop, one.facts)
+            sales.append(view(shop, one))
+    posted = yield from posted_of((shop.id, number) for sale in sales for number in numbers_of(sale))
+    return [_standing(sale, [posted.get((shop.id, n)) for n in numbers_of(sale)]) for sale in sales]
+
+
+def numbers_of(sale: Sale) -> tuple[int, ...]:
+    """The numbers whose postings are this sale's: its own and those merged into it."""
+    return (sale.number, *sale.absorbed)
+
+
+def _standing(sale: Sale, shares: Sequence[Posted | None]) -> Standing:
+    net: dict[str, int] = {}
+    for share in shares:
+        for name, amount in share.balances.items() if share else ():
+            net[name] = net.get(name, 0) + amount
+    return Standing(sale, net, sum(share.entries for share in shares if share))
