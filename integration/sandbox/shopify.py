@@ -22,9 +22,9 @@ from integration.sandbox.shopify_records import (
     Order,
     Product,
     Refund,
-    RefundedLine,
-    spread,
+    price,
     tax_on,
+    tip_line,
 )
 
 _PARTLY = "orders/partially_fulfilled"
@@ -213,7 +213,7 @@ class Shop:
             now,
             now,
             self.currency,
-            self._lines(lines, tip_minor, discount_minor),
+            self._basket(lines, tip_minor, discount_minor),
             customer,
             email or (customer.email if customer else None),
             address or (customer.address if customer else None),
@@ -274,7 +274,9 @@ class Shop:
         as a positive discrepancy, until `settle_refund`.
         """
         now = order.updated_at = self.clock()
-        entries = [self._give_back(order, line, units, restock) for line, units in (quantities or {}).items()]
+        entries = [
+            order.line(line).give_back(units, self._out.id(), restock) for line, units in (quantities or {}).items()
+        ]
         worth = sum(entry.subtotal_minor for entry in entries) + shipping_minor
         if not order.taxes_included:
             worth += sum(entry.tax_minor for entry in entries)
@@ -328,20 +330,17 @@ class Shop:
         remove: Mapping[int, int] | None = None,
     ) -> list[Delivery]:
         """Change the goods after purchase: products to add, units to take out of lines by id."""
-        added = self._lines(add)
+        added = self._basket(add)
         order.lines.extend(added)
         for number, units in (remove or {}).items():
-            line = _line(order, number)
+            line = order.line(number)
             line.current_quantity = max(0, line.current_quantity - units)
         order.updated_at = self.clock()
         edit = bodies.edit_body(
             self._out.id(), order, {line.id: line.quantity for line in added}, dict(remove or {}), self.zone
         )
-        event = self._out.uuid()
-        return [
-            *self._out.tell("orders/edited", edit, order.updated_at, event),
-            *self._out.tell_order(order, "orders/updated", event=event),
-        ]
+        edited = self._out.tell("orders/edited", edit, order.updated_at)
+        return edited + self._out.tell_order(order, "orders/updated", event=edited[0].event_id)
 
     def retag(self, order: Order, *tags: str) -> list[Delivery]:
         """Change an order's tags."""
@@ -360,14 +359,14 @@ class Shop:
         amount = order.received_minor if amount_minor is None else amount_minor
         dispute = Dispute(self._out.id(), order.id, amount, self.clock(), status)
         self.disputes[dispute.id] = dispute
-        return dispute, self._tell_dispute("disputes/create", dispute)
+        return dispute, self._tell("disputes/create", bodies.dispute_body(dispute, self.currency, self.zone))
 
     def move_dispute(self, dispute: Dispute, status: str) -> list[Delivery]:
         """Take a dispute on: under_review, won, lost, …"""
         dispute.status = status
         if status in ("won", "lost", "accepted", "charge_refunded"):
             dispute.finalized_at = self.clock()
-        return self._tell_dispute("disputes/update", dispute)
+        return self._tell("disputes/update", bodies.dispute_body(dispute, self.currency, self.zone))
 
     # --- An order's goods -----------------------------------------------------------------------
 
@@ -380,7 +379,7 @@ class Shop:
                 if line.current_quantity > line.shipped
             }
         for number, units in quantities.items():
-            _line(order, number).shipped += units
+            order.line(number).shipped += units
         now = self.clock()
         parcel = Fulfillment(
             self._out.id(),
@@ -406,10 +405,8 @@ class Shop:
         parcel.shipment_status = status
         event = self._out.uuid()
         body = bodies.fulfillment_event_body(self._out.id(), parcel, order, status, now, self.id, self.zone)
-        return [
-            *self._out.tell("fulfillment_events/create", body, now, event),
-            *self._out.tell_parcel("fulfillments/update", parcel, order, event),
-        ]
+        told = self._out.tell("fulfillment_events/create", body, now, event)
+        return told + self._out.tell_parcel("fulfillments/update", parcel, order, event)
 
     def deliver(self, order: Order, parcel: Fulfillment | None = None) -> list[Delivery]:
         """Have the carrier report that a parcel has arrived."""
@@ -420,7 +417,7 @@ class Shop:
         parcel = parcel or order.fulfillments[-1]
         parcel.status = "cancelled"
         for number, units in parcel.quantities.items():
-            _line(order, number).shipped -= units
+            order.line(number).shipped -= units
         parcel.updated_at = order.updated_at = self.clock()
         event = self._out.uuid()
         return [
@@ -482,28 +479,12 @@ class Shop:
 
     # --- Below: what verbs share ------------------------------------------------------------------
 
-    def _lines(self, wanted: Sequence[tuple[Product, int]], tip_minor: int = 0, discount_minor: int = 0) -> list[Line]:
+    def _basket(self, wanted: Sequence[tuple[Product, int]], tip_minor: int = 0, discount_minor: int = 0) -> list[Line]:
         lines = [Line(self._out.id(), product, units, units) for product, units in wanted]
-        weights = [0 if line.product.gift_card else line.gross_minor for line in lines]
-        for line, part in zip(lines, spread(discount_minor, weights), strict=True):
-            line.discount_minor = part
-            if line.product.taxable:
-                line.tax_minor = tax_on(line.gross_minor - part, self.tax_rate, self.taxes_included)
+        price(lines, discount_minor, self.tax_rate, self.taxes_included)
         if tip_minor:
-            tip = Product(0, 0, "Tip", tip_minor, "", "", grams=0, requires_shipping=False, taxable=False)
-            lines.append(Line(self._out.id(), tip, 1, 1, tip=True))
+            lines.append(tip_line(self._out.id(), tip_minor))
         return lines
-
-    def _give_back(self, order: Order, number: int, units: int, restock: bool) -> RefundedLine:
-        line = _line(order, number)
-        before = line.current_quantity
-        after = max(0, before - units)
-        line.current_quantity = after
-        # The difference of two totals, so that single units and the whole line come to the same cents.
-        subtotal = line.net_minor(before) - line.net_minor(after)
-        return RefundedLine(
-            self._out.id(), line, before - after, subtotal, line.tax_of(before) - line.tax_of(after), restock
-        )
 
     def _change(self, order: Order, *topics: str) -> list[Delivery]:
         order.updated_at = self.clock()
@@ -512,16 +493,5 @@ class Shop:
     def _tell_customer(self, topic: str, customer: Customer) -> list[Delivery]:
         return self._tell(topic, bodies.customer_body(customer, self.currency, self.zone))
 
-    def _tell_dispute(self, topic: str, dispute: Dispute) -> list[Delivery]:
-        return self._tell(topic, bodies.dispute_body(dispute, self.currency, self.zone))
-
     def _tell(self, topic: str, body: bodies.Body) -> list[Delivery]:
         return self._out.tell(topic, body, self.clock())
-
-
-def _line(order: Order, number: int) -> Line:
-    """Find a line by id; KeyError where the order has none of that id."""
-    for line in order.lines:
-        if line.id == number:
-            return line
-    raise KeyError(f"order #{order.number} has no line {number}")

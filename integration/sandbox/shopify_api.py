@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from integration.sandbox import graph
 from integration.sandbox.shopify import Shop
-from integration.sandbox.shopify_nodes import customer_node, order_node, shop_node
+from integration.sandbox.shopify_nodes import customer_node, order_node, refund_node, shop_node
 
 ACCESS_SECONDS = 3600
 REFRESH_SECONDS = 90 * 86_400
@@ -152,6 +152,11 @@ def _root(shop: Shop) -> graph.Node:
             return order_node(shop.orders[key], shop)
         if kind == "Customer" and key in shop.customers:
             return customer_node(shop.customers[key], shop)
+        if kind == "Refund":
+            for order in shop.orders.values():
+                for refund in order.refunds:
+                    if refund.id == key:
+                        return refund_node(refund, order)
         return None
 
     def orders(**asked: Any) -> graph.Node:
@@ -165,6 +170,7 @@ def _root(shop: Shop) -> graph.Node:
         "shop": shop_node(shop),
         "order": one,
         "customer": one,
+        "refund": one,
         "node": one,
         "orders": orders,
         "customers": graph.connection([customer_node(each, shop) for each in shop.customers.values()]),

@@ -75,7 +75,7 @@ def order_node(order: Order, shop: Shop) -> Node:
         "shippingLines": connection([_shipping(order, bag)] if order.shipping_minor else []),
         "shippingLine": _shipping(order, bag) if order.shipping_minor else None,
         "taxLines": _taxes(order.tax_minor, order, bag),
-        "refunds": [_refund(refund, order, bag) for refund in order.refunds],
+        "refunds": [refund_node(refund, order) for refund in order.refunds],
         "fulfillments": [_parcel(parcel, order, bag) for parcel in order.fulfillments],
         "transactions": _transactions(order, bag),
         "disputes": [
@@ -148,6 +148,7 @@ def shop_node(shop: Shop) -> Node:
         "currencyCode": shop.currency,
         "ianaTimezone": shop.timezone,
         "createdAt": _time(0),
+        "updatedAt": _time(shop.clock()),
         "url": f"https://{shop.domain}",
         "primaryDomain": {"host": shop.domain, "url": f"https://{shop.domain}"},
         "plan": {"publicDisplayName": "Basic", "partnerDevelopment": False, "shopifyPlus": False},
@@ -242,7 +243,9 @@ def _shipping(order: Order, bag: _Bags) -> Node:
     }
 
 
-def _refund(refund: Refund, order: Order, bag: _Bags) -> Node:
+def refund_node(refund: Refund, order: Order) -> Node:
+    """One refund with its lines, adjustments and transactions."""
+    bag = _Bags(Money(order))
     adjustments = []
     if refund.discrepancy_minor:
         reason = "PENDING_REFUND_DISCREPANCY" if refund.status == "pending" else "REFUND_DISCREPANCY"

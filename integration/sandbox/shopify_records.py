@@ -80,6 +80,14 @@ class Line:
         """The tax on `units` of the line."""
         return _share(self.tax_minor, units, self.quantity)
 
+    def give_back(self, units: int, number: int, restock: bool) -> "RefundedLine":
+        """Take units out of the line and tell what they come to."""
+        before, after = self.current_quantity, max(0, self.current_quantity - units)
+        self.current_quantity = after
+        # The difference of two totals, so that single units and the whole line come to the same cents.
+        subtotal = self.net_minor(before) - self.net_minor(after)
+        return RefundedLine(number, self, before - after, subtotal, self.tax_of(before) - self.tax_of(after), restock)
+
 
 @dataclass(frozen=True, slots=True)
 class RefundedLine:
@@ -172,6 +180,13 @@ class Order:
     refunds: list[Refund] = field(default_factory=list)
     fulfillments: list[Fulfillment] = field(default_factory=list)
 
+    def line(self, number: int) -> Line:
+        """Find a line by id; KeyError where the order has none of that id."""
+        for line in self.lines:
+            if line.id == number:
+                return line
+        raise KeyError(f"order #{self.number} has no line {number}")
+
     @property
     def goods(self) -> list[Line]:
         return [line for line in self.lines if not line.tip]
@@ -234,6 +249,22 @@ class Order:
         if shippable and all(line.shipped >= line.quantity for line in shippable):
             return "fulfilled"
         return "partial" if any(line.shipped for line in shippable) else None
+
+
+def price(lines: Iterable[Line], discount_minor: int, rate: Decimal, included: bool) -> None:
+    """Spread a discount over lines (gift cards have none) and put the tax on what is left."""
+    priced = list(lines)
+    weights = [0 if line.product.gift_card else line.gross_minor for line in priced]
+    for line, part in zip(priced, spread(discount_minor, weights), strict=True):
+        line.discount_minor = part
+        if line.product.taxable:
+            line.tax_minor = tax_on(line.gross_minor - part, rate, included)
+
+
+def tip_line(number: int, amount_minor: int) -> Line:
+    """A tip, which Shopify shows as a line without a product."""
+    tip = Product(0, 0, "Tip", amount_minor, "", "", grams=0, requires_shipping=False, taxable=False)
+    return Line(number, tip, 1, 1, tip=True)
 
 
 def tax_on(amount_minor: int, rate: Decimal, included: bool) -> int:
