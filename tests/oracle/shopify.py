@@ -149,8 +149,8 @@ def _line_net(line: dict[str, Any], quantity: Fraction, order: dict[str, Any], p
 
 
 def is_gratuity(line: dict[str, Any]) -> bool:
-    """A tip is a line with a tipping gateway; a donation one that says so in its properties."""
-    return bool(line.get("tip_payment_gateway") or line.get("tip_payment_method") or line.get("tip"))
+    """A tip is the one kind of line that names (be it as null) the gateway it was paid with."""
+    return "tip_payment_gateway" in line
 
 
 def _tax(thing: dict[str, Any], currency: str) -> int:
@@ -170,7 +170,12 @@ def _shipping(order: dict[str, Any], refunds: dict[str, dict[str, Any]], program
             total -= _tax(line, currency)
         if with_tax and not order.get("taxes_included"):
             total += _tax(line, currency)
-    return total
+    back = 0
+    for refund in refunds.values():
+        for part in refund.get("order_adjustments") or []:
+            if part.get("kind") == "shipping_refund":
+                back -= minor(_shop_money(part.get("amount_set")) or part["amount"], currency)
+    return max(0, total - back)
 
 
 def _discrepancy(refund: dict[str, Any], currency: str) -> int:

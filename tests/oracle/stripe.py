@@ -90,7 +90,11 @@ def payment_worth(told: Sequence[Delivery], programme_at: Any) -> PaymentWorth:
     programme = programme_at(worth.sold_at)
     for versions in charges.values():
         _add_charge(worth, versions, told, programme)
-    covered = {versions[0].get("payment_intent") for versions in charges.values()}
+    covered = {
+        versions[0].get("payment_intent")
+        for versions in charges.values()
+        if any(charge["status"] == "succeeded" for charge in versions)
+    }
     for name, versions in payments.items():
         if name not in covered:
             _add_payment(worth, versions, told, programme)
@@ -104,10 +108,11 @@ def _add_charge(
     amount = _money(charge["amount"], charge)
     if not any(v["status"] == "succeeded" for v in versions):
         return
-    worth.total += amount
     if not any(v["captured"] for v in versions):
+        worth.total += amount
         return
     captured = max(_money(v["amount_captured"], charge) for v in versions)
+    worth.total += captured
     refunded = max(_money(v["amount_refunded"], charge) for v in versions)
     worth.captured = True
     back, failed = _refunds(told, charge["id"], charge.get("payment_intent"))
@@ -142,7 +147,7 @@ def _add(
     worth.net += net
 
     def earning(part: int) -> int:
-        return part - half_up(Fraction(excluded * part, whole)) if whole else part
+        return half_up(Fraction(part * (whole - excluded), whole)) if whole else part
 
     mine = [
         d
@@ -153,7 +158,7 @@ def _add(
     held = min(net - lost, sum(_share(d, worth.currency, net) for d in mine if d["status"] in OPEN))
     worth.eligible += earning(net)
     worth.lost += earning(lost)
-    worth.open += earning(held)
+    worth.open += min(earning(held), earning(net) - earning(lost))
 
 
 def _share(dispute: dict[str, Any], currency: str, net: int) -> int:

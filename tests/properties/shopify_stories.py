@@ -131,9 +131,7 @@ class PretendOrder:
             ]
         self._tell("orders/updated")
 
-    def edit(
-        self, after: timedelta, *, add: Line | None = None, remove: tuple[int, int] | None = None
-    ) -> None:
+    def edit(self, after: timedelta, *, add: Line | None = None, remove: tuple[int, int] | None = None) -> None:
         """The merchant edits the order: a line more, or some pieces of a line fewer."""
         self._pass(after)
         additions, removals = [], []
@@ -224,6 +222,9 @@ class PretendOrder:
         taxes = 0 if self.taxes_included else sum(line.tax for line in self.lines) + self.shipping_tax
         return goods + taxes + self.shipping
 
+    def _tips(self) -> int:
+        return sum(line.price * line.quantity for line in self.lines if line.tip)
+
     def body(self) -> dict[str, Any]:
         """The order as Shopify shows it now."""
         customer = None
@@ -257,7 +258,7 @@ class PretendOrder:
             "test": self.test,
             "total_price": decimal(total, self.currency),
             "total_price_set": money(total, self.currency, self.shown),
-            "total_tip_received": "0.00",
+            "total_tip_received": decimal(self._tips(), self.currency),
             "total_shipping_price_set": money(self.shipping, self.currency, self.shown),
             "updated_at": iso(self.updated_at),
             "shipping_address": {"country_code": self.country, "province_code": "NY"},
@@ -293,7 +294,7 @@ class PretendOrder:
             ] if line.discount else [],
         }  # fmt: skip
         if line.tip:
-            body["tip_payment_gateway"], body["tip_payment_method"] = "shopify_payments", "credit_card"
+            body["tip_payment_gateway"] = "shopify_payments" if line.price % 2 else None
         return body
 
     def _tax(self, amount: int) -> list[dict[str, Any]]:

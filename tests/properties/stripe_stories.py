@@ -96,9 +96,7 @@ class PretendPayment:
         shown = self.charge()
         if inline:
             shown["refunds"] = {"object": "list", "data": [copy.deepcopy(refund)], "has_more": False}
-            self._tell(
-                "charge.refunded", shown, previous={"amount_refunded": before}, api_version="2020-08-27"
-            )
+            self._tell("charge.refunded", shown, previous={"amount_refunded": before}, api_version="2020-08-27")
         else:
             self._tell("charge.refunded", shown, previous={"amount_refunded": before})
         for status in statuses[1:]:

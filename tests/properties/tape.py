@@ -26,9 +26,7 @@ class Tape:
 
     def shopify(self, topic: str, body: dict[str, Any], at: datetime) -> None:
         """Record what Shopify sends about something that happened at `at`."""
-        self.deliveries.append(
-            Delivery("shopify", SHOP_DOMAIN, topic, f"wh-{next(self._numbers)}", body, micros(at))
-        )
+        self.deliveries.append(Delivery("shopify", SHOP_DOMAIN, topic, f"wh-{next(self._numbers)}", body, micros(at)))
 
     def stripe(self, kind: str, thing: dict[str, Any], at: datetime, **more: Any) -> None:
         """Record the event Stripe sends about `thing`; `more` goes to the envelope (`livemode`…)."""

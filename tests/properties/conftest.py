@@ -1,0 +1,50 @@
+"""Hypothesis profiles, and one stage a database engine for all examples."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.conftest import _execute, _named, apart
+from tests.properties.plays import Stage
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+
+# REGULARS_EXAMPLES=2000 looks further, with another seed each time; a build server repeats itself.
+EXAMPLES = int(os.environ.get("REGULARS_EXAMPLES", "60"))
+settings.register_profile(
+    "ends",
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="REGULARS_EXAMPLES" not in os.environ,
+    print_blob=True,
+    suppress_health_check=SLOW,
+)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop for all examples; hypothesis calls its tests from outside a loop."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def stage(
+    request: pytest.FixtureRequest, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """The whole program on one database; every example is another merchant in it."""
+    folder: Path = tmp_path_factory.mktemp("stage")
+    if request.param == "sqlite":
+        make: Callable[[Path], str] = request.getfixturevalue("sqlite_database")
+        url = make(folder)
+    else:
+        server: str = request.getfixturevalue("migrated_postgres")
+        apart(_execute(server, "CREATE DATABASE ends TEMPLATE migrated"))
+        url = _named(server, "ends")
+    stage = runner.run(Stage.open(url, folder))
+    yield stage
+    runner.run(stage.context.database.close())

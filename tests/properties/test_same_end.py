@@ -1,0 +1,35 @@
+"""Any interleaving, repetition and batching of one set of deliveries comes to the oracle's end."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.properties.histories import History, histories
+from tests.properties.plays import Stage
+
+settings.load_profile("ends")
+
+
+@st.composite
+def ways(draw: st.DrawFn, history: History) -> tuple[list[int], list[int]]:
+    """An order of a history's deliveries with repetitions, and sizes to group and batch them in."""
+    count = len(history.deliveries)
+    order = draw(st.permutations(range(count)))
+    again = draw(st.lists(st.integers(0, count - 1), max_size=count)) if count else []
+    for index in again:
+        order.insert(draw(st.integers(0, len(order))), index)
+    sizes = draw(st.lists(st.sampled_from([1, 2, 3, 7, 100]), min_size=1, max_size=4))
+    return order, sizes
+
+
+@given(st.data())
+def test_any_way_of_telling_comes_to_the_same_end(stage: Stage, runner: asyncio.Runner, data: st.DataObject) -> None:
+    """As it happened, backwards and twice one by one, and drawn at will: each time the oracle's end."""
+    history = data.draw(histories())
+    forwards: Sequence[int] = range(len(history.deliveries))
+    drawn, sizes = data.draw(ways(history))
+    runner.run(stage.perform(history, forwards, [100]))
+    runner.run(stage.perform(history, [index for index in reversed(forwards) for _ in "12"], [1]))
+    runner.run(stage.perform(history, drawn, sizes))
