@@ -76,6 +76,7 @@ class LineBody(msgspec.Struct, gc=False):
     gift_card: bool | None = None
     requires_shipping: bool | None = None
     tip: msgspec.Raw = _NULL
+    tip_payment_gateway: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class AddressBody(msgspec.Struct, gc=False):
@@ -288,9 +289,11 @@ def _lines(seen: OrderBody, refunds: Iterable[OrderRefund], currency: str) -> tu
 
 
 def _is_gratuity(body: LineBody, whole: int, tips: int) -> bool:
-    # A tip carries `tip`; the Admin API names no tips, but tells their sum. Both are lines without a product.
+    # A tip carries `tip`, or the gateway it was paid with, be it null, which no other line has; the Admin API
+    # names no tips, but tells their sum. All are lines without a product.
     return (
-        bytes(body.tip) not in (b"null", b"false")
+        body.tip_payment_gateway is not msgspec.UNSET
+        or bytes(body.tip) not in (b"null", b"false")
         or (tips > 0 and whole == tips)
         or bool(body.title and _DONATION.search(body.title))
     )
