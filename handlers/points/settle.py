@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from handlers.customers.identify import Moved
 from handlers.merchants.books import lock_books, save_books
-from handlers.messages.points_down import points_fell
+from handlers.messages.falls import points_fell
 from handlers.points.posting import Posted, Posting, post, posted_of
 from handlers.points.rules import BUCKETS, Move, Target, account, moves, target
 from handlers.sales.rules import Sale
