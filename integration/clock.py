@@ -17,6 +17,7 @@ class Clock:
     offset: int = 0
 
     def now(self) -> int:
+        """Return the present instant."""
         return time.time_ns() // 1000 + self.offset
 
 
