@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import msgspec
 import pytest
 import stripe
 import uvicorn
@@ -13,7 +14,9 @@ from starlette.applications import Starlette
 from integration.sandbox.shopify_api import TOKEN_EXCHANGE, PretendShopify
 from integration.sandbox.stripe import Account
 from integration.sandbox.stripe_api import PretendStripe
+from integration.shopify.admin import Admin
 from tests.integration.sandbox.conftest import Tea
+from tests.integration.sandbox.test_shopify import order_in
 
 ORDER = """
 query One($id: ID!, $lines: Int = 5) {
@@ -46,10 +49,10 @@ class Caller:
         self.domain = tea.shop.domain
         self.api = PretendShopify.of([tea.shop], "the-key", "the-secret")
         self.token = self.api.grant(self.domain)["access_token"]
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self.api.app), base_url="http://shopify")
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.api.app), base_url="http://shopify")
 
     async def ask(self, query: str, **variables: object) -> httpx.Response:
-        return await self._client.post(
+        return await self.client.post(
             f"/{self.domain}/admin/api/2026-10/graphql.json",
             json={"query": query, "variables": variables},
             headers={"X-Shopify-Access-Token": self.token},
@@ -57,7 +60,7 @@ class Caller:
 
     async def token_for(self, **asked: str) -> httpx.Response:
         known = {"client_id": "the-key", "client_secret": "the-secret"}
-        return await self._client.post(f"/{self.domain}/admin/oauth/access_token", json=known | asked)
+        return await self.client.post(f"/{self.domain}/admin/oauth/access_token", json=known | asked)
 
 
 async def test_an_order_is_answered_as_the_document_selects_it(tea: Tea) -> None:
@@ -74,6 +77,27 @@ async def test_an_order_is_answered_as_the_document_selects_it(tea: Tea) -> None
     assert seen["customer"]["defaultEmailAddress"]["marketingState"] == "NOT_SUBSCRIBED"
     cost = answer["extensions"]["cost"]
     assert cost["throttleStatus"]["currentlyAvailable"] < cost["throttleStatus"]["maximumAvailable"]
+
+
+async def test_an_order_asked_for_is_the_order_that_was_told(tea: Tea) -> None:
+    """Our own documents get the same facts from the API that the webhook carried, throttled once on the way."""
+    order, _ = tea.shop.place(
+        tea.ana,
+        [(tea.earl_grey, 2), (tea.cup, 1), (tea.gift_card, 1)],
+        shipping_minor=5_00,
+        discount_minor=4_90,
+        tip_minor=3_00,
+    )
+    for verb in (tea.shop.pay, tea.shop.ship, tea.shop.deliver):
+        verb(order)
+    told = order_in(tea.shop.refund(order, {order.lines[0].id: 1}, shipping_minor=2_00, amount_minor=20_00))
+    caller = Caller(tea)
+    caller.api.throttle_next = 1
+    admin = Admin(caller.client, base="http://shopify/{shop}")
+    asked = await admin.order(caller.domain, caller.token, str(order.id))
+    assert len(caller.api.calls) == 3  # throttled, the order, its refund
+    assert msgspec.structs.replace(asked, digest=told.order.digest, triggered_at=told.order.triggered_at) == told.order
+    assert (await admin.ping(caller.domain, caller.token)).shop_id == str(tea.shop.id)
 
 
 async def test_throttling_is_a_200_without_data(tea: Tea) -> None:
