@@ -11,6 +11,7 @@ from integration.clock import Clock
 from integration.facts import Reader
 
 if TYPE_CHECKING:
+    from handlers.messages.kinds import Kind
     from handlers.sales.settle import Settler
     from integration.channels import Channel
     from integration.database.engine import Database
@@ -39,6 +40,7 @@ class Context:
     shopify: "Admin"
     stripe: "StripeApi"
     counters: dict[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
 
     @property
     def engine(self) -> AsyncEngine:

@@ -62,11 +62,26 @@ class Thanks(_Section):
     delay_minutes: Annotated[int, Field(ge=0, le=60 * 24 * 30)] = 60
 
 
+# What merchants may put into their words, as `{name}`; there is no other code in them.
+PLACEHOLDERS = frozenset(
+    {"first_name", "shop_name", "order_name", "product", "order_date", "order_total", "points", "balance"}
+)
+
+
+def _placeholders(value: str) -> str:
+    """Accept words whose every brace belongs to a known placeholder."""
+    rest = re.sub(r"\{([a-z_]+)\}", lambda m: "" if m[1] in PLACEHOLDERS else m[0], value)
+    if "{" in rest or "}" in rest:
+        known = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
+        raise ValueError(f"words may hold these placeholders and no other braces: {known}")
+    return value
+
+
 class Words(_Section):
     """The merchant's own words for one kind of message in one language; placeholders are `{name}`."""
 
-    subject: Annotated[str, Field(max_length=200)] = ""
-    body: Annotated[str, Field(max_length=5000)] = ""
+    subject: Annotated[str, Field(max_length=200), AfterValidator(_placeholders)] = ""
+    body: Annotated[str, Field(max_length=5000), AfterValidator(_placeholders)] = ""
 
 
 class Messages(_Section):

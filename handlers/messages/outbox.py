@@ -89,9 +89,7 @@ def kept(keys: Sequence[tuple[int, str]]) -> Steps[dict[tuple[int, str], Kept]]:
     return {(row[0], row[1]): Kept(*row) for row in rows}
 
 
-def keep(
-    wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int
-) -> Steps[dict[tuple[int, int], int]]:
+def keep(wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int) -> Steps[dict[tuple[int, int], int]]:
     """Write what differs between wishes and what `kept` found, in one statement.
 
     Returns for sales whose message is on its way at this moment, though no longer wanted as it is, when to
@@ -276,9 +274,7 @@ def settle(decided: Sequence[tuple[Due, Later | Never]], token: str, now: int) -
         for m, v in ordered
         if isinstance(v, Later)
     ]
-    never = [
-        (m.merchant_id, m.key, token, v.state, now, v.reason) for m, v in ordered if isinstance(v, Never)
-    ]
+    never = [(m.merchant_id, m.key, token, v.state, now, v.reason) for m, v in ordered if isinstance(v, Never)]
     yield from ask(_DEFER, later)
     yield from ask(_CLOSE, never)
 
@@ -299,9 +295,7 @@ def sent(message: Due, address: str, receipt: str, now: int, then: Next | None =
         yield from follow(message.merchant_id, message.sale, message.customer, bool(message.test), then, now)
 
 
-def follow(
-    merchant_id: int, sale: int | None, customer: int | None, test: bool, then: Next, now: int
-) -> Steps[None]:
+def follow(merchant_id: int, sale: int | None, customer: int | None, test: bool, then: Next, now: int) -> Steps[None]:
     """Keep a message that no settler wishes for; an existing one of the same key stays as it is."""
     row = (merchant_id, then.key, then.kind, sale, customer, "email", "scheduled")
     yield from ask(_FOLLOW, [(*row, then.due_at, max(then.due_at, now), int(test), then.details, now)])

@@ -23,7 +23,7 @@ from integration.facts import Charge, Session
 
 # Every sale that counts of the people concerned: a sale's place among them is its milestone.
 _PLACES = keyed(
-    "SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at"
+    "SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at, s.paired_with"
     " FROM {keys} k CROSS JOIN sales s"
     " WHERE s.merchant_id = k.merchant_id AND s.customer = k.customer AND s.standing = 'counted'"
     " AND s.merged_into IS NULL AND s.sold_at IS NOT NULL",
@@ -41,7 +41,7 @@ _AGAIN = keyed(
 )
 
 _Person = tuple[int, int, int]  # merchant, customer, test
-_Places = dict[_Person, list[tuple[int, int]]]  # (sold_at, number), oldest first
+_Places = dict[_Person, list[tuple[int, int, int | None]]]  # (sold_at, number, twin), oldest first
 
 
 class ThanksSettler:
@@ -85,26 +85,35 @@ def _places(sales: Sequence[Sale]) -> Steps[_Places]:
     gone = {(sale.shop.id, number) for sale in sales for number in sale.absorbed}
     places: _Places = {}
     rows = yield from ask(_PLACES, sorted(people))
-    for merchant_id, customer, test, number, sold_at in rows:
+    for merchant_id, customer, test, number, sold_at, twin in rows:
         if (merchant_id, number) not in here and (merchant_id, number) not in gone:
-            places.setdefault((merchant_id, customer, test), []).append((sold_at, number))
+            places.setdefault((merchant_id, customer, test), []).append((sold_at, number, twin))
     for sale in sales:
         if sale.customer is None or sale.worth.standing != "counted" or sale.worth.sold_at is None:
             continue
         if (sale.shop.id, sale.customer) in people:
             person = (sale.shop.id, sale.customer, int(sale.worth.test))
-            places.setdefault(person, []).append((sale.worth.sold_at, sale.number))
-    for own in places.values():
-        own.sort()
-    return places
+            places.setdefault(person, []).append((sale.worth.sold_at, sale.number, sale.twin))
+    return {person: _without_twins(sorted(own)) for person, own in places.items()}
+
+
+def _without_twins(own: list[tuple[int, int, int | None]]) -> list[tuple[int, int, int | None]]:
+    """Give the two halves of a suspected pair one place."""
+    seen: set[int] = set()
+    kept_places = []
+    for place in own:
+        seen.add(place[1])
+        if place[2] is None or place[2] not in seen:
+            kept_places.append(place)
+    return kept_places
 
 
 def _rank(sale: Sale, places: _Places) -> int | None:
     if sale.customer is None:
         return None
     own = places.get((sale.shop.id, sale.customer, int(sale.worth.test)), ())
-    for rank, (_, number) in enumerate(own, start=1):
-        if number == sale.number:
+    for rank, (_, number, twin) in enumerate(own, start=1):
+        if sale.number in (number, twin):
             return rank
     return None
 
@@ -119,8 +128,8 @@ def _keys(sales: Sequence[Sale], places: _Places, now: int) -> list[tuple[int, s
         if sale.twin is not None:
             keys.add((merchant_id, key(sale.twin)))
     for (merchant_id, _, _), own in places.items():
-        keys.update((merchant_id, key(number)) for _, number in own)
-        sold_at, first = own[0]
+        keys.update((merchant_id, key(number)) for _, number, _ in own)
+        sold_at, first, _ = own[0]
         if years := anniversary(sold_at, now).years:
             keys.add((merchant_id, yearly_key(first, years)))
     return sorted(keys)
@@ -199,7 +208,7 @@ def _look_again_at_neighbours(
     for sale in sales:
         person = (sale.shop.id, sale.customer or 0, int(sale.worth.test))
         behind = (sale.worth.sold_at or 0, sale.number)
-        for rank, (sold_at, number) in enumerate(places.get(person, ()), start=1):
+        for rank, (sold_at, number, _) in enumerate(places.get(person, ()), start=1):
             if (sold_at, number) <= behind or (sale.shop.id, number) in here:
                 continue
             note = have.get((sale.shop.id, key(number)))

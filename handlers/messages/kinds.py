@@ -1,0 +1,102 @@
+"""The contract of a kind of message: what it is in law, whether it is still wanted, and what it says."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from handlers.merchants.rules import Program, Shop
+from handlers.messages.outbox import Due, Later, Never, Next
+from handlers.messages.people import Person
+from handlers.sales.rules import SaleFacts
+from integration.database.steps import Steps, ask, plain
+
+_SALE = plain(
+    "SELECT COALESCE(s.merged_into, s.number), s.facts, s.currency, s.total_minor, s.sold_at, s.merged_into"
+    " FROM sales s WHERE s.merchant_id = ?1 AND s.number = ?2"
+)
+_MOST_JOINED = 10  # sales joined into one another that are followed
+_decoder = msgspec.json.Decoder(SaleFacts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stars:
+    """A product with five links, one for each number of stars; following one rates nothing yet."""
+
+    title: str
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one letter says, before it is set: words are plain text everywhere."""
+
+    subject: str
+    body: str  # paragraphs with an empty line between
+    preheader: str = ""
+    facts: tuple[tuple[str, str], ...] = ()  # label and value
+    stars: tuple[Stars, ...] = ()
+    button: tuple[str, str] | None = None  # label and address
+    note: str = ""
+    then: Next | None = None  # what follows once this one has gone out
+
+
+class Occasion(NamedTuple):
+    """All a kind is told when it has to say something."""
+
+    shop: Shop
+    program: Program
+    message: Due
+    person: Person
+    language: str
+    locale: str  # for dates and money: fr_CA
+    timezone: str
+    now: int
+    link: Callable[..., str]  # (page, *parts) -> address of a customer's page, signed
+
+
+class Kind(Protocol):
+    """One kind of message; named once in the list of kinds."""
+
+    name: str
+    transactional: bool  # about what is owed alone: no cap, no unsubscribing
+    solicits: bool  # asks for something: some countries want consent first
+
+    def off(self, program: Program) -> str | None:
+        """Say in words why the merchant does not want it any more; None = they do."""
+        ...
+
+    def compose(self, occasion: Occasion) -> Steps[Content | Later | Never]:
+        """Say what the letter says, or why it waits or is not sent after all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What a letter may tell of a sale."""
+
+    number: int
+    facts: SaleFacts
+    currency: str | None
+    total_minor: int
+    sold_at: int | None
+    products: tuple[str, ...] = field(default=())
+
+
+def bought(merchant_id: int, number: int | None) -> Steps[Bought | None]:
+    """Load a sale for a letter, following it where it was joined into another; None where there is none."""
+    for _ in range(_MOST_JOINED):
+        if number is None:
+            return None
+        rows: Sequence[tuple[object, ...]] = yield from ask(_SALE, (merchant_id, number))
+        if not rows:
+            return None
+        target, facts, currency, total, sold_at, merged = rows[0]
+        if merged is None:
+            assert isinstance(facts, str) and isinstance(number, int)
+            told = _decoder.decode(facts)
+            titles = tuple(line.title for line in told.order.lines) if told.order is not None else ()
+            return Bought(number, told, currency, total or 0, sold_at, titles)  # type: ignore[arg-type]
+        number = target  # type: ignore[assignment]
+    return None

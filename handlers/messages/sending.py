@@ -1,0 +1,279 @@
+"""Sends what is due: claims it, looks whether it may still go out, hands it to its channel, records what happened."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from handlers.context import Context
+from handlers.merchants.books import shops
+from handlers.merchants.rules import Messages, Program, Shop
+from handlers.messages import outbox
+from handlers.messages.kinds import Content, Kind, Occasion
+from handlers.messages.letters import locale_name, set_letter
+from handlers.messages.outbox import Due, Later, Never
+from handlers.messages.people import Past, Person, load
+from handlers.messages.permission import refuse
+from handlers.messages.rules import (
+    MOST_ATTEMPTS,
+    NO_ADDRESS_PATIENCE,
+    NO_ADDRESS_PAUSE,
+    Place,
+    capped_until,
+    language,
+    pause,
+    permitted_at,
+    shown,
+)
+from handlers.messages.zones import zone, zone_of
+from integration.channels import Letter, Refused, Unreachable
+from integration.clock import MINUTE
+from integration.database.steps import Steps
+from integration.errors import Rejected, Unavailable
+
+BATCH = 50  # messages claimed at once
+SENDING_AT_ONCE = 8
+SPARE = MINUTE  # a claim with less left is not used any more
+BLOCKING = frozenset({"unsubscribed", "redacted", "invalid"})
+
+log = structlog.get_logger()
+
+
+class Ready(NamedTuple):
+    """A message that may go out, and all there is to say it with."""
+
+    message: Due
+    kind: Kind
+    occasion: Occasion
+    address: str
+
+
+@dataclass(slots=True)
+class Round:
+    """One claim and what is known while it is worked."""
+
+    token: str
+    claimed_at: int
+    down: Unreachable | None = None  # the channel cannot be reached: do not try the others
+
+
+async def send_due(context: Context, limit: int = BATCH) -> int:
+    """Send what is due, at most `limit` messages; returns how many were looked at.
+
+    A crash between the server's 250 and our commit sends a message again under the same Message-ID.
+    """
+    now = context.clock.now()
+    first = await context.database.read(outbox.next_attempt)
+    if first is None or first > now:
+        return 0
+    this = Round(secrets.token_hex(8), now)
+    due = await context.database.run(lambda: outbox.claim(this.token, now, limit))
+    if not due:
+        return 0
+    ready = await context.database.run(lambda: _look(context, due, this.token, now))
+    seats = asyncio.Semaphore(SENDING_AT_ONCE)
+
+    async def one(item: Ready) -> None:
+        async with seats:
+            await _send(context, item, this)
+
+    async with asyncio.TaskGroup() as group:
+        for item in ready:
+            group.create_task(one(item))
+    return len(due)
+
+
+# --- Looking: may it go out now? ----------------------------------------------------------------
+
+
+def _look(context: Context, due: Sequence[Due], token: str, now: int) -> Steps[list[Ready]]:
+    """Sort claimed messages into those that may go out and those that wait or never will."""
+    known = yield from shops({message.merchant_id for message in due})
+    keys = {(message.merchant_id, message.customer) for message in due if message.customer is not None}
+    people = yield from load(keys, now, token)
+    ready: list[Ready] = []
+    decided: list[tuple[Due, Later | Never]] = []
+    for message in due:
+        person = people.get((message.merchant_id, message.customer or 0))
+        verdict = _decide(context, message, known.get(message.merchant_id), person, now)
+        if isinstance(verdict, Ready):
+            ready.append(verdict)
+            if person is not None and not verdict.kind.transactional and not message.test:
+                person.past.append(Past(message.kind, now))
+        else:
+            decided.append((message, verdict))
+    yield from outbox.settle(decided, token, now)
+    return ready
+
+
+def _decide(
+    context: Context, message: Due, shop: Shop | None, person: Person | None, now: int
+) -> Ready | Later | Never:
+    kind = context.kinds.get(message.kind)
+    version = shop.version_at(now) if shop is not None else None
+    if shop is None or version is None or kind is None:
+        return Never("cancelled", "the shop or this kind of message does not exist any more")
+    if shop.closed_at is not None:
+        return Never("cancelled", "the shop has left")
+    if message.attempts > MOST_ATTEMPTS:
+        return Never("failed", f"it could not be sent in {MOST_ATTEMPTS} attempts")
+    if person is None:
+        return Never("cancelled", "the person is not known any more")
+    if reason := kind.off(version.program):
+        return Never("cancelled", reason)
+    occasion = _occasion(context, message, shop, version.program, person, now)
+    if message.test:
+        if not shop.email:
+            return Never("cancelled", "it is a test order, and no address of the shop is known")
+        return Ready(message, kind, occasion, shop.email)
+    if refusal := _refusal(kind, person, occasion, version.program.messages):
+        return refusal
+    if not person.email:
+        if now - message.due_at > NO_ADDRESS_PATIENCE:
+            return Never("cancelled", "no mail address became known")
+        return Later(now + NO_ADDRESS_PAUSE, "no mail address is known yet")
+    if wait := _wait(context.kinds, kind, occasion, version.program.messages, now):
+        return wait
+    return Ready(message, kind, occasion, person.email)
+
+
+def _occasion(context: Context, message: Due, shop: Shop, program: Program, person: Person, now: int) -> Occasion:
+    place = msgspec.json.decode(message.details, type=Place)
+    locale = person.locale or place.locale
+    country = place.country or person.country
+    where = zone_of(country, place.region if place.country else person.region) or zone(shop.timezone)
+    chosen = language(locale, country or shop.country)
+
+    def link(page: str, *parts: str | int) -> str:
+        return f"{context.public_url.rstrip('/')}/c/{page}/{context.vault.sign(page, *parts)}"
+
+    return Occasion(shop, program, message, person, chosen, locale_name(locale, chosen), where.key, now, link)
+
+
+def _refusal(kind: Kind, person: Person, occasion: Occasion, settings: Messages) -> Never | None:
+    """Say why this person is not to be written to: an address that refused, or their own word."""
+    if person.email and person.suppressed.get(person.email) == "refused":
+        return Never("cancelled", "their mailbox refused an earlier message for good")
+    if kind.transactional:
+        return None
+    if "unsubscribed" in person.suppressed.values():
+        return Never("cancelled", "they unsubscribed")
+    if blocking := BLOCKING & person.consents:
+        return Never("cancelled", f"they do not want mail: {', '.join(sorted(blocking))} in the shop")
+    place = msgspec.json.decode(occasion.message.details, type=Place)
+    country = (place.country or person.country or "").upper()
+    if kind.solicits and country in settings.opt_in_countries and "subscribed" not in person.consents:
+        return Never("cancelled", f"in {country} it needs their consent first, and there is none")
+    return None
+
+
+def _wait(kinds: Mapping[str, Kind], kind: Kind, occasion: Occasion, settings: Messages, now: int) -> Later | None:
+    """Say how long it waits for the cap and the send window, and why; None = it goes now."""
+    until, reasons = now, []
+    if not kind.transactional:
+        counted = [
+            past.at
+            for past in occasion.person.past
+            if (known := kinds.get(past.kind)) is None or not known.transactional
+        ]
+        until = capped_until(counted, now, settings)
+        if until > now:
+            reasons.append("they were written to recently")
+    where = zone(occasion.timezone)
+    opens = permitted_at(until, settings.window, where)
+    if opens > until:
+        reasons.append(f"the send window is {settings.window}")
+    if opens <= now:
+        return None
+    return Later(opens, f"{' and '.join(reasons)}: it goes out at {shown(opens, where)}")
+
+
+# --- Sending ------------------------------------------------------------------------------------
+
+
+async def _send(context: Context, item: Ready, this: Round) -> None:
+    """Write one letter, hand it over, and record what became of it."""
+    message = item.message
+    verdict = await _hand_over(context, item, this)
+    if verdict is None:
+        return
+    if isinstance(verdict, Never) and verdict.state == "failed":
+        log.warning("message_failed", merchant=message.merchant_id, key=message.key)
+    now = context.clock.now()
+    await context.database.run(lambda: outbox.settle([(message, verdict)], this.token, now))
+
+
+async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Never | None:
+    """Send one letter; None = it went out and that is recorded."""
+    message, now = item.message, context.clock.now()
+    if this.down is not None:
+        return Later(now + pause(1), str(this.down))
+    if now > this.claimed_at + outbox.LEASE - SPARE:
+        return Later(now, "its turn did not come in time")
+    try:
+        content = await context.database.run(lambda: item.kind.compose(item.occasion))
+        if not isinstance(content, Content):
+            return content
+        letter = _letter(context, item, content)
+        receipt = await context.channels[message.channel].send(letter)
+    except Refused as error:
+        said = str(error)
+        await context.database.run(lambda: refuse(message.merchant_id, item.address, said, now))
+        return Never("failed", f"the mailbox refused it for good: {error}")
+    except Rejected as error:
+        return Never("failed", str(error))
+    except Unavailable as error:
+        if isinstance(error, Unreachable):
+            this.down = error
+        return Later(now + max(pause(message.attempts), int((error.retry_after or 0) * 1_000_000)), str(error), True)
+    except Exception as error:
+        # A fault of ours in one letter must not hold up the others; it is seen in the log and in the reason.
+        log.exception("letter_not_written", merchant=message.merchant_id, key=message.key)
+        return Later(now + pause(message.attempts), f"it could not be written: {type(error).__name__}", True)
+    answer, sent_at = receipt.answer, context.clock.now()
+    await context.database.run(lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
+    context.counters["messages_sent"] = context.counters.get("messages_sent", 0) + 1
+    return None
+
+
+def _letter(context: Context, item: Ready, content: Content) -> Letter:
+    message, occasion = item.message, item.occasion
+    settings = occasion.program.messages
+    url = None
+    headers = {}
+    if not item.kind.transactional:
+        url = occasion.link("unsubscribe", message.merchant_id, occasion.person.number, message.key)
+        headers = {
+            "List-Unsubscribe": f"<{url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",  # RFC 8058
+        }
+    words = set_letter(
+        content,
+        shop_name=occasion.shop.name,
+        language=occasion.language,
+        unsubscribe_url=url,
+        test=bool(message.test),
+    )
+    host = urlsplit(context.public_url).hostname or "localhost"
+    return Letter(
+        sender=str(settings.from_address or context.mail_from or f"no-reply@{host}"),
+        sender_name=settings.from_name or occasion.shop.name,
+        recipient=item.address,
+        subject=words.subject,
+        text=words.text,
+        html=words.html,
+        message_id=f"{message_name(message.merchant_id, message.key)}@{host}",
+        reply_to=str(settings.reply_to) if settings.reply_to else None,
+        headers=headers | {"Content-Language": occasion.language},
+    )
+
+
+def message_name(merchant_id: int, key: str) -> str:
+    """Name a message the same way at every attempt, without telling what the key is made of."""
+    return hashlib.sha256(f"message {merchant_id} {key}".encode()).hexdigest()[:32]

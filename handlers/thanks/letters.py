@@ -1,0 +1,59 @@
+"""What a thank-you note says: the merchant's words and the facts of the order, nothing to buy."""
+
+from pathlib import Path
+
+from handlers.merchants.rules import Program
+from handlers.messages.kinds import Content, Occasion, bought
+from handlers.messages.letters import choose_words, day, fill, frame_words, money, number
+from handlers.messages.outbox import Later, Never
+from handlers.thanks.rules import KIND
+from integration.database.steps import Steps, ask, plain
+
+WORDS = Path(__file__).parent / "templates" / "words.toml"
+_MICRO = 1_000_000
+
+# What the sale brought the person: everything posted for it to their accounts, less what was taken back.
+_POINTS = plain(
+    "SELECT COALESCE(SUM(CASE WHEN destination LIKE 'customer:%' THEN micropoints ELSE 0 END"
+    " - CASE WHEN source LIKE 'customer:%' THEN micropoints ELSE 0 END), 0)"
+    " FROM ledger_entries WHERE merchant_id = ?1 AND sale = ?2"
+)
+
+
+class ThankYou:
+    """The kind `thank_you`."""
+
+    name = KIND
+    transactional = False
+    solicits = False
+
+    def off(self, program: Program) -> str | None:
+        """Tell whether notes are switched off by now."""
+        return None if program.thanks.enabled else "thank-you notes were switched off"
+
+    def compose(self, occasion: Occasion) -> Steps[Content | Later | Never]:
+        """Thank for the sale, with what was bought as a footnote."""
+        sale = yield from bought(occasion.shop.id, occasion.message.sale)
+        if sale is None:
+            return Never("cancelled", "the sale is not known any more")
+        rows = yield from ask(_POINTS, (occasion.shop.id, sale.number))
+        order = sale.facts.order
+        words = choose_words(occasion.program, KIND, occasion.language, WORDS)
+        total = money(sale.total_minor, sale.currency, occasion.locale)
+        sold_on = day(sale.sold_at, occasion.timezone, occasion.locale)
+        values = {
+            "first_name": occasion.person.first_name,
+            "shop_name": occasion.shop.name,
+            "order_name": order.name if order is not None else "",
+            "order_date": sold_on,
+            "order_total": total,
+            "product": sale.products[0] if sale.products else "",
+            "points": number(max(int(rows[0][0]) // _MICRO, 0), occasion.locale),
+        }
+        frame = frame_words(occasion.language)
+        facts = ((frame["order"], values["order_name"]), (frame["date"], sold_on), (frame["total"], total))
+        return Content(
+            subject=fill(words.subject, values),
+            body=fill(words.body, values),
+            facts=tuple((label, value) for label, value in facts if value),
+        )
