@@ -1,0 +1,37 @@
+"""Medians with their spread, and how they are printed."""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+
+class Figure(NamedTuple):
+    """One measured quantity over several repetitions."""
+
+    least: float
+    middle: float
+    most: float
+
+    def __str__(self) -> str:
+        digits = 2 if self.most < 10 else 1 if self.most < 100 else 0
+        return f"{self.middle:,.{digits}f} ({self.least:,.{digits}f} to {self.most:,.{digits}f})"
+
+
+def figure(values: Sequence[float]) -> Figure:
+    """Take the median of repetitions, with the least and the most."""
+    return Figure(min(values), median(values), max(values))
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print one table of figures."""
+    table = Table(title=title, title_justify="left")
+    for n, column in enumerate(columns):
+        table.add_column(column, justify="left" if n == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)

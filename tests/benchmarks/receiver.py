@@ -1,0 +1,171 @@
+"""The receiver against a bare endpoint: signed 6 KB orders, unique deliveries, every 200 durable."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from config.migrate import upgrade
+from tests.benchmarks.backlog import mixed
+from tests.benchmarks.figures import console, figure, show
+from tests.benchmarks.machines import LOAD_CORE, SERVER_CORE, on_core, process, regulars, resident_megabytes
+from tests.servers import free_port, postgres_binaries, private_postgres
+
+DOMAIN = "bench.myshopify.com"
+SECRET = "hush-hush-hush-hush-hush-hush-hush"
+CONNECTIONS = (32, 128)
+BODIES = 500  # different orders in turn; delivery ids never repeat
+FLOORS = {("SQLite", 32): 0.30, ("SQLite", 128): 0.40}
+LOAD = Path(__file__).with_name("orders.lua")
+
+
+class Run(NamedTuple):
+    """What one burst of load saw."""
+
+    per_second: float
+    p99_ms: float
+    answered: int
+    refused: int
+
+
+def measure(repetitions: int, seconds: int) -> bool:
+    """Measure and print; tells whether every floor was reached and every 200 was durable."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("This benchmark needs the load generator wrk (Debian: apt-get install wrk).")
+    binaries = postgres_binaries()
+    if binaries is None:
+        raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
+    with tempfile.TemporaryDirectory(prefix="regulars-bench-") as folder, private_postgres(binaries, fsync=True) as pg:
+        bodies = _write_bodies(Path(folder))
+        runs: dict[tuple[str, int], list[Run]] = {}
+        memory: dict[str, tuple[float, float]] = {}
+        durable = True
+        with (
+            _bare() as bare,
+            _product(Path(folder) / "sqlite", None) as (sqlite_port, sqlite_pid),
+            _product(Path(folder) / "postgresql", pg) as (pg_port, pg_pid),
+        ):
+            ports = {"bare": bare, "SQLite": sqlite_port, "PostgreSQL": pg_port}
+            pids = {"SQLite": sqlite_pid, "PostgreSQL": pg_pid}
+            for name, port in ports.items():
+                _load(port, bodies, 32, 2, f"warm-{name}")
+            started = {name: resident_megabytes(pid) for name, pid in pids.items()}
+            for repetition in range(repetitions):
+                for connections in CONNECTIONS:
+                    # In turn, so that what disturbs the machine disturbs all of them.
+                    for name, port in ports.items():
+                        run = _load(port, bodies, connections, seconds, f"{name}-{connections}-{repetition}")
+                        runs.setdefault((name, connections), []).append(run)
+                        console.print(
+                            f"  {repetition + 1}/{repetitions}  {name:<10} {connections:>3} connections"
+                            f"  {run.per_second:>8,.0f}/s  p99 {run.p99_ms:.0f} ms",
+                            highlight=False,
+                        )
+            memory = {name: (started[name], resident_megabytes(pid)) for name, pid in pids.items()}
+            stored = {"SQLite": _stored_sqlite(Path(folder) / "sqlite"), "PostgreSQL": _stored_postgres(pg)}
+        for name, rows in stored.items():
+            answered = sum(run.answered for key, several in runs.items() if key[0] == name for run in several)
+            durable &= rows >= answered > 0
+            console.print(f"{name}: {answered:,} answered with 200, {rows:,} stored (the warm-up's among them).")
+        return _print(runs, memory) and durable
+
+
+def _print(runs: dict[tuple[str, int], list[Run]], memory: dict[str, tuple[float, float]]) -> bool:
+    rows, reached = [], True
+    for (name, connections), several in runs.items():
+        pairs = zip(several, runs["bare", connections], strict=True)
+        ratio = figure([one.per_second / base.per_second for one, base in pairs])
+        p99 = figure([run.p99_ms for run in several])
+        refused = sum(run.refused for run in several)
+        floor = FLOORS.get((name, connections))
+        reached &= refused == 0 and (floor is None or (ratio.middle >= floor and p99.middle < 50))
+        rate = figure([run.per_second for run in several])
+        held = "" if name == "bare" else f"{memory[name][0]:.0f} → {memory[name][1]:.0f}"
+        rows.append((name, connections, rate, ratio, "" if floor is None else f"≥ {floor}", p99, refused, held))
+    heads = ("receiver", "connections", "requests/s", "ratio to bare", "floor", "p99 ms", "not 200", "MB, start → end")
+    show("Receiver: verify, store durably, ring, answer 200 (median, least to most)", heads, rows)
+    return reached
+
+
+def _load(port: int, bodies: Path, connections: int, seconds: int, label: str) -> Run:
+    said = subprocess.run(
+        on_core(
+            LOAD_CORE,
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", str(LOAD),
+             f"http://127.0.0.1:{port}/webhooks/shopify", "--", str(bodies), label],
+        ),
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    found = re.search(r"^RESULT (.*)$", said, re.MULTILINE)
+    if found is None:
+        raise SystemExit(f"wrk said nothing usable:\n{said}")
+    result = json.loads(found.group(1))
+    answered = result["requests"] - result["refused"]
+    return Run(result["requests"] / result["seconds"], result["p99_ms"], answered, result["refused"])
+
+
+def _write_bodies(folder: Path) -> Path:
+    """Write signed orders for the generator, one a line: signature, tab, body."""
+    orders = [d for d in mixed(DOMAIN, SECRET, 1_790_000_000_000_000, 4 * BODIES) if d.topic == "orders/create"]
+    path = folder / "orders.tsv"
+    lines = (d.headers["X-Shopify-Hmac-Sha256"].encode() + b"\t" + d.body for d in orders[:BODIES])
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    size = sum(len(d.body) for d in orders[:BODIES]) / len(orders[:BODIES])
+    console.print(f"{len(orders[:BODIES])} different signed orders of {size / 1000:.1f} KB.")
+    return path
+
+
+@contextmanager
+def _bare() -> Iterator[int]:
+    port = free_port()
+    command = on_core(SERVER_CORE, [sys.executable, "-m", "tests.benchmarks.bare", str(port)])
+    with process(command, {}, port):
+        yield port
+
+
+@contextmanager
+def _product(data_dir: Path, database_url: str | None) -> Iterator[tuple[int, int]]:
+    data_dir.mkdir()
+    port = free_port()
+    environment = {
+        "PORT": str(port),
+        "DATA_DIR": str(data_dir),
+        "SHOPIFY_API_KEY": "bench",
+        "SHOPIFY_API_SECRET": SECRET,
+        "SECRET_KEY": "0123456789abcdef0123456789abcdef",
+        "LOG_LEVEL": "WARNING",
+    }
+    if database_url is not None:
+        environment["DATABASE_URL"] = database_url
+    command = regulars("merchant", "add", "Bench", "--shopify", DOMAIN, "--currency", "USD", "--timezone", "UTC")
+    upgrade(database_url or f"sqlite:///{data_dir / 'regulars.db'}")
+    subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True)
+    with process(on_core(SERVER_CORE, regulars("web")), environment, port) as running:
+        yield port, running.pid
+
+
+def _stored_sqlite(data_dir: Path) -> int:
+    with sqlite3.connect(data_dir / "regulars.db") as connection:
+        return int(connection.execute("SELECT COUNT(*) FROM events").fetchone()[0])
+
+
+def _stored_postgres(url: str) -> int:
+    async def count() -> int:
+        connection = await asyncpg.connect(url)
+        try:
+            return int(await connection.fetchval("SELECT COUNT(*) FROM events"))
+        finally:
+            await connection.close()
+
+    return asyncio.run(count())
