@@ -4,12 +4,18 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import localtime
 
 from integration.channels import Letter
 from integration.errors import Rejected
 
 MAX_HEADER = 998  # RFC 5322, 2.1.1: characters a line
 _BREAKING = frozenset("\r\n\0")
+# Folded at the usual 78 characters a long link in List-Unsubscribe would be written as encoded words, which no
+# mailbox provider reads as a link.
+# Seven-bit content passes every server.
+_POLICY = SMTP.clone(max_line_length=MAX_HEADER, cte_type="7bit")
+INTERNATIONAL = _POLICY.clone(utf8=True)  # for addresses beyond ASCII (RFC 6531)
 
 
 def mail(letter: Letter) -> EmailMessage:
@@ -26,12 +32,13 @@ def mail(letter: Letter) -> EmailMessage:
     for name, value in (*headers.items(), ("From", letter.sender_name), ("To", letter.recipient)):
         if _BREAKING.intersection(value) or len(value) > MAX_HEADER:
             raise Rejected(f"the {name} header of a mail holds a line break or is too long")
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_POLICY)
     try:
         message["From"] = _address(letter.sender, letter.sender_name)
         message["To"] = _address(letter.recipient)
         if letter.reply_to:
             message["Reply-To"] = _address(letter.reply_to)
+        message["Date"] = localtime()
         for name, value in headers.items():
             message[name] = value
         message.set_content(_clean(letter.text))

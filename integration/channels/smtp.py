@@ -4,12 +4,13 @@ import asyncio
 import re
 import ssl
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
 from integration.channels import Letter, Receipt, Refused, Unreachable
-from integration.channels.mime import mail
+from integration.channels.mime import INTERNATIONAL, mail
 from integration.errors import Rejected, Unavailable
 
 CONNECTIONS = 4
@@ -42,9 +43,7 @@ class SmtpChannel:
             client, sent = await self._connection()
             keep = False
             try:
-                _, answer = await client.send_message(
-                    message, sender=letter.sender, recipients=[letter.recipient]
-                )
+                answer = await _send(client, message)
                 keep = sent + 1 < LETTERS_A_CONNECTION
                 return Receipt(answer[:ANSWER_SHOWN])
             except aiosmtplib.SMTPRecipientsRefused as error:
@@ -54,8 +53,6 @@ class SmtpChannel:
             except aiosmtplib.SMTPResponseException as error:
                 keep = error.code != 421
                 raise _translated(error.code, error.message, to_recipient=False) from error
-            except aiosmtplib.SMTPNotSupported as error:
-                raise Rejected("the mail server cannot take this address (no SMTPUTF8)") from error
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
                 raise Unavailable(f"the mail server went away: {_brief(error)}") from error
             finally:
@@ -105,6 +102,19 @@ class SmtpChannel:
             client.close()
             raise Unreachable(f"the mail server cannot be reached: {_brief(error)}") from error
         return client, 0
+
+
+async def _send(client: aiosmtplib.SMTP, message: EmailMessage) -> str:
+    # The bytes are made here: the library would fold headers again, and break long links in them.
+    sender, recipient = (message[name].addresses[0].addr_spec for name in ("From", "To"))
+    if (sender + recipient).isascii():
+        _, answer = await client.sendmail(sender, [recipient], message.as_bytes())
+        return answer
+    if not client.supports_extension("smtputf8"):
+        raise Rejected("the mail server cannot take an address with letters beyond ASCII")
+    content = message.as_bytes(policy=INTERNATIONAL)
+    _, answer = await client.sendmail(sender, [recipient], content, mail_options=["SMTPUTF8"])
+    return answer
 
 
 def _translated(code: int, answer: str, *, to_recipient: bool) -> Exception:
