@@ -68,7 +68,9 @@ def suspicion(connection: Connection, reading: Reading, elsewhere: Elsewhere) ->
 
     Headers are unsigned, so the signed body's own words decide (settlement rules, section 4).
     """
-    if connection.platform != "shopify":
+    if connection.platform == "stripe":
+        if reading.account is not None and reading.account != connection.shop_id:
+            return f"the event is about account {reading.account}, which is not this connection's own"
         return None
     if reading.shop_id is not None:
         if connection.shop_id is not None and connection.shop_id != reading.shop_id:

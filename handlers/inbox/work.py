@@ -24,6 +24,7 @@ from handlers.inbox.rules import Apply, Outcome, Told
 from integration.clock import SECOND
 from integration.database.steps import Steps
 from integration.errors import Suspect, Unavailable, Unreadable
+from integration.stripe.webhooks import UNREADABLE
 
 BELL = "inbox"
 BATCH = 100
@@ -219,6 +220,8 @@ class Worker:
                 batch.endings.append(Ending(event.id, "unhandled", "its connection is gone"))
             elif event.body is None:
                 batch.endings.append(Ending(event.id, None, "its body is gone"))
+            elif event.envelope.topic == UNREADABLE and reader is None:
+                batch.endings.append(Ending(event.id, None, "unreadable: not an event"))
             elif reader is None:
                 reason = f"nothing reads {event.envelope.source} {event.envelope.topic}"
                 batch.endings.append(Ending(event.id, "unhandled", reason))

@@ -82,6 +82,11 @@ class Queue:
             else:
                 self._push(bell)
 
+    def ring_all(self) -> None:
+        """Wake everybody who waits in this process (it is about to stop)."""
+        for event in self._bells.values():
+            event.set()
+
     async def wait(self, bell: str, seconds: float) -> bool:
         """Wait for a bell, at most so many seconds; tells whether it rang."""
         event = self._bells.get(bell)

@@ -1,0 +1,39 @@
+"""The `regulars` command: its table of contents; each command lives in `config/commands/`."""
+
+import sys
+
+import typer
+
+from config.commands import Refused, events, run
+from config.settings import SettingsError
+from handlers.merchants import rules as merchants
+from integration.errors import OutsideError
+
+app = typer.Typer(
+    name="regulars",
+    help="Turn first-time buyers into regulars: points, thank-you notes and review requests.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command("serve")(run.serve)
+app.command("web")(run.web)
+app.command("worker")(run.worker)
+app.command("migrate")(run.migrate)
+app.command("doctor")(run.doctor)
+app.command("idle")(run.idle)
+app.add_typer(events.app, name="events")
+# merchant …: config/commands/merchants.py
+# customer …: config/commands/customers.py
+# audit, reconcile, backfill, backup, restore: config/commands/books.py
+# demo: config/commands/demo.py
+
+
+def main() -> None:
+    """Run the command line: one sentence on stderr and exit 1 for an error, exit 2 for wrong usage."""
+    try:
+        app()
+    except (Refused, merchants.Refused, SettingsError, OutsideError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

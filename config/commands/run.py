@@ -1,0 +1,209 @@
+"""Running the program: serve, web, worker, migrate, doctor, idle."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+import uvloop
+
+from config import health, logs, settings
+from config import migrate as migrating
+from config.asgi import build
+from config.commands import Json, Refused, execute, show
+from config.settings import Settings
+from config.wiring import opened
+from config.worker import work
+from handlers.context import Context
+from handlers.inbox.idle import busy
+from integration.database.engine import address
+from integration.errors import Unavailable
+
+GRACEFUL_SECONDS = 4
+KEEP_ALIVE_SECONDS = 30  # platforms keep their connections
+MOST_CONNECTIONS = 4_000
+IDLE_LOOK_SECONDS = 0.05
+
+Port = Annotated[int | None, typer.Option("--port", help="Listen here instead of PORT.")]
+
+log = structlog.get_logger()
+
+
+def serve(port: Port = None, as_json: Json = False) -> None:
+    """Run web and worker in one process, after bringing the database up to date."""
+    _run(port, as_json, web=True, worker=True, migrated=True)
+
+
+def web(port: Port = None, as_json: Json = False) -> None:
+    """Run the web process alone: webhooks and pages."""
+    _run(port, as_json, web=True, worker=False, migrated=False)
+
+
+def worker(as_json: Json = False) -> None:
+    """Run the worker process alone: events, messages and the clock's jobs."""
+    _run(None, as_json, web=False, worker=True, migrated=False)
+
+
+def migrate(as_json: Json = False) -> None:
+    """Bring the database up to date, one process at a time."""
+    _migrate(settings.load())
+    show({"migrated": True}, as_json, ["The database is up to date."])
+
+
+def idle(
+    seconds: Annotated[float, typer.Option("--timeout", help="Give up after so many seconds.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Wait until no event, sale or message is left to be worked; exit 1 when that takes too long."""
+
+    async def wait(context: Context) -> dict[str, int]:
+        deadline = time.monotonic() + seconds
+        while True:
+            left = await context.database.read(lambda: busy(context.clock.now()))
+            if not left or time.monotonic() >= deadline:
+                return left
+            await asyncio.sleep(IDLE_LOOK_SECONDS)
+
+    left = execute(wait)
+    if left:
+        words = ", ".join(f"{count} {what}" for what, count in left.items())
+        raise Refused(f"Still at work after {seconds:g} seconds: {words}.")
+    show({"idle": True}, as_json, ["Nothing is left to do."])
+
+
+def doctor(as_json: Json = False) -> None:
+    """Look at the settings and the engines, and say what is missing or away; exit 1 when an engine is."""
+    loaded = settings.load()
+    findings = _advice(loaded)
+
+    async def look(context: Context) -> dict[str, str]:
+        return await health.down(context)
+
+    try:
+        problems = execute(look)
+        if "database" not in problems:
+            behind = migrating.differences(address(loaded.database_url, loaded.data_dir))
+            if behind:
+                problems["schema"] = "The database is not up to date: run `regulars migrate`."
+    except Unavailable as error:
+        problems = {"database": str(error)}
+    if "queue" in problems and not loaded.redis_url:
+        # The embedded server comes and goes with `serve`.
+        findings["queue"] = "Regulars is not running, or runs without its embedded Valkey."
+        del problems["queue"]
+    lines = [f"{name}: {words}" for name, words in (*problems.items(), *findings.items())]
+    show(
+        {"well": not problems, "problems": problems, "advice": findings},
+        as_json,
+        lines or ["All is well."],
+    )
+    if problems:
+        raise typer.Exit(1)
+
+
+def _advice(loaded: Settings) -> dict[str, str]:
+    missing = {
+        "SHOPIFY_API_SECRET": (loaded.shopify_secrets, "Shopify's webhooks are refused without it."),
+        "SMTP_URL": (loaded.smtp_url, "Mail is kept in memory and not sent without it."),
+        "MAIL_FROM": (loaded.mail_from, "Mail needs an address to come from."),
+        "PUBLIC_URL": (loaded.public_url, "Links in mail lead to localhost without it."),
+        "SECRET_KEY": (loaded.secret_key, f"A key of its own making is kept in {loaded.data_dir}."),
+    }
+    return {name: f"not set. {words}" for name, (value, words) in missing.items() if not value}
+
+
+def _run(port: int | None, as_json: bool, *, web: bool, worker: bool, migrated: bool) -> None:
+    loaded = settings.load()
+    logs.configure(loaded.log_level, loaded.log_format)
+    if port is not None:
+        loaded = loaded.model_copy(update={"port": port})
+    if migrated:
+        _migrate(loaded)
+    uvloop.run(_serve(loaded, as_json, web=web, worker=worker))
+
+
+def _migrate(loaded: Settings) -> None:
+    try:
+        url = address(loaded.database_url, loaded.data_dir)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    try:
+        migrating.upgrade(url)
+    except Exception as error:
+        # The driver's own words may hold the address with its password.
+        log.debug("migration_failed", exc_info=True)
+        raise Refused(f"The database cannot be brought up to date ({type(error).__name__}).") from None
+
+
+async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) -> None:
+    """Serve until SIGTERM or SIGINT: first no more requests, then what was taken is stored, then the work ends."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened(loaded, serving=True) as context:
+        worker_stop = asyncio.Event()
+        tasks = []
+        if worker:
+            tasks.append(asyncio.create_task(work(context, worker_stop), name="worker"))
+        if web:
+            tasks.append(asyncio.create_task(_listen(context, loaded, as_json, stop), name="web"))
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        if web:
+            done |= (await asyncio.wait(tasks[-1:]))[0]
+        worker_stop.set()
+        if tasks:
+            done |= (await asyncio.wait(tasks))[0]
+        for task in done:
+            task.result()
+
+
+async def _listen(context: Context, loaded: Settings, as_json: bool, stop: asyncio.Event) -> None:
+    application = build(context)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host=loaded.host,
+            port=loaded.port,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=True,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+    )
+    # Signals are ours: the worker has to finish after the web.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    serving = asyncio.create_task(server.serve())
+    announced = asyncio.create_task(_announce(server, as_json))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    for task in (announced, stopping):
+        task.cancel()
+    server.should_exit = True
+    try:
+        await serving
+    except SystemExit:
+        raise Refused(f"Port {loaded.port} cannot be listened on.") from None
+    await application.drained()
+
+
+async def _announce(server: uvicorn.Server, as_json: bool) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    lines = [f"Regulars listens on http://localhost:{port}"]
+    show({"url": f"http://localhost:{port}", "pid": os.getpid()}, as_json, lines)
+    sys.stdout.flush()

@@ -1,0 +1,54 @@
+"""Clock → job: what runs all the time, what runs when rung for, and what runs by the clock.
+
+Loops belong to the worker process and do not need Redis; jobs and ticks go through the queue. A job is
+`async def job(context, *ids) -> None`, idempotent, and named here once: `queue.enqueue("inbox.prune")`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from handlers.context import Context
+from handlers.inbox import jobs as inbox
+from handlers.inbox import work
+from handlers.points import seal
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+class Loop(NamedTuple):
+    """Something the worker does until it is told to stop; started again after a failure."""
+
+    name: str
+    run: Callable[[Context, asyncio.Event], Awaitable[None]]
+
+
+class Job(NamedTuple):
+    """Something that can be asked for by name; killed after `timeout` seconds, tried `tries` times."""
+
+    name: str
+    run: Callable[..., Awaitable[Any]]
+    timeout: int = 30
+    tries: int = 3
+
+
+class Tick(NamedTuple):
+    """A job asked for every so many seconds (a divisor of a minute, an hour or a day), once for all workers."""
+
+    job: str
+    every: int
+
+
+LOOPS: tuple[Loop, ...] = (Loop("inbox.work", work.work_for_ever),)
+
+JOBS: tuple[Job, ...] = (
+    Job("inbox.prune", inbox.prune, timeout=60),
+    Job("inbox.adopt", inbox.adopt_stragglers),
+    Job("points.seal", seal.seal_new_entries, timeout=60),
+)
+
+TICKS: tuple[Tick, ...] = (
+    Tick("inbox.adopt", every=MINUTE),
+    Tick("points.seal", every=5 * MINUTE),
+    Tick("inbox.prune", every=6 * HOUR),
+)

@@ -1,0 +1,105 @@
+"""Settings → Context: which piece stands behind each name of the program."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from arq.connections import ArqRedis
+
+from config.settings import Settings, SettingsError
+from config.topics import TOPICS
+from handlers.context import Context
+from handlers.points.settle import PointsSettler, follow
+from handlers.reviews.settle import ReviewsSettler
+from handlers.sales.apply import make_apply
+from handlers.thanks.settle import ThanksSettler
+from integration.channels import Channel
+from integration.channels.console import ConsoleChannel
+from integration.channels.smtp import SmtpChannel
+from integration.clock import Clock
+from integration.database.engine import Database
+from integration.queue import Queue, connect
+from integration.queue.embedded import EmbeddedValkey, find
+from integration.shopify.admin import Admin
+from integration.stripe.api import StripeApi
+from integration.vault import Vault
+
+# Capabilities that turn sales into what is owed; one failing does not stop the others.
+SETTLERS = (PointsSettler(), ThanksSettler(), ReviewsSettler())
+
+# What moves along when two customers turn out to be one.
+FOLLOWERS = (follow,)
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    *,
+    serving: bool = False,
+    clock: Clock | None = None,
+    shopify: Admin | None = None,
+    stripe: StripeApi | None = None,
+    channels: Mapping[str, Channel] | None = None,
+) -> AsyncIterator[Context]:
+    """Open everything the program needs, and close it in reverse.
+
+    `serving` starts the embedded Valkey where no REDIS_URL is set; a command only uses one that runs. The named
+    pieces replace the real ones (the demo's sandbox). Raises SettingsError, and Unavailable where an engine is
+    away.
+    """
+    clock = clock or Clock()
+    vault = Vault(settings.secret_keys)
+    async with AsyncExitStack() as stack:
+        try:
+            database = await Database.open(settings.database_url, settings.data_dir)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        stack.push_async_callback(database.close)
+        queue = Queue(await _redis(settings, serving, stack))
+        stack.push_async_callback(queue.close)
+        shopify = shopify or Admin(clock=clock)
+        stack.push_async_callback(shopify.aclose)
+        stripe = stripe or StripeApi(clock=clock)
+        stack.push_async_callback(stripe.aclose)
+        channels = channels or {"email": _mail(settings)}
+        for channel in channels.values():
+            stack.push_async_callback(channel.close)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS)
+        yield Context(
+            database=database,
+            queue=queue,
+            clock=clock,
+            vault=vault,
+            public_url=settings.own_url,
+            mail_from=settings.mail_from,
+            shopify_secrets=settings.shopify_secrets,
+            topics=TOPICS,
+            settlers=SETTLERS,
+            apply=apply,
+            resettle=resettle,
+            channels=channels,
+            shopify=shopify,
+            stripe=stripe,
+        )
+
+
+async def _redis(settings: Settings, serving: bool, stack: AsyncExitStack) -> ArqRedis | None:
+    if settings.redis_url:
+        return _connected(settings.redis_url)
+    if serving:
+        embedded = EmbeddedValkey(settings.data_dir)
+        await embedded.start()
+        stack.push_async_callback(embedded.stop)
+        return _connected(embedded.url)
+    url = find(settings.data_dir)
+    return _connected(url) if url else None
+
+
+def _connected(url: str) -> ArqRedis:
+    try:
+        return connect(url)
+    except ValueError:
+        raise SettingsError("REDIS_URL must be redis://…, rediss://… or unix://path.") from None
+
+
+def _mail(settings: Settings) -> Channel:
+    return SmtpChannel(settings.smtp_url) if settings.smtp_url else ConsoleChannel()

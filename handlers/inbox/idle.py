@@ -1,0 +1,31 @@
+"""Is anything left to do now: events to work, sales whose time has come, messages due."""
+
+from integration.database.steps import Steps, ask, plain
+
+
+def busy(now: int) -> Steps[dict[str, int]]:
+    """Count what is left to do at an instant, by kind; empty when there is nothing.
+
+    Dead letters, events of unknown shops, sales waiting for facts and messages waiting for their window do not
+    count: nothing will happen to them by itself.
+    """
+    left: dict[str, int] = {}
+    for what, statement, arguments in (
+        ("events", _EVENTS, ()),
+        ("sales", _SALES, (now,)),
+        ("sales to be tried again", _SETTLEMENTS, ()),
+        ("messages", _MESSAGES, (now,)),
+    ):
+        count = (yield from ask(statement, arguments))[0][0]
+        if count:
+            left[what] = int(count)
+    return left
+
+
+_EVENTS = plain("SELECT count(*) FROM events WHERE worked_at IS NULL AND failed_at IS NULL AND merchant_id IS NOT NULL")
+_SALES = plain("SELECT count(*) FROM sales WHERE settle_at IS NOT NULL AND settle_at <= ?1")
+_SETTLEMENTS = plain("SELECT count(*) FROM settlements WHERE retry_at IS NOT NULL")
+_MESSAGES = plain(
+    "SELECT count(*) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')"
+    " AND (state = 'sending' OR next_attempt_at <= ?1)"
+)
