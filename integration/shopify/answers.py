@@ -32,7 +32,7 @@ _FULFILMENT = {"FULFILLED": "fulfilled", "PARTIALLY_FULFILLED": "partial", "REST
 _NOT_OF_CARRIERS = frozenset({"FULFILLED", "MARKED_AS_FULFILLED", "SUBMITTED", "CANCELED"})
 
 
-class _Answer(msgspec.Struct, rename="camel", frozen=True):
+class _Answer(msgspec.Struct, rename="camel"):
     pass
 
 
@@ -115,7 +115,7 @@ class Page(_Answer):
 
 
 class _Lines(_Answer):
-    page_info: Page = Page()
+    page_info: Page = msgspec.field(default_factory=Page)
     nodes: list[_Line] = []
 
 
@@ -160,7 +160,7 @@ class OrderAnswer(_Answer):
     shipping_address: _Place | None = None
     billing_address: _Place | None = None
     customer: _Customer | None = None
-    shipping_lines: _ShippingNodes = _ShippingNodes()
+    shipping_lines: _ShippingNodes = msgspec.field(default_factory=_ShippingNodes)
     fulfillments: list[_Fulfilment] = []
 
 
@@ -172,7 +172,7 @@ class _RefundedLine(_Answer):
 
 
 class _RefundedLines(_Answer):
-    page_info: Page = Page()
+    page_info: Page = msgspec.field(default_factory=Page)
     nodes: list[_RefundedLine] = []
 
 
@@ -208,10 +208,10 @@ class RefundAnswer(_Answer):
 
     id: str
     created_at: str | None = None
-    refund_line_items: _RefundedLines = _RefundedLines()
-    order_adjustments: _Adjustments = _Adjustments()
-    refund_shipping_lines: _RefundedShippings = _RefundedShippings()
-    transactions: _Transactions = _Transactions()
+    refund_line_items: _RefundedLines = msgspec.field(default_factory=_RefundedLines)
+    order_adjustments: _Adjustments = msgspec.field(default_factory=_Adjustments)
+    refund_shipping_lines: _RefundedShippings = msgspec.field(default_factory=_RefundedShippings)
+    transactions: _Transactions = msgspec.field(default_factory=_Transactions)
 
 
 class _Domain(_Answer):
