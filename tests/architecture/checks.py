@@ -4,7 +4,7 @@ import ast
 import sys
 import tokenize
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -17,7 +17,7 @@ PACKAGES = ("integration", "handlers", "config")  # lower first: a package may i
 SPINE = ("inbox", "merchants", "customers", "sales", "messages", "points")
 LAST = ("privacy",)  # may use every capability
 OUTSIDE_THE_ORDER = ("context",)  # names the types of everything; made by config alone
-FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "pages"}
+FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "letters", "pages"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "services", "base"}
 VAGUE_ENDINGS = ("Manager", "Service", "Helper", "Utils", "Base")
 LONGEST_FILE_LINES = 500
@@ -133,14 +133,12 @@ def _called(node: ast.Call) -> str:
     return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
-def names_outside_the_vocabulary(root: Path, granted: dict[str, str]) -> list[str]:
-    """Find a file in a capability's folder that is named beyond the vocabulary without a `granted` reason."""
+def names_outside_the_vocabulary(root: Path, duties: Mapping[str, set[str]]) -> list[str]:
+    """Find a file in a folder of handlers whose name is neither in the vocabulary nor among that folder's duties."""
     return [
         str(module.path)
         for module in modules(root, "handlers")
-        if len(module.path.parts) == 3
-        and module.path.stem not in FILE_NAMES
-        and str(module.path.relative_to("handlers")) not in granted
+        if len(module.path.parts) == 3 and module.path.stem not in FILE_NAMES | duties.get(module.path.parts[1], set())
     ]
 
 
