@@ -85,10 +85,7 @@ def _asking(occasion: Occasion, sale: Bought) -> Content | Never:
     return Content(
         subject=fill(words.subject, values),
         body=fill(words.body, values),
-        stars=tuple(
-            Stars(line.title, tuple(f"{url}?line={position}&stars={n}" for n in range(1, 6)))
-            for position, line in enumerate(lines)
-        ),
+        stars=tuple(Stars(line.title, tuple(f"{url}?line={line.id}&stars={n}" for n in range(1, 6))) for line in lines),
         button=(spoken["open"], url),
         note=spoken["late"],
         then=then,
