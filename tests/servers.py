@@ -21,9 +21,7 @@ PR_SET_PDEATHSIG = 1
 
 def postgres_binaries() -> Path | None:
     """Return the folder with `initdb` and `postgres`: Debian's newest, else the one on PATH, else None."""
-    versions = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3])
-    )
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     if versions:
         return versions[-1].parent
     found = shutil.which("initdb")
