@@ -238,8 +238,7 @@ def _shopify_disputes(told: Sequence[Delivery]) -> list[tuple[str, int, str]]:
         if name not in standing or age > standing[name][0]:
             standing[name] = (age, {**body, "status": status})
     return [
-        (body["status"], minor(body["amount"], body["currency"]), body["currency"])
-        for _, body in standing.values()
+        (body["status"], minor(body["amount"], body["currency"]), body["currency"]) for _, body in standing.values()
     ]
 
 

@@ -50,9 +50,7 @@ def order_worth(told: Sequence[Delivery], programme_at: Any) -> OrderWorth:
     worth.paid = not worth.dead and status in EARNING_STATUSES
     buyer = order.get("customer") or {}
     worth.customer = str(buyer["id"]) if buyer.get("id") else None
-    worth.email = (
-        address(order.get("email")) or address(order.get("contact_email")) or address(buyer.get("email"))
-    )
+    worth.email = address(order.get("email")) or address(order.get("contact_email")) or address(buyer.get("email"))
     if worth.paid:
         programme = programme_at(worth.sold_at)
         if programme is not None:
@@ -105,9 +103,7 @@ def _eligible(order: dict[str, Any], refunds: dict[str, dict[str, Any]], program
                 left[line] -= item["quantity"]
             else:
                 taken += minor(_shop_money(item.get("subtotal_set")) or item.get("subtotal") or 0, currency)
-    total = sum(
-        _line_net(line, max(left[name], Fraction(0)), order, programme) for name, line in lines.items()
-    )
+    total = sum(_line_net(line, max(left[name], Fraction(0)), order, programme) for name, line in lines.items())
     if programme.setting("earning", "include_shipping", False):
         total += _shipping(order, refunds, programme)
     return max(0, total - taken)
@@ -155,8 +151,7 @@ def is_gratuity(line: dict[str, Any]) -> bool:
 
 def _tax(thing: dict[str, Any], currency: str) -> int:
     return sum(
-        minor(_shop_money(part.get("price_set")) or part["price"], currency)
-        for part in thing.get("tax_lines") or []
+        minor(_shop_money(part.get("price_set")) or part["price"], currency) for part in thing.get("tax_lines") or []
     )
 
 
@@ -190,9 +185,7 @@ def _discrepancy(refund: dict[str, Any], currency: str) -> int:
 
 def _only_money(refund: dict[str, Any]) -> bool:
     return not (
-        refund.get("refund_line_items")
-        or refund.get("order_adjustments")
-        or refund.get("refund_shipping_lines")
+        refund.get("refund_line_items") or refund.get("order_adjustments") or refund.get("refund_shipping_lines")
     )
 
 

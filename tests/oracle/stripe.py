@@ -150,9 +150,7 @@ def _add(
         return half_up(Fraction(part * (whole - excluded), whole)) if whole else part
 
     mine = [
-        d
-        for d in worth.disputes.values()
-        if d.get("charge") in (charge, None) or d.get("payment_intent") == payment
+        d for d in worth.disputes.values() if d.get("charge") in (charge, None) or d.get("payment_intent") == payment
     ]
     lost = min(net, sum(_share(d, worth.currency, net) for d in mine if d["status"] in LOST))
     held = min(net - lost, sum(_share(d, worth.currency, net) for d in mine if d["status"] in OPEN))
@@ -180,9 +178,7 @@ def _refunds(told: Sequence[Delivery], charge: str | None, payment: str | None) 
     return sum(_money(r["amount"], r) for r in newest.values()) - failed, failed
 
 
-def _exclusions(
-    told: Sequence[Delivery], payment: str | None, programme: Programme | None
-) -> tuple[int, int]:
+def _exclusions(told: Sequence[Delivery], payment: str | None, programme: Programme | None) -> tuple[int, int]:
     """The whole a buyer paid and what of it does not earn: from the session, the intent, the invoice."""
     with_tax = programme is not None and programme.setting("earning", "include_tax", False)
     with_shipping = programme is not None and programme.setting("earning", "include_shipping", False)

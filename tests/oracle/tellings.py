@@ -58,6 +58,7 @@ class Shop:
     programmes: tuple[Programme, ...]
     shop_id: int = 0
     timezone: str = "UTC"
+    country: str | None = None
 
     def owns(self, delivery: Delivery) -> bool:
         return delivery.connection == (self.domain if delivery.platform == "shopify" else self.stripe_token)

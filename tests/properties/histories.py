@@ -34,6 +34,44 @@ class History:
     shop: Shop
     deliveries: tuple[Delivery, ...]
     cases: frozenset[str]
+    ticks: bool  # no two states of one thing are of the same moment: nothing is left to digests of bodies
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        # What hypothesis prints of a failed example: whole bodies would hide the story.
+        told = "\n".join(f"  {n}: {summary(delivery)}" for n, delivery in enumerate(self.deliveries))
+        programmes = "\n".join(f"  {p.in_force_at} {p.document}" for p in self.shop.programmes)
+        printer.text(f"History of {self.shop.currency} {self.shop.country}\n{programmes}\n{told}\n")
+
+
+def summary(delivery: Delivery) -> str:
+    """One line about a delivery, for the reader of a failed example."""
+    body = delivery.body
+    if delivery.platform == "stripe":
+        thing = body.get("data", {}).get("object", {})
+        keys = (
+            "id", "amount", "amount_captured", "amount_refunded", "status", "currency", "customer", "payment_intent",
+            "charge", "created", "livemode", "metadata", "total_details", "amount_details",
+        )  # fmt: skip
+        email = (thing.get("billing_details") or thing.get("customer_details") or {}).get("email")
+        told = {key: thing[key] for key in keys if thing.get(key) not in (None, {}, [])}
+        return f"{delivery.topic} {told} {email or ''} event created {body['created']}"
+    if "line_items" not in body or "order_id" in body:
+        return f"{delivery.topic} {str(body)[:700]}"
+    lines = [
+        (x["price"], x["quantity"], x["current_quantity"], x["gift_card"], "tip_payment_gateway" in x)
+        for x in body["line_items"]
+    ]
+    refunds = [
+        (
+            [(i["line_item_id"], i["quantity"]) for i in r["refund_line_items"]],
+            [(a["kind"], a["amount"]) for a in r["order_adjustments"]],
+            [(t["status"], t["amount"]) for t in r["transactions"]],
+        )
+        for r in body["refunds"]
+    ]
+    keys = ("id", "updated_at", "processed_at", "financial_status", "cancelled_at", "test", "total_price", "email")
+    customer = (body["customer"] or {}).get("id")
+    return f"{delivery.topic} {[body[key] for key in keys]} {customer} {lines} {refunds}"
 
 
 class Teller:
@@ -41,7 +79,7 @@ class Teller:
 
     def __init__(self, draw: Any) -> None:
         self.draw = draw
-        self.tape = Tape()
+        self.tape = Tape(ticks=self.draw(st.integers(1, 4)) > 1)
         self.currency = draw(st.sampled_from(CURRENCIES))
 
     def pick(self, *choices: Any) -> Any:
@@ -468,13 +506,20 @@ class Teller:
                     self.case(f"programme: {name}")
             document = {
                 "earning": earning,
-                "thanks": {"enabled": True, "when": "every", "delay_minutes": 60},
-                "reviews": {"enabled": True},
+                "thanks": {
+                    "enabled": not self.chance(6),
+                    "when": self.pick("every", "milestones"),
+                    "delay_minutes": self.pick(0, 60, 1440),
+                },
+                "reviews": {"enabled": not self.chance(6), "days_after_delivery": self.pick(10, 5)},
                 "messages": {"window": "always", "cap_hours": 0, "cap_fortnight": 0},
             }
             versions.append(Programme(micros(begin + position * timedelta(days=20)), document))
         self.case(f"programme: {len(versions)} versions")
-        return Shop("Corner", self.currency, SHOP_DOMAIN, STRIPE_TOKEN, tuple(versions), SHOP_ID, "America/New_York")
+        home = self.pick("US", None)
+        return Shop(
+            "Corner", self.currency, SHOP_DOMAIN, STRIPE_TOKEN, tuple(versions), SHOP_ID, "America/New_York", home
+        )
 
 
 @st.composite
@@ -492,7 +537,7 @@ def histories(draw: Any) -> History:
     if draw(st.integers(1, 4)) == 1 and len(deliveries) > 1:
         lost = draw(st.sets(st.integers(0, len(deliveries) - 1), max_size=3))
         deliveries = [d for i, d in enumerate(deliveries) if i not in lost]
-    return History(shop, tuple(deliveries), frozenset(teller.tape.offered))
+    return History(shop, tuple(deliveries), frozenset(teller.tape.offered), teller.tape.ticks)
 
 
 def elsewhere(history: History, number: int, token: str) -> History:
@@ -514,7 +559,7 @@ def elsewhere(history: History, number: int, token: str) -> History:
         for d in history.deliveries
     )
     shop = replace(history.shop, name=f"Corner {number}", domain=domain, stripe_token=token, shop_id=shop_id)
-    return History(shop, deliveries, history.cases)
+    return History(shop, deliveries, history.cases, history.ticks)
 
 
 def later(days: int) -> int:

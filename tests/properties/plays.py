@@ -31,6 +31,7 @@ from integration.shopify import webhooks as shopify_webhooks
 from integration.stripe import webhooks as stripe_webhooks
 from integration.vault import Vault
 from tests.oracle.expectation import UNCLAIMED, Expected, expect
+from tests.oracle.notes import asked, has_like_moments, plain, thanked
 from tests.oracle.people import Name
 from tests.oracle.tellings import DAY, Delivery, Shop
 from tests.properties.histories import History, elsewhere
@@ -44,6 +45,10 @@ RELEASED = 100 * DAY  # by then every hold is over
 _numbers = itertools.count(1)
 
 
+Notes = dict[tuple[str, int], tuple[Any, ...]]  # (kind, the sale's place) -> what is still to go out
+KINDS = ("thank_you", "review_request")
+
+
 @dataclass
 class Observed:
     """The end a play came to; micropoints by sale (its names), person and bucket."""
@@ -51,7 +56,8 @@ class Observed:
     by_sale: dict[frozenset[tuple[str, str, str]], dict[tuple[Name, str], int]]
     balances: dict[tuple[Name, str], int]
     unworked: list[tuple[Any, ...]]
-    messages: dict[frozenset[tuple[str, str, str]], dict[str, str]] = field(default_factory=dict)
+    # (sale's names, kind) of what is still to go out -> when it is due, to whom, test or not, for where
+    messages: list[tuple[frozenset[tuple[str, str, str]], str, tuple[Any, ...]]] = field(default_factory=list)
 
 
 class Stage:
@@ -90,7 +96,7 @@ class Stage:
         """Add a new merchant with the history's programmes; returns the history as it happens to them."""
         number = next(_numbers)
         run, shop = self.context.database.run, history.shop
-        wish = Wish(f"Corner {number}", f"corner-{number}", shop.currency, shop.timezone)
+        wish = Wish(f"Corner {number}", f"corner-{number}", shop.currency, shop.timezone, shop.country)
         merchant = await run(lambda: add_merchant(wish, self.context.vault, JOINED))
         path = await run(lambda: connect_stripe(merchant.id, STRIPE_SECRET, None, self.context.vault, JOINED))
         for programme in shop.programmes:
@@ -181,6 +187,14 @@ class Stage:
             {sale: _without_zeros(places) for sale, places in by_sale.items() if _without_zeros(places)},
             _without_zeros(balances),
             [*unworked, *behind],
+            [
+                (frozenset(names[_last(sale, survivor)]), kind, (due_at, people[customer], bool(test), details))
+                for sale, kind, due_at, customer, test, details in await self._rows(
+                    "SELECT sale, kind, due_at, customer, test, details FROM messages",
+                    merchant,
+                    "AND state IN ('scheduled', 'waiting') AND kind IN ('thank_you', 'review_request')",
+                )
+            ],
         )
 
     async def _people(self, merchant: int, expected: Expected) -> dict[int, Name]:
@@ -209,25 +223,28 @@ class Stage:
             )
             return [tuple(row) for row in rows]
 
-    async def check(self, history: History, at: int) -> Expected:
+    async def check(self, history: History, at: int) -> Notes:
         """Compare what came of a history with the oracle, at one instant."""
         expected = expect(history.shop, history.deliveries, at)
         observed = await self.look(history.shop, expected)
         assert not observed.unworked, observed.unworked
         assert _described(expected, observed) == _described(expected, None)
         assert observed.balances == expected.balances
-        return expected
+        return _notes(history.shop, expected, observed)
 
-    async def perform(self, history: History, order: Sequence[int], batches: Sequence[int]) -> History:
-        """Welcome a shop, deliver in an order (indexes, repeated at will), compare; then let the holds end."""
+    async def perform(self, history: History, order: Sequence[int], batches: Sequence[int]) -> Notes:
+        """Welcome a shop, deliver in an order (indexes, repeated at will), compare; then let the holds end.
+
+        Returns the notes and requests still to go out, which no way of telling may change.
+        """
         self.set_clock(micros(NOW))
         mine = await self.welcome(history)
         await self.play([mine.deliveries[index] for index in order], batches)
-        await self.check(mine, micros(NOW))
+        notes = await self.check(mine, micros(NOW))
         self.set_clock(micros(NOW) + RELEASED)
         await drain(self.context)
-        await self.check(mine, micros(NOW) + RELEASED)
-        return mine
+        assert await self.check(mine, micros(NOW) + RELEASED) == notes
+        return notes
 
 
 def _described(expected: Expected, observed: Observed | None) -> dict[str, dict[tuple[Name, str], int]]:
@@ -240,6 +257,27 @@ def _described(expected: Expected, observed: Observed | None) -> dict[str, dict[
         mine = found.setdefault(str(min(known.names if known else names)), {})
         for place, amount in places.items():
             mine[place] = mine.get(place, 0) + amount
+    return found
+
+
+def _notes(shop: Shop, expected: Expected, observed: Observed) -> Notes:
+    """List what is still to go out, by the sale's place; compare with the oracle where it can say."""
+    found: Notes = {}
+    for names, kind, what in observed.messages:
+        place = next(n for n, sale in enumerate(expected.sales) if sale.names & names)
+        assert (kind, place) not in found, f"two messages of a kind for one sale: {kind}"
+        found[kind, place] = what
+    for (_, place), (_, person, test, _) in found.items():
+        assert (person, test) == (expected.sales[place].person, expected.sales[place].test)
+    due = {at: {place: what[0] for (kind, place), what in found.items() if kind == at} for at in KINDS}
+    if not has_like_moments(expected):
+        assert due["thank_you"] == thanked(expected)
+    requested = {
+        place: at
+        for place, at in due["review_request"].items()
+        if expected.sales[place].order.order is not None and plain(expected.sales[place])
+    }
+    assert requested == asked(expected, shop)
     return found
 
 

@@ -16,7 +16,8 @@ NOW = datetime(2026, 12, 20, 12, 0, tzinfo=UTC)
 class Tape:
     """A recording of everything one shop's platforms would send; each id is used once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ticks: bool = True) -> None:
+        self.ticks = ticks  # each delivery is triggered at a moment of its own, as real ones nearly always are
         self.deliveries: list[Delivery] = []
         self.offered: set[str] = set()  # every case the stories went through, for coverage
         self._numbers = itertools.count(1)
@@ -26,7 +27,9 @@ class Tape:
 
     def shopify(self, topic: str, body: dict[str, Any], at: datetime) -> None:
         """Record what Shopify sends about something that happened at `at`."""
-        self.deliveries.append(Delivery("shopify", SHOP_DOMAIN, topic, f"wh-{next(self._numbers)}", body, micros(at)))
+        number = next(self._numbers)
+        triggered_at = micros(at) + (number if self.ticks else 0)
+        self.deliveries.append(Delivery("shopify", SHOP_DOMAIN, topic, f"wh-{number}", body, triggered_at))
 
     def stripe(self, kind: str, thing: dict[str, Any], at: datetime, **more: Any) -> None:
         """Record the event Stripe sends about `thing`; `more` goes to the envelope (`livemode`…)."""

@@ -30,6 +30,10 @@ def test_any_way_of_telling_comes_to_the_same_end(stage: Stage, runner: asyncio.
     history = data.draw(histories())
     forwards: Sequence[int] = range(len(history.deliveries))
     drawn, sizes = data.draw(ways(history))
-    runner.run(stage.perform(history, forwards, [100]))
-    runner.run(stage.perform(history, [index for index in reversed(forwards) for _ in "12"], [1]))
-    runner.run(stage.perform(history, drawn, sizes))
+    as_it_happened = runner.run(stage.perform(history, forwards, [100]))
+    backwards = [index for index in reversed(forwards) for _ in "12"]
+    in_reverse = runner.run(stage.perform(history, backwards, [1]))
+    anyhow = runner.run(stage.perform(history, drawn, sizes))
+    # The plays are of different shops, so a tie that only a digest decides may end differently in each.
+    if history.ticks:
+        assert as_it_happened == in_reverse == anyhow
