@@ -7,6 +7,8 @@ A page reads its context from `request.app.state.context`.
 from starlette.routing import BaseRoute, Route
 
 from config import health
+from handlers.messages import pages as messages
+from handlers.reviews import pages as reviews
 
 ROUTES: tuple[BaseRoute, ...] = (
     Route("/healthz", health.alive, name="alive"),
@@ -15,4 +17,10 @@ ROUTES: tuple[BaseRoute, ...] = (
     # The merchant's pages in the shop admin: /app/…
     # The shop's app proxy: /proxy/…
     # The customer's pages by signed link: /c/…
+    Route("/c/unsubscribe/{token}", messages.unsubscribe_page, name="unsubscribe"),
+    Route("/c/unsubscribe/{token}", messages.unsubscribe_now, methods=["POST"]),
+    Route("/c/unsubscribe/{token}/undo", messages.resubscribe_now, methods=["POST"]),
+    Route("/c/review/{token}", reviews.review_page, name="review"),
+    Route("/c/review/{token}", reviews.review_now, methods=["POST"]),
+    Route("/c/review/{token}/later", reviews.review_later, methods=["POST"]),
 )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from handlers.context import Context
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
+from handlers.messages import jobs as messages
 from handlers.points import seal
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -39,7 +40,10 @@ class Tick(NamedTuple):
     every: int
 
 
-LOOPS: tuple[Loop, ...] = (Loop("inbox.work", work.work_for_ever),)
+LOOPS: tuple[Loop, ...] = (
+    Loop("inbox.work", work.work_for_ever),
+    Loop("messages.send", messages.send_for_ever),
+)
 
 JOBS: tuple[Job, ...] = (
     Job("inbox.prune", inbox.prune, timeout=60),

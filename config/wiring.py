@@ -8,9 +8,13 @@ from arq.connections import ArqRedis
 from config.settings import Settings, SettingsError
 from config.topics import TOPICS
 from handlers.context import Context
+from handlers.messages.falls import PointsDown
+from handlers.messages.kinds import Kind
 from handlers.points.settle import PointsSettler, follow
+from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
+from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
 from integration.channels import Channel
 from integration.channels.console import ConsoleChannel
@@ -28,6 +32,10 @@ SETTLERS = (PointsSettler(), ThanksSettler(), ReviewsSettler())
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)
+
+
+# Kinds of messages: what each says, and what it is in law.
+KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown())
 
 
 @asynccontextmanager
@@ -79,6 +87,7 @@ async def opened(
             channels=channels,
             shopify=shopify,
             stripe=stripe,
+            kinds={kind.name: kind for kind in KINDS},
         )
 
 
