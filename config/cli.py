@@ -4,9 +4,9 @@ import sys
 
 import typer
 
-from config.commands import Refused, events, run
+from config.commands import Refused, books, customers, events, merchants, run
 from config.settings import SettingsError
-from handlers.merchants import rules as merchants
+from handlers.merchants import rules
 from integration.errors import OutsideError
 
 app = typer.Typer(
@@ -24,9 +24,12 @@ app.command("migrate")(run.migrate)
 app.command("doctor")(run.doctor)
 app.command("idle")(run.idle)
 app.add_typer(events.app, name="events")
-# merchant …: config/commands/merchants.py
-# customer …: config/commands/customers.py
-# audit, reconcile, backfill, backup, restore: config/commands/books.py
+app.add_typer(merchants.app, name="merchant")
+app.add_typer(customers.app, name="customer")
+app.command("audit")(books.audit)
+app.command("backup")(books.backup)
+app.command("restore")(books.restore)
+# reconcile, backfill: config/commands/reconcile.py
 # demo: config/commands/demo.py
 
 
@@ -34,6 +37,6 @@ def main() -> None:
     """Run the command line: one sentence on stderr and exit 1 for an error, exit 2 for wrong usage."""
     try:
         app()
-    except (Refused, merchants.Refused, SettingsError, OutsideError) as error:
+    except (Refused, rules.Refused, SettingsError, OutsideError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)

@@ -29,6 +29,7 @@ SQLITE_HEADER = b"SQLite format 3\x00"
 LOCK_WAIT_S = 60  # how long to wait for what others are doing to end
 MOST_MANIFEST = 1_000_000  # bytes
 MOST_LINE = 20_000_000  # bytes of one row: a body of 5 MB in base64, and room
+_REVISION = "SELECT version_num FROM alembic_version"
 
 Row = Sequence[Any]
 
@@ -45,21 +46,13 @@ class Source(Protocol):
     def rows(self, table: Table) -> Iterator[Row]: ...
 
 
-async def restore(
-    url: str, source: Path, tables: MetaData, revision: str, *, replace: bool, progress: Progress
-) -> Copied:
+async def restore(url: str, source: Path, tables: MetaData, *, replace: bool, progress: Progress) -> Copied:
     """Replace everything in the migrated database at `url` by a backup of either engine; all or nothing.
 
-    `revision` is what this program's migrations end at: a backup of another is refused, as is a database that
-    is not empty unless `replace`. Others may go on reading meanwhile. Raises Unfit for a file that is damaged
-    or no backup, and the driver's error.
+    A backup of another schema revision is refused, as is a database that is not empty unless `replace`. Others
+    may go on reading meanwhile. Raises Unfit for a file that is damaged or no backup, and the driver's error.
     """
     with opened(source, tables) as backup:
-        if backup.copied.revision != revision:
-            raise Unfit(
-                f"The backup was made at revision {backup.copied.revision}, this program is at {revision}: put"
-                " it back with the release that made it, then migrate."
-            )
         if url.startswith("sqlite"):
             _into_sqlite(Path(make_url(url).database or ""), backup, tables, replace, progress)
         else:
@@ -163,6 +156,7 @@ def _into_sqlite(path: Path, backup: Source, tables: MetaData, replace: bool, pr
     with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_WAIT_S)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
+            _check_revision(backup, connection.execute(_REVISION).fetchone()[0])
             for table in tables.sorted_tables:
                 if not replace and connection.execute(f'SELECT 1 FROM "{table.name}" LIMIT 1').fetchone():
                     raise Unfit(_not_empty(table))
@@ -185,6 +179,7 @@ async def _into_postgres(url: str, backup: Source, tables: MetaData, replace: bo
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+            _check_revision(backup, await connection.fetchval(_REVISION))
             names = ", ".join(f'"{table.name}"' for table in tables.sorted_tables)
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             for table in tables.sorted_tables:
@@ -200,6 +195,14 @@ async def _into_postgres(url: str, backup: Source, tables: MetaData, replace: bo
         await connection.execute("ANALYZE")
     finally:
         await connection.close()
+
+
+def _check_revision(backup: Source, present: str) -> None:
+    if backup.copied.revision != present:
+        raise Unfit(
+            f"The backup was made at revision {backup.copied.revision}, the database is at {present}: put it"
+            " back with the release that made it, then migrate."
+        )
 
 
 async def _continue_numbers(connection: Any, table: Table) -> None:

@@ -1,0 +1,165 @@
+"""`regulars merchant`: who uses the program, what connects them, and how their programme is set."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.commands import Json, Refused, execute, show
+from handlers.context import Context
+from handlers.inbox.work import BELL
+from handlers.merchants.connections import (
+    Merchant,
+    Wish,
+    add_merchant,
+    connect_stripe,
+    find_merchant,
+    merchants_after,
+)
+from handlers.merchants.programs import (
+    MOST_DOCUMENT,
+    assignments,
+    change_program,
+    from_file,
+    read_program,
+    readable,
+)
+from handlers.merchants.rules import Program
+from integration.clock import to_iso
+
+PAGE = 500
+MOST_LISTED = 100_000
+
+app = typer.Typer(
+    help="Who uses the program, what connects them, and how their programme is set.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="The merchant's name.", metavar="NAME")]
+
+
+@app.command("add")
+def add(
+    name: Name,
+    currency: Annotated[str, typer.Option(help="What the programme counts in, such as USD.")],
+    timezone: Annotated[str, typer.Option(help="Where the shop's days are, such as Europe/Paris.")],
+    shopify: Annotated[str | None, typer.Option(help="The shop's myshopify.com domain.")] = None,
+    shopify_token: Annotated[str | None, typer.Option(help="An Admin API access token; not needed.")] = None,
+    country: Annotated[str | None, typer.Option(help="Where the shop is, such as FR.")] = None,
+    email: Annotated[str | None, typer.Option(help="Where mail for the merchant goes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a merchant, with everything off until the programme says otherwise."""
+    wish = Wish(name, shopify, currency, timezone, country, email, shopify_token)
+
+    async def work(context: Context) -> Merchant:
+        now = context.clock.now()
+        merchant = await context.database.run(lambda: add_merchant(wish, context.vault, now))
+        context.queue.ring(BELL)
+        return merchant
+
+    merchant = execute(work)
+    show(_shown(merchant), as_json, [f"Added {_line(merchant)}"])
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the merchants in the order they joined."""
+
+    async def work(context: Context) -> list[Merchant]:
+        found: list[Merchant] = []
+        while len(found) < MOST_LISTED:
+            last = found[-1].id if found else 0
+            page = await context.database.read(lambda after=last: merchants_after(after, PAGE))  # type: ignore[misc]
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+    merchants = execute(work)
+    lines = [_line(one) for one in merchants] or ["There is no merchant yet; see `regulars merchant add`."]
+    show([_shown(one) for one in merchants], as_json, lines)
+
+
+@app.command("stripe")
+def stripe(
+    name: Name,
+    webhook_secret: Annotated[str, typer.Option(help="whsec_…, as Stripe shows it with the endpoint.")],
+    api_key: Annotated[str | None, typer.Option(help="A restricted key, rk_…, to look things up.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let a merchant's Stripe webhooks in; a further secret is taken beside the last few."""
+
+    async def work(context: Context) -> str:
+        now = context.clock.now()
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        path = await context.database.run(
+            lambda: connect_stripe(merchant_id, webhook_secret, api_key, context.vault, now)
+        )
+        context.queue.ring(BELL)
+        return path
+
+    path = execute(work)
+    show({"webhook_path": path}, as_json, [f"Have Stripe send its events to PUBLIC_URL{path}"])
+
+
+@app.command("program")
+def program(
+    name: Name,
+    file: Annotated[Path | None, typer.Option(help="JSON of a programme, or of a part of one.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a merchant's programme as JSON, changed first where a file or settings are given.
+
+    A change is in force from the next whole second, all of it or nothing.
+    """
+    changes: dict[str, object] = {}
+    if file is not None:
+        changes |= from_file(_text(file))
+    changes |= assignments(set_ or [])
+
+    async def work(context: Context) -> Program:
+        now = context.clock.now()
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        if not changes:
+            return (await context.database.read(lambda: read_program(merchant_id))).program
+        version = await context.database.run(lambda: change_program(merchant_id, changes, now))
+        context.queue.ring(BELL)
+        return version.program
+
+    shown = readable(execute(work))
+    # It is JSON for people as well, since it is what --file takes.
+    show(shown, as_json, [json.dumps(shown, indent=2, ensure_ascii=False)])
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return opened.read(MOST_DOCUMENT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{file} cannot be read ({type(error).__name__}).") from error
+
+
+def _shown(merchant: Merchant) -> dict[str, Any]:
+    return {
+        "id": merchant.id,
+        "name": merchant.name,
+        "currency": merchant.currency,
+        "timezone": merchant.timezone,
+        "country": merchant.country,
+        "email": merchant.email,
+        "shopify": merchant.shopify,
+        "webhook_path": merchant.stripe,
+        "created_at": to_iso(merchant.created_at),
+        "closed_at": to_iso(merchant.closed_at),
+    }
+
+
+def _line(merchant: Merchant) -> str:
+    ways = [merchant.shopify or "", f"Stripe at {merchant.stripe}" if merchant.stripe else ""]
+    ended = f", left {to_iso(merchant.closed_at)}" if merchant.closed_at is not None else ""
+    connected = ", ".join(way for way in ways if way) or "not connected yet"
+    return f"{merchant.name}: {connected}, {merchant.currency}, {merchant.timezone}{ended}"

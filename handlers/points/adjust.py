@@ -1,0 +1,78 @@
+"""Points given, taken away or forgiven by the merchant's hand."""
+
+import secrets
+
+from handlers.merchants.books import lock_books, save_books
+from handlers.merchants.rules import Refused
+from handlers.points.posting import Posting, post
+from handlers.points.rules import ISSUED, MICRO, account
+from handlers.points.statement import balances
+from integration.database.steps import Steps, ask, plain
+
+MOST_POINTS = 1_000_000_000
+MOST_WORDS = 500
+MOST_KEY = 100
+
+_AVAILABLE = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
+_POSTED = plain("SELECT source, destination, micropoints FROM ledger_entries WHERE merchant_id = ?1 AND key = ?2")
+
+
+def adjust(
+    merchant_id: int, customer: int, points: int, words: str, key: str | None, now: int
+) -> Steps[dict[str, int]]:
+    """Give whole points, or take some away where they are below zero; return the shown balance afterwards.
+
+    The same `key` again changes nothing. Raises Refused for no points, no words, more than the customer has,
+    or a key used for something else.
+    """
+    words = " ".join(words.split())
+    if not points or abs(points) > MOST_POINTS:
+        raise Refused(f"An adjustment moves 1 to {MOST_POINTS} points, either way.")
+    if not words or len(words) > MOST_WORDS:
+        raise Refused(f"An adjustment needs a reason of 1 to {MOST_WORDS} characters.")
+    if key is not None and (not key or len(key) > MOST_KEY or any(c.isspace() for c in key)):
+        raise Refused(f"A key has 1 to {MOST_KEY} characters and no spaces.")
+    mine = account(customer, "available")
+    source, destination = (ISSUED, mine) if points > 0 else (mine, ISSUED)
+    posting = Posting(
+        merchant_id,
+        f"adjust:{key or secrets.token_hex(12)}",
+        source,
+        destination,
+        abs(points) * MICRO,
+        "adjustment",
+        detail=words,
+    )
+    counters = yield from lock_books([merchant_id])
+    rows = yield from ask(_POSTED, (merchant_id, posting.key))
+    if rows and rows[0] != (source, destination, posting.micropoints):
+        raise Refused(f"The key {key} stands for another adjustment.")
+    if not rows:
+        available = yield from _available(merchant_id, mine)
+        if points < 0 and available < posting.micropoints:
+            raise Refused(f"Only {max(0, available // MICRO)} points are available to take away.")
+        yield from post([posting], counters, now)
+        yield from save_books(counters.values())
+    return (yield from balances(merchant_id, [customer]))[customer]
+
+
+def forgive(merchant_id: int, customer: int, now: int) -> Steps[dict[str, int]]:
+    """Bring available points that are below zero up to zero; return the shown balance afterwards.
+
+    Raises Refused where nothing is owed.
+    """
+    mine = account(customer, "available")
+    counters = yield from lock_books([merchant_id])
+    available = yield from _available(merchant_id, mine)
+    if available >= 0:
+        raise Refused("This customer owes no points.")
+    key = f"forgive:{customer}:{counters[merchant_id].next_entry}"
+    posting = Posting(merchant_id, key, ISSUED, mine, -available, "forgiven")
+    yield from post([posting], counters, now)
+    yield from save_books(counters.values())
+    return (yield from balances(merchant_id, [customer]))[customer]
+
+
+def _available(merchant_id: int, name: str) -> Steps[int]:
+    rows = yield from ask(_AVAILABLE, (merchant_id, name))
+    return int(rows[0][0]) if rows else 0
