@@ -45,7 +45,7 @@ def upgrade(url: str) -> None:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
 
-    _in_locked_transaction(url, run)
+    _in_transaction(url, run, locked=True)
 
 
 def differences(url: str) -> list[Any]:
@@ -54,7 +54,7 @@ def differences(url: str) -> list[Any]:
     def run(connection: Connection) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection), declared()))
 
-    return _in_locked_transaction(url, run)
+    return _in_transaction(url, run, locked=False)
 
 
 def declared() -> MetaData:
@@ -79,7 +79,7 @@ def write_revision(words: str) -> None:
             settings.attributes["connection"] = connection
             command.revision(settings, words, autogenerate=True, rev_id=f"{number:04}")
 
-        _in_locked_transaction(url, run)
+        _in_transaction(url, run, locked=True)
 
 
 def _alembic() -> Config:
@@ -89,12 +89,14 @@ def _alembic() -> Config:
     return settings
 
 
-def _in_locked_transaction(url: str, run: Callable[[Connection], T]) -> T:
+def _in_transaction(url: str, run: Callable[[Connection], T], *, locked: bool) -> T:
     target = address(url, Path())
-    return _on_sqlite(target, run) if target.startswith("sqlite") else asyncio.run(_on_postgres(target, run))
+    if target.startswith("sqlite"):
+        return _on_sqlite(target, run, locked)
+    return asyncio.run(_on_postgres(target, run, locked))
 
 
-def _on_sqlite(url: str, run: Callable[[Connection], T]) -> T:
+def _on_sqlite(url: str, run: Callable[[Connection], T], locked: bool) -> T:
     Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         make_url(url).set(drivername="sqlite+pysqlite"),
@@ -105,7 +107,8 @@ def _on_sqlite(url: str, run: Callable[[Connection], T]) -> T:
     # The driver would begin late and not immediately: then two processes could both read "nothing is there".
     # Begun at once, SQLite's own file lock lets one in and keeps the other waiting.
     event.listen(engine, "connect", lambda raw, _record: setattr(raw, "isolation_level", None))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    begin = "BEGIN IMMEDIATE" if locked else "BEGIN"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     try:
         with engine.begin() as connection:
             return run(connection)
@@ -113,7 +116,7 @@ def _on_sqlite(url: str, run: Callable[[Connection], T]) -> T:
         engine.dispose()
 
 
-async def _on_postgres(url: str, run: Callable[[Connection], T]) -> T:
+async def _on_postgres(url: str, run: Callable[[Connection], T], locked: bool) -> T:
     # asyncpg reads the address itself, so that sslmode and socket paths mean what they mean elsewhere.
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -123,8 +126,9 @@ async def _on_postgres(url: str, run: Callable[[Connection], T]) -> T:
     )
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"))
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
+            if locked:
+                await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"))
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
             return await connection.run_sync(run)
     finally:
         await engine.dispose()
