@@ -34,5 +34,5 @@ Index(
     sqlite_where=text("state IN ('scheduled', 'waiting', 'sending')"),
     postgresql_where=text("state IN ('scheduled', 'waiting', 'sending')"),
 )
-Index("ix_messages_customer", messages.c.merchant_id, messages.c.customer)
-Index("ix_messages_sale", messages.c.merchant_id, messages.c.sale)
+Index("ix_messages_customer", messages.c.customer, messages.c.merchant_id)
+Index("ix_messages_sale", messages.c.sale, messages.c.merchant_id)

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from handlers.context import Context
 from handlers.messages.letters import fill, words_file
 from handlers.messages.pages import TooLarge, accepted_language, language_of, page, read_form
-from handlers.reviews.answers import Answer, Asked, Link, asked, put_off, write
 from handlers.reviews.letters import TEMPLATES
+from handlers.reviews.store import Answer, Asked, Link, asked, put_off, write
 
 MAX_WORDS = 5_000  # characters of one review
 MAX_NAME = 80
