@@ -37,7 +37,7 @@ def configure(level: str = "info", form: str | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(_LEVELS[level])
     # These tell every request, job or statement; what matters of it is told by our own names.
-    for name in ("uvicorn.access", "uvicorn.error", "arq", "httpx", "stripe", "sqlalchemy", "aiosqlite"):
+    for name in ("uvicorn.access", "uvicorn.error", "arq", "httpx", "stripe", "sqlalchemy", "aiosqlite", "alembic"):
         logging.getLogger(name).setLevel(max(logging.WARNING, _LEVELS[level]))
 
 

@@ -291,6 +291,8 @@ def _apply(
             ended.append(Ending(number, *outcome))
         elif not event.reading.facts:
             ended.append(Ending(number, "unhandled", "it tells nothing we use"))
+        elif number not in outcomes:
+            ended.append(Ending(number, "unhandled", "its merchant is gone"))
         else:
             ended.append(Ending(number, *outcomes[number]))
     yield from finish(held.token, ended, now)
