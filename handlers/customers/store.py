@@ -1,6 +1,6 @@
 """Tables of customers: our own number for a person, what names them, what they allow."""
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import Column, Index, Table, Text, text
 
 from integration.database.schema import Instant, Number, metadata
 
@@ -31,8 +31,14 @@ customer_identities = Table(
     Column("value", Text, primary_key=True),
     Column("customer", Number, primary_key=True, autoincrement=False),
 )
-Index("ix_customers_merged_into", customers.c.merchant_id, customers.c.merged_into)
-Index("ix_customer_identities_customer", customer_identities.c.merchant_id, customer_identities.c.customer)
+Index(
+    "ix_customers_merged_into",
+    customers.c.merged_into,
+    customers.c.merchant_id,
+    sqlite_where=text("merged_into IS NOT NULL"),
+    postgresql_where=text("merged_into IS NOT NULL"),
+)
+Index("ix_customer_identities_customer", customer_identities.c.customer, customer_identities.c.merchant_id)
 
 consents = Table(
     "consents",

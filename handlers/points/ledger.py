@@ -21,9 +21,9 @@ ledger_entries = Table(
     CheckConstraint("micropoints > 0", name="positive"),
     CheckConstraint("source <> destination", name="moves"),
 )
-Index("ix_ledger_entries_sale", ledger_entries.c.merchant_id, ledger_entries.c.sale)
-Index("ix_ledger_entries_source", ledger_entries.c.merchant_id, ledger_entries.c.source)
-Index("ix_ledger_entries_destination", ledger_entries.c.merchant_id, ledger_entries.c.destination)
+Index("ix_ledger_entries_sale", ledger_entries.c.sale, ledger_entries.c.merchant_id)
+Index("ix_ledger_entries_source", ledger_entries.c.source, ledger_entries.c.merchant_id)
+Index("ix_ledger_entries_destination", ledger_entries.c.destination, ledger_entries.c.merchant_id)
 
 accounts = Table(
     "accounts",

@@ -68,7 +68,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "kind", "value", "customer", name=op.f("pk_customer_identities")),
     )
     with op.batch_alter_table("customer_identities", schema=None) as batch_op:
-        batch_op.create_index("ix_customer_identities_customer", ["merchant_id", "customer"], unique=False)
+        batch_op.create_index("ix_customer_identities_customer", ["customer", "merchant_id"], unique=False)
 
     op.create_table(
         "customers",
@@ -88,7 +88,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_customers")),
     )
     with op.batch_alter_table("customers", schema=None) as batch_op:
-        batch_op.create_index("ix_customers_merged_into", ["merchant_id", "merged_into"], unique=False)
+        batch_op.create_index(
+            "ix_customers_merged_into",
+            ["merged_into", "merchant_id"],
+            unique=False,
+            sqlite_where=sa.text("merged_into IS NOT NULL"),
+            postgresql_where=sa.text("merged_into IS NOT NULL"),
+        )
 
     op.create_table(
         "event_bodies",
@@ -158,9 +164,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("merchant_id", "key", name=op.f("uq_ledger_entries_merchant_id_key")),
     )
     with op.batch_alter_table("ledger_entries", schema=None) as batch_op:
-        batch_op.create_index("ix_ledger_entries_destination", ["merchant_id", "destination"], unique=False)
-        batch_op.create_index("ix_ledger_entries_sale", ["merchant_id", "sale"], unique=False)
-        batch_op.create_index("ix_ledger_entries_source", ["merchant_id", "source"], unique=False)
+        batch_op.create_index("ix_ledger_entries_destination", ["destination", "merchant_id"], unique=False)
+        batch_op.create_index("ix_ledger_entries_sale", ["sale", "merchant_id"], unique=False)
+        batch_op.create_index("ix_ledger_entries_source", ["source", "merchant_id"], unique=False)
 
     op.create_table(
         "ledger_seals",
@@ -210,7 +216,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "key", name=op.f("pk_messages")),
     )
     with op.batch_alter_table("messages", schema=None) as batch_op:
-        batch_op.create_index("ix_messages_customer", ["merchant_id", "customer"], unique=False)
+        batch_op.create_index("ix_messages_customer", ["customer", "merchant_id"], unique=False)
         batch_op.create_index(
             "ix_messages_due",
             ["next_attempt_at"],
@@ -218,7 +224,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("state IN ('scheduled', 'waiting', 'sending')"),
             postgresql_where=sa.text("state IN ('scheduled', 'waiting', 'sending')"),
         )
-        batch_op.create_index("ix_messages_sale", ["merchant_id", "sale"], unique=False)
+        batch_op.create_index("ix_messages_sale", ["sale", "merchant_id"], unique=False)
 
     op.create_table(
         "program_versions",
@@ -247,8 +253,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "sale", "line", name=op.f("pk_reviews")),
     )
     with op.batch_alter_table("reviews", schema=None) as batch_op:
-        batch_op.create_index("ix_reviews_customer", ["merchant_id", "customer"], unique=False)
-        batch_op.create_index("ix_reviews_product", ["merchant_id", "product_id"], unique=False)
+        batch_op.create_index("ix_reviews_customer", ["customer", "merchant_id"], unique=False)
+        batch_op.create_index("ix_reviews_product", ["product_id", "merchant_id"], unique=False)
 
     op.create_table(
         "sale_identities",
@@ -260,7 +266,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "platform", "kind", "value", name=op.f("pk_sale_identities")),
     )
     with op.batch_alter_table("sale_identities", schema=None) as batch_op:
-        batch_op.create_index("ix_sale_identities_sale", ["merchant_id", "sale"], unique=False)
+        batch_op.create_index("ix_sale_identities_sale", ["sale", "merchant_id"], unique=False)
 
     op.create_table(
         "sales",
@@ -288,8 +294,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("merchant_id", "number", name=op.f("pk_sales")),
     )
     with op.batch_alter_table("sales", schema=None) as batch_op:
-        batch_op.create_index("ix_sales_customer", ["merchant_id", "customer"], unique=False)
-        batch_op.create_index("ix_sales_like", ["merchant_id", "email", "total_minor"], unique=False)
+        batch_op.create_index("ix_sales_customer", ["customer", "merchant_id"], unique=False)
+        batch_op.create_index("ix_sales_like", ["email", "total_minor", "merchant_id"], unique=False)
         batch_op.create_index(
             "ix_sales_settle",
             ["settle_at"],
@@ -392,7 +398,11 @@ def downgrade() -> None:
     op.drop_table("events")
     op.drop_table("event_bodies")
     with op.batch_alter_table("customers", schema=None) as batch_op:
-        batch_op.drop_index("ix_customers_merged_into")
+        batch_op.drop_index(
+            "ix_customers_merged_into",
+            sqlite_where=sa.text("merged_into IS NOT NULL"),
+            postgresql_where=sa.text("merged_into IS NOT NULL"),
+        )
 
     op.drop_table("customers")
     with op.batch_alter_table("customer_identities", schema=None) as batch_op:

@@ -1,0 +1,35 @@
+"""`make bench`: the receiver, the worker and the way between them, measured in one run on one machine."""
+
+import argparse
+import os
+import platform
+import sys
+
+from tests.benchmarks import latency, receiver, worker
+from tests.benchmarks.figures import console
+
+PARTS = ("receiver", "worker", "latency")
+
+
+def main() -> int:
+    """Measure what was asked for (everything by default); 0 only when every floor and limit held."""
+    words = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    words.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
+    words.add_argument("--repetitions", type=int, default=7)
+    words.add_argument("--seconds", type=int, default=4, help="length of one burst of load")
+    asked = words.parse_args()
+    parts = asked.parts or PARTS
+    console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.")
+    held = True
+    if "receiver" in parts:
+        held &= receiver.measure(asked.repetitions, asked.seconds)
+    if "worker" in parts:
+        held &= worker.measure(asked.repetitions)
+    if "latency" in parts:
+        held &= latency.measure(asked.repetitions, 2 * asked.seconds)
+    console.print("Every floor and limit held." if held else "[bold red]Not every floor and limit held.[/]")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""How fast one process works a backlog of mixed events, and whether its memory stays flat while it does."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+from config.migrate import upgrade
+from config.settings import Settings
+from config.wiring import opened
+from handlers.inbox.record import Delivery, digest_of, record_all
+from handlers.inbox.work import drain
+from handlers.merchants.connections import Wish, add_merchant
+from handlers.merchants.programs import change_program
+from integration.clock import SECOND
+from integration.database.steps import ask, plain
+from tests.benchmarks.backlog import mixed
+from tests.benchmarks.figures import console, figure, show
+from tests.benchmarks.machines import resident_megabytes
+from tests.servers import postgres_binaries, private_postgres
+
+DOMAIN = "bench.myshopify.com"
+SECRET = "hush-hush-hush-hush-hush-hush-hush"
+BACKLOG = 20_000
+QUARTERS = 4
+FLOOR = 4_000  # events/s on SQLite
+SWITCHED_ON = {"earning.enabled": True, "thanks.enabled": True, "thanks.when": "every", "reviews.enabled": True}
+
+
+def measure(repetitions: int, engines: tuple[str, ...] = ("SQLite", "PostgreSQL")) -> bool:
+    """Measure and print; tells whether the floor was reached on SQLite. Each run is a fresh process."""
+    rows, reached = [], True
+    for engine in engines:
+        runs = []
+        for repetition in range(repetitions):
+            said = subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.worker", engine], check=True, capture_output=True, text=True
+            ).stdout
+            runs.append(json.loads(said.splitlines()[-1]))
+            last = runs[-1]
+            console.print(
+                f"  {repetition + 1}/{repetitions}  {engine:<10} {last['per_second']:>7,.0f} events/s"
+                f"  {last['megabytes']}",
+                highlight=False,
+            )
+        rate = figure([run["per_second"] for run in runs])
+        cpu = figure([run["cpu_us"] for run in runs])
+        quarters = zip(*(run["megabytes"] for run in runs), strict=True)
+        memory = " → ".join(f"{figure(several).middle:.0f}" for several in quarters)
+        floor = f"≥ {FLOOR:,}" if engine == "SQLite" else ""
+        reached &= engine != "SQLite" or rate.middle >= FLOOR
+        rows.append((f"{engine}, one process", runs[0]["events"], rate, floor, cpu, memory))
+    heads = ("worker", "events", "events/s", "floor", "CPU µs an event", "MB at each quarter")
+    show("Worker: sales, points, thanks and reviews from a mixed backlog", heads, rows)
+    return reached
+
+
+async def drain_once(settings: Settings) -> dict[str, object]:
+    """Fill an inbox with a mixed backlog, then time one worker emptying it."""
+    async with AsyncExitStack() as stack:
+        context = await stack.enter_async_context(opened(settings))
+        now = context.clock.now()
+        start = now - 3 * 3600 * SECOND
+        wish = Wish(name="Bench", shop=DOMAIN, currency="USD", timezone="America/New_York")
+        merchant = await context.database.run(lambda: add_merchant(wish, context.vault, start - 60 * SECOND))
+        await context.database.run(lambda: change_program(merchant.id, SWITCHED_ON, start - 60 * SECOND))
+        backlog = mixed(DOMAIN, SECRET, start, BACKLOG)
+        for at in range(0, len(backlog), 500):
+            told = [
+                Delivery(d.source, DOMAIN, d.id, d.topic, d.at, now, digest_of(d.body), d.body)
+                for d in backlog[at : at + 500]
+            ]
+            await record_all(context.database, told)
+        size = sum(len(d.body) for d in backlog) / len(backlog)
+        events = len(backlog)
+        backlog.clear()
+        if context.database.dialect == "postgresql":
+            for table in ("events", "event_bodies"):
+                await context.database.run(lambda t=table: ask(plain(f"ANALYZE {t}"), ()))
+        megabytes: list[int] = []
+        watch = asyncio.create_task(_watch_memory(context.counters, events, megabytes))
+        began, cpu = time.perf_counter(), time.process_time()
+        worked = await drain(context)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        await watch
+        failed = await context.database.read(
+            lambda: ask(plain("SELECT COUNT(*) FROM events WHERE failed_at IS NOT NULL OR outcome <> 'applied'"), ())
+        )
+        behind = await context.database.read(lambda: ask(plain("SELECT COUNT(*) FROM settlements"), ()))
+    if worked != events or failed[0][0] or behind[0][0]:
+        raise SystemExit(f"{worked} of {events} worked, {failed[0][0]} failed, {behind[0][0]} settlements behind.")
+    return {
+        "events": events,
+        "per_second": events / seconds,
+        "cpu_us": cpu / events * 1e6,
+        "body_bytes": size,
+        "megabytes": megabytes,
+    }
+
+
+async def _watch_memory(counters: dict[str, int], events: int, megabytes: list[int]) -> None:
+    """Note the memory held when each quarter of the backlog is done."""
+    while len(megabytes) < QUARTERS:
+        if counters.get("events_worked", 0) >= events * (len(megabytes) + 1) / QUARTERS:
+            megabytes.append(round(resident_megabytes(os.getpid())))
+        await asyncio.sleep(0.005)
+
+
+def _main(engine: str) -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-bench-")))
+        url = None
+        if engine == "PostgreSQL":
+            binaries = postgres_binaries()
+            if binaries is None:
+                raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
+            url = stack.enter_context(private_postgres(binaries, fsync=True))
+        settings = Settings(data_dir=folder, database_url=url, secret_key="0123456789abcdef" * 2)
+        upgrade(url or f"sqlite:///{folder / 'regulars.db'}")
+        print(json.dumps(asyncio.run(drain_once(settings))))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
