@@ -97,7 +97,7 @@ def _in_transaction(url: str, run: Callable[[Connection], T], *, locked: bool) -
 
 
 def _on_sqlite(url: str, run: Callable[[Connection], T], locked: bool) -> T:
-    Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+    Path(make_url(url).database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         make_url(url).set(drivername="sqlite+pysqlite"),
         poolclass=NullPool,
