@@ -28,6 +28,8 @@ LOOKED_AT = frozenset(
 )
 """The kinds of object that can be looked at again through the API."""
 
+_ENDS_OF_ACCESS = frozenset({"account.application.deauthorized", "apps.install.deleted"})
+
 
 class _Previous(msgspec.Struct):
     email: str | None = None
@@ -115,7 +117,7 @@ def _pointed_at(event: _EventBody) -> Reading:
     account = id_of(event.context) if (event.context or "").startswith("acct_") else None
     related = event.related_object
     told = event.type.removeprefix("v1.")
-    if told == "account.application.deauthorized":
+    if told in _ENDS_OF_ACCESS:
         return Reading((Uninstalled(told_at=_thin_instant(event)),), account=account)
     if related is None or related.type not in LOOKED_AT:
         return Reading((), account=account)

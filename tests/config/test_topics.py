@@ -1,0 +1,91 @@
+"""Every topic has a reader that reads a real body of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from config.topics import SHOPIFY, STRIPE, TOPICS
+from integration.facts import Envelope
+from integration.stripe.webhooks import envelope
+from tests.conftest import REPOSITORY, missing
+from tests.integration.shopify.bodies import SAMPLES as SHOPIFY_SAMPLES
+from tests.integration.stripe.bodies import SAMPLES as STRIPE_SAMPLES
+
+PAYLOADS = REPOSITORY.parent / "shared" / "payloads"
+
+# The types an endpoint is told to send, at most twenty so that one list call can ask for them all.
+SUBSCRIBED = ["charge.succeeded", "charge.captured", "charge.refunded", "refund.created", "refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed", "charge.dispute.funds_reinstated", "checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed", "payment_intent.succeeded", "invoice.paid", "customer.created", "customer.updated", "customer.deleted", "promotion_code.updated", "account.application.deauthorized"]
+
+
+def published(folder: str) -> list[object]:
+    """Return the published bodies of a folder, or one test that says what is missing."""
+    found = sorted((PAYLOADS / folder).glob("*.json"))
+    return [pytest.param(path, id=path.stem) for path in found] or [pytest.param(None, id="missing")]
+
+
+def present(path: Path | None) -> Path:
+    if path is None:
+        missing("the published payloads in `shared` beside the repository")
+    assert path is not None
+    return path
+
+
+@pytest.mark.parametrize("topic", sorted(SHOPIFY))
+def test_every_shopify_topic_reads_a_sample(topic: str) -> None:
+    """A line in the table without a sample fails here."""
+    body = json.dumps(SHOPIFY_SAMPLES[topic]).encode()
+    reading = SHOPIFY[topic](body, Envelope("shopify", topic, "d", 7, 8, "digest"))
+    assert reading.facts
+
+
+@pytest.mark.parametrize("topic", sorted(STRIPE))
+def test_every_stripe_type_reads_a_sample(topic: str) -> None:
+    """A line in the table without a sample fails here; thin events of what cannot be looked at tell nothing."""
+    body = json.dumps(STRIPE_SAMPLES[topic]).encode()
+    reading = STRIPE[topic](body, envelope(body, 8)[0])
+    silent = {"promotion_code", "invoice_payment"}
+    pointed_at = STRIPE_SAMPLES[topic].get("related_object", {}).get("type")
+    if topic != "promotion_code.updated" and pointed_at not in silent:
+        assert reading.facts
+
+
+def test_samples_are_of_topics_that_are_read() -> None:
+    """A sample nobody reads proves nothing."""
+    assert set(SHOPIFY_SAMPLES) == set(SHOPIFY)
+    assert set(STRIPE_SAMPLES) == set(STRIPE)
+
+
+def test_what_an_endpoint_is_told_to_send_is_read() -> None:
+    """Whole and thin."""
+    assert len(SUBSCRIBED) <= 20
+    for type in SUBSCRIBED:
+        assert type in STRIPE
+        assert f"v1.{type}" in STRIPE
+
+
+def test_both_platforms_are_in_one_table() -> None:
+    """It is what the worker looks into."""
+    assert TOPICS == {"shopify": SHOPIFY, "stripe": STRIPE}
+
+
+@pytest.mark.parametrize("path", published("shopify"))
+def test_shopifys_published_bodies_read_under_their_topic(path: Path | None) -> None:
+    """Or have no reader, and are kept as unhandled."""
+    body = present(path).read_bytes()
+    topic = present(path).stem.replace("__", "/")
+    reader = SHOPIFY.get(topic)
+    if reader is not None:
+        reader(body, Envelope("shopify", topic, "d", 7, 8, "digest"))
+
+
+@pytest.mark.parametrize("path", published("stripe_events") + published("stripe_events_old_api"))
+def test_stripes_published_events_read_under_their_type(path: Path | None) -> None:
+    """Of present and older API versions, thin ones too."""
+    body = present(path).read_bytes()
+    filed, livemode = envelope(body, 8)
+    assert filed.topic == json.loads(body)["type"]
+    assert livemode == json.loads(body)["livemode"]
+    reader = STRIPE.get(filed.topic)
+    if reader is not None:
+        reader(body, filed)
