@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from config.commands import Refused, books, customers, events, merchants, run
+from config.commands import Refused, books, customers, demo, events, merchants, run
 from config.settings import SettingsError
 from handlers.merchants import rules
 from integration.errors import OutsideError
@@ -30,7 +30,7 @@ app.command("audit")(books.audit)
 app.command("backup")(books.backup)
 app.command("restore")(books.restore)
 # reconcile, backfill: config/commands/reconcile.py
-# demo: config/commands/demo.py
+app.command("demo")(demo.demo)
 
 
 def main() -> None:

@@ -31,6 +31,10 @@ _KINDS = {
     "payment_intents": "payment_intent",
     "refunds": "refund",
 }
+_PARTS = {
+    ("charge", "refunds"): ("refund", "charge"),
+    ("invoice", "payments"): ("invoice_payment", "invoice"),
+}
 _FILTERS = ("charge", "payment_intent", "customer", "invoice", "status")
 _decode = msgspec.json.Decoder().decode
 
@@ -144,9 +148,17 @@ class PretendStripe:
         for path in paths[:MOST_EXPANSIONS]:
             head, _, rest = path.partition(".")
             value = result.get(head)
+            if (parts := _PARTS.get((found["object"], head))) is not None:
+                result[head] = self._belonging(found, *parts)
             if isinstance(value, str) and value in self.account.objects:
                 result[head] = self._expanded(self.account.objects[value], [rest] if rest else [])
         return result
+
+    def _belonging(self, found: Object, kind: str, by: str) -> Object:
+        """A list an object carries only where it was asked for: a charge's refunds, an invoice's payments."""
+        objects = self.account.objects.values()
+        data = [each for each in objects if each["object"] == kind and each[by] == found["id"]]
+        return {"object": "list", "data": data[::-1], "has_more": False, "url": f"/v1/{kind}s"}
 
 
 def _page(url: str, found: list[Object], given: list[tuple[str, str]], show: Callable[[Object], Object]) -> Response:

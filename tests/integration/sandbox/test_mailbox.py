@@ -61,6 +61,7 @@ async def test_it_drops_the_connection_with_or_without_the_mail() -> None:
     assert [answer for _, answer in mailbox.attempts] == [DROP, KEEP_AND_DROP]
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 async def test_it_demands_a_login_where_it_has_one() -> None:
     """A known name and password are let in; without them nothing is taken."""
     async with Mailbox(login=("regulars", "hush")) as mailbox:

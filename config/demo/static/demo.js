@@ -1,0 +1,89 @@
+// Keeps the demo's page fresh and sends its forms without leaving it. Without this script everything still works.
+"use strict";
+
+const EVERY_MS = 500;
+const person = () => document.getElementById("person").value;
+const said = document.getElementById("said");
+let seen = "";
+let busy = false;
+const last = {};
+
+document.documentElement.classList.add("script");
+
+function say(words, lost) {
+  if (said.textContent !== words) said.textContent = words;
+  said.hidden = !words;
+  said.classList.toggle("lost", Boolean(lost));
+}
+
+// Put fresh sections in; what is open, focused or scrolled stays so.
+function show(sections) {
+  for (const [name, html] of Object.entries(sections)) {
+    if (last[name] === html) continue;
+    const first = last[name] === undefined;
+    last[name] = html;
+    const place = document.getElementById(name);
+    const states = new Map([...place.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+    const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+    const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
+    const frames = new Map([...place.querySelectorAll("details.mail")].map((each) => [each.id, each]));
+    place.innerHTML = html;
+    for (const each of place.querySelectorAll("details[id]")) {
+      // A mail that was there stays as it was; a new one comes open, as the server says.
+      if (states.has(each.id) && !(each.classList.contains("mail") && each.open && !frames.has(each.id))) {
+        each.open = states.get(each.id);
+      }
+    }
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    const box = place.querySelector(".scroll");
+    if (box) box.scrollTop = scrolled;
+    if (!first) {
+      place.classList.remove("fresh");
+      void place.offsetWidth;
+      place.classList.add("fresh");
+    }
+  }
+}
+
+async function refresh() {
+  if (busy || document.hidden) return;
+  busy = true;
+  try {
+    const query = new URLSearchParams({ person: person(), seen });
+    const answer = await fetch(`/live?${query}`);
+    if (answer.status === 200) {
+      const fresh = await answer.json();
+      seen = fresh.version;
+      show(fresh.sections);
+    } else if (answer.status !== 204) {
+      say(`The demo stumbled (${answer.status}); the terminal says why.`, true);
+    }
+    if (said.classList.contains("lost") && answer.ok) say("");
+  } catch {
+    say("The demo has ended. Start it again with make demo, then reload this page.", true);
+  } finally {
+    busy = false;
+  }
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.hasAttribute("data-plain")) return;
+  event.preventDefault();
+  const button = event.submitter;
+  const body = new FormData(form, button);
+  if (button) button.disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    if (answer.ok) say((await answer.json()).said);
+    else say(`That did not work (${answer.status}); the terminal says why.`, true);
+  } catch {
+    say("The demo has ended. Start it again with make demo, then reload this page.", true);
+  } finally {
+    if (button) button.disabled = false;
+    await refresh();
+  }
+});
+
+document.getElementById("person").addEventListener("change", (event) => event.target.form.submit());
+setInterval(refresh, EVERY_MS);
