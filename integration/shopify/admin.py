@@ -93,9 +93,7 @@ class Admin:
 
     async def customer_exists(self, shop: str, token: str, customer_id: str) -> bool:
         """Tell whether the shop still has this customer. Raises as `graphql` does."""
-        answer = await self.graphql(
-            shop, token, document("customer"), {"id": f"gid://shopify/Customer/{customer_id}"}
-        )
+        answer = await self.graphql(shop, token, document("customer"), {"id": f"gid://shopify/Customer/{customer_id}"})
         data = answer.get("data") or {}
         if data.get("customer") is None and answer.get("errors"):
             raise _refusal(shop, answer["errors"])
@@ -110,18 +108,14 @@ class Admin:
         pages: list[RefundAnswer] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
-            page = await self._one(
-                shop, token, "refund", {"id": gid, "after": after}, RefundAnswer, "refund"
-            )
+            page = await self._one(shop, token, "refund", {"id": gid, "after": after}, RefundAnswer, "refund")
             pages.append(page)
             after = page.refund_line_items.page_info.end_cursor
             if not page.refund_line_items.page_info.has_next_page:
                 return pages
         raise Rejected(f"a refund of {shop} has more lines than are read")
 
-    async def _one(
-        self, shop: str, token: str, name: str, variables: dict[str, Any], form: type[T], what: str
-    ) -> T:
+    async def _one(self, shop: str, token: str, name: str, variables: dict[str, Any], form: type[T], what: str) -> T:
         """Ask for the one object a document names, and read it as `form`."""
         answer = await self.graphql(shop, token, document(name), variables)
         found = (answer.get("data") or {}).get(name)
@@ -133,9 +127,7 @@ class Admin:
         except msgspec.ValidationError as error:
             raise Rejected(f"{shop} tells its {what} in another shape: {error}") from None
 
-    async def _ask(
-        self, shop: str, token: str, document: str, variables: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _ask(self, shop: str, token: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:
         if exact_domain(shop) is None:
             # The address is made of it: anything else would send the token elsewhere.
             raise Rejected("that is no shop's domain")

@@ -15,7 +15,28 @@ from tests.integration.stripe.bodies import SAMPLES as STRIPE_SAMPLES
 PAYLOADS = REPOSITORY.parent / "shared" / "payloads"
 
 # The types an endpoint is told to send, at most twenty so that one list call can ask for them all.
-SUBSCRIBED = ["charge.succeeded", "charge.captured", "charge.refunded", "refund.created", "refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed", "charge.dispute.funds_reinstated", "checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed", "payment_intent.succeeded", "invoice.paid", "customer.created", "customer.updated", "customer.deleted", "promotion_code.updated", "account.application.deauthorized"]
+SUBSCRIBED = [
+    "charge.succeeded",
+    "charge.captured",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_reinstated",
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "payment_intent.succeeded",
+    "invoice.paid",
+    "customer.created",
+    "customer.updated",
+    "customer.deleted",
+    "promotion_code.updated",
+    "account.application.deauthorized",
+]
 
 
 def published(folder: str) -> list[object]:

@@ -73,9 +73,7 @@ def read_fulfilment_event(body: bytes, envelope: Envelope) -> Reading:
         shipment_status=status,
         delivered_at=happened_at if status == DELIVERED else None,
     )
-    return Reading(
-        (FulfilmentSeen(named_id(seen.order_id, "the order"), fulfilment),), shop_id=id_of(seen.shop_id)
-    )
+    return Reading((FulfilmentSeen(named_id(seen.order_id, "the order"), fulfilment),), shop_id=id_of(seen.shop_id))
 
 
 def fulfilment_from(seen: FulfilmentBody) -> Fulfilment:

@@ -93,9 +93,7 @@ def refund_from(seen: RefundBody, stamp: int, currency: str) -> OrderRefund:
             shipping_adjusted -= amount
         elif adjustment.kind == "refund_discrepancy" and amount < 0:
             discrepancy -= amount
-    shipping = sum(
-        [minor_of(line.subtotal_amount_set, None, currency) for line in seen.refund_shipping_lines or ()]
-    )
+    shipping = sum([minor_of(line.subtotal_amount_set, None, currency) for line in seen.refund_shipping_lines or ()])
     money = sum([_money(transaction, currency) for transaction in seen.transactions or ()])
     return OrderRefund(
         id=named_id(seen.id, "the refund"),
@@ -115,8 +113,7 @@ def refund_from(seen: RefundBody, stamp: int, currency: str) -> OrderRefund:
         discrepancy_minor=discrepancy,
         shipping_minor=shipping or max(0, shipping_adjusted),
         money_minor=money,
-        only_money=money > 0
-        and not (seen.refund_line_items or seen.order_adjustments or seen.refund_shipping_lines),
+        only_money=money > 0 and not (seen.refund_line_items or seen.order_adjustments or seen.refund_shipping_lines),
         created_at=instant_of(seen.created_at),
     )
 

@@ -146,9 +146,7 @@ def _privacy_body(body: bytes) -> _PrivacyBody:
     return seen
 
 
-def _privacy_reading(
-    kind: str, seen: _PrivacyBody, orders: list[Id] | msgspec.UnsetType | None
-) -> Reading:
+def _privacy_reading(kind: str, seen: _PrivacyBody, orders: list[Id] | msgspec.UnsetType | None) -> Reading:
     person = seen.customer or _Person()
     domain = exact_domain((seen.shop_domain or "").lower())
     fact = PrivacyRequest(

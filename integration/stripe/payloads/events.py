@@ -23,9 +23,7 @@ from integration.stripe.values import Telling, id_of, instant_of, named_id
 T = TypeVar("T", bound=msgspec.Struct)
 
 THIN = "v2.core.event"
-LOOKED_AT = frozenset(
-    {"charge", "payment_intent", "checkout.session", "invoice", "refund", "dispute", "customer"}
-)
+LOOKED_AT = frozenset({"charge", "payment_intent", "checkout.session", "invoice", "refund", "dispute", "customer"})
 """The kinds of object that can be looked at again through the API."""
 
 _ENDS_OF_ACCESS = frozenset({"account.application.deauthorized", "apps.install.deleted"})

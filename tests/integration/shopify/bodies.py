@@ -240,9 +240,7 @@ SAMPLES: dict[str, Body] = {
         "current": ["read_orders"],
         "updated_at": CHANGED,
     },
-    "customers/data_request": privacy(
-        customer=_ANA, orders_requested=[ORDER_ID], data_request={"id": 9}
-    ),
+    "customers/data_request": privacy(customer=_ANA, orders_requested=[ORDER_ID], data_request={"id": 9}),
     "customers/redact": privacy(customer=_ANA, orders_to_redact=[ORDER_ID]),
     "shop/redact": privacy(),
 }

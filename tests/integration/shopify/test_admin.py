@@ -53,9 +53,7 @@ def told(body: bytes) -> Order:
 
 def comparable(order: Order) -> Order:
     """An order without what only a delivery has, and without what only one of the two sides names."""
-    lines = tuple(
-        msgspec.structs.replace(line, requires_shipping=True, variant_id=None) for line in order.lines
-    )
+    lines = tuple(msgspec.structs.replace(line, requires_shipping=True, variant_id=None) for line in order.lines)
     return msgspec.structs.replace(order, digest="", triggered_at=0, lines=lines)
 
 
@@ -87,9 +85,7 @@ async def test_a_long_order_is_read_page_by_page(asked: Asked) -> None:
     assert len((await asked.order(order.id)).lines) == 120
 
 
-async def test_an_order_without_an_end_is_given_up(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_order_without_an_end_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are counted, so that a shop that always promises more cannot hold us."""
     monkeypatch.setattr(module, "MOST_PAGES", 2)
     tea = asked.tea

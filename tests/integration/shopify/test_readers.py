@@ -184,9 +184,7 @@ def test_consents_inside_a_customer_are_told_too() -> None:
     """Older API versions tell them there, with their own times."""
     consent = {"state": "subscribed", "consent_updated_at": "2026-01-01T00:00:00Z"}
     facts = read("customers/update", customer(email_marketing_consent=consent)).facts
-    assert facts[1] == ConsentSeen(
-        "shopify", "email", "subscribed", 1_767_225_600_000_000, "31", "ana@example.com"
-    )
+    assert facts[1] == ConsentSeen("shopify", "email", "subscribed", 1_767_225_600_000_000, "31", "ana@example.com")
 
 
 def test_a_merge_counts_once_it_is_done() -> None:
