@@ -45,6 +45,6 @@ def stage(
         server: str = request.getfixturevalue("migrated_postgres")
         apart(_execute(server, "CREATE DATABASE ends TEMPLATE migrated"))
         url = _named(server, "ends")
-    stage = runner.run(Stage.open(url, folder))
-    yield stage
-    runner.run(stage.context.database.close())
+    opening = Stage.opened(url, folder)
+    yield runner.run(opening.__aenter__())
+    runner.run(opening.__aexit__(None, None, None))

@@ -6,30 +6,26 @@ import hmac
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import stripe
 from sqlalchemy import text
 
-from config.topics import TOPICS
+from config.settings import Settings
+from config.wiring import opened
 from handlers.context import Context
 from handlers.inbox.record import Delivery as Recorded
 from handlers.inbox.record import record_all
 from handlers.inbox.work import drain
 from handlers.merchants.connections import Wish, add_merchant, connect_stripe, find_merchant
 from handlers.merchants.programs import change_program
-from handlers.points.settle import PointsSettler, follow
-from handlers.reviews.settle import ReviewsSettler
-from handlers.sales.apply import make_apply
-from handlers.thanks.settle import ThanksSettler
 from integration.clock import SECOND, Clock, to_iso
-from integration.database.engine import Database
 from integration.shopify import webhooks as shopify_webhooks
 from integration.stripe import webhooks as stripe_webhooks
-from integration.vault import Vault
 from tests.oracle.expectation import UNCLAIMED, Expected, expect
 from tests.oracle.notes import asked, has_like_moments, plain, thanked
 from tests.oracle.people import Name
@@ -63,31 +59,24 @@ class Observed:
 class Stage:
     """One database and everything that works on it, with a clock that stands where the stories end."""
 
-    def __init__(self, database: Database) -> None:
-        settlers = (PointsSettler(), ThanksSettler(), ReviewsSettler())
-        apply, resettle = make_apply(settlers, (follow,))
-        self.clock = Clock()
+    def __init__(self, context: Context, clock: Clock) -> None:
+        self.context, self.clock = context, clock
         self.set_clock(micros(NOW))
-        self.context = Context(
-            database=database,
-            queue=cast(Any, None),
-            clock=self.clock,
-            vault=Vault(["a secret of the property tests, 32 or more long"]),
-            public_url="https://regulars.example",
-            mail_from="hello@regulars.example",
-            shopify_secrets=(SHOPIFY_SECRET,),
-            topics=TOPICS,
-            settlers=settlers,
-            apply=apply,
-            resettle=resettle,
-            channels={},
-            shopify=cast(Any, None),
-            stripe=cast(Any, None),
-        )
 
     @classmethod
-    async def open(cls, url: str, folder: Path) -> "Stage":
-        return cls(await Database.open(url, folder))
+    @asynccontextmanager
+    async def opened(cls, url: str, folder: Path) -> AsyncIterator["Stage"]:
+        """Open the program as its commands do, without serving."""
+        settings = Settings(
+            _env_file=None,
+            database_url=url,
+            data_dir=folder,
+            secret_key="the-secret-key-of-the-property-tests",
+            shopify_api_secret=SHOPIFY_SECRET,
+        )
+        clock = Clock()
+        async with opened(settings, clock=clock) as context:
+            yield cls(context, clock)
 
     def set_clock(self, instant: int) -> None:
         self.clock.offset = instant - time.time_ns() // 1000

@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.properties.tape import SHOP_DOMAIN, SHOP_ID, Tape, decimal, iso, money
 
+AT_ONCE = timedelta(0)
+
 
 @dataclass
 class Line:
@@ -86,7 +88,7 @@ class PretendOrder:
             self._tell("orders/paid", "orders/updated")
         return self
 
-    def becomes(self, status: str, after: timedelta, *topics: str) -> None:
+    def becomes(self, status: str, after: timedelta = AT_ONCE, *topics: str) -> None:
         """The money moves on: authorised to paid, pending to voided, …"""
         self.status = status
         self._pass(after)
@@ -94,7 +96,7 @@ class PretendOrder:
 
     def refund(
         self,
-        after: timedelta,
+        after: timedelta = AT_ONCE,
         *,
         pieces: dict[int, int] | None = None,
         adjustment: int = 0,
@@ -120,7 +122,7 @@ class PretendOrder:
         self._tell("orders/updated")
         return refund
 
-    def settle(self, refund: dict[str, Any], after: timedelta, status: str = "success") -> None:
+    def settle(self, refund: dict[str, Any], after: timedelta = AT_ONCE, status: str = "success") -> None:
         """The bank answers about a pending refund: its transaction and the discrepancy that stood for it."""
         self._pass(after)
         for transaction in refund["transactions"]:
@@ -131,7 +133,9 @@ class PretendOrder:
             ]
         self._tell("orders/updated")
 
-    def edit(self, after: timedelta, *, add: Line | None = None, remove: tuple[int, int] | None = None) -> None:
+    def edit(
+        self, after: timedelta = AT_ONCE, *, add: Line | None = None, remove: tuple[int, int] | None = None
+    ) -> None:
         """The merchant edits the order: a line more, or some pieces of a line fewer."""
         self._pass(after)
         additions, removals = [], []
@@ -152,24 +156,24 @@ class PretendOrder:
         self.tape.shopify("orders/edited", {"order_edit": edit}, self.at)
         self._tell("orders/updated")
 
-    def cancel(self, after: timedelta) -> None:
+    def cancel(self, after: timedelta = AT_ONCE) -> None:
         """The order is called off."""
         self._pass(after)
         self.cancelled_at = self.at
         self._tell("orders/cancelled", "orders/updated")
 
-    def reopen(self, after: timedelta) -> None:
+    def reopen(self, after: timedelta = AT_ONCE) -> None:
         """The cancellation is taken back."""
         self._pass(after)
         self.cancelled_at = None
         self._tell("orders/updated")
 
-    def delete(self, after: timedelta) -> None:
+    def delete(self, after: timedelta = AT_ONCE) -> None:
         """The order is deleted: all that is told is its number."""
         self._pass(after)
         self.tape.shopify("orders/delete", {"id": self.id}, self.at)
 
-    def ship(self, after: timedelta, *, country: str | None = None) -> dict[str, Any]:
+    def ship(self, after: timedelta = AT_ONCE, *, country: str | None = None) -> dict[str, Any]:
         """The parcel leaves."""
         self._pass(after)
         parcel = {
@@ -186,7 +190,7 @@ class PretendOrder:
         self._tell("orders/fulfilled", "orders/updated")
         return parcel
 
-    def arrive(self, parcel: dict[str, Any], after: timedelta, status: str = "delivered") -> None:
+    def arrive(self, parcel: dict[str, Any], after: timedelta = AT_ONCE, status: str = "delivered") -> None:
         """The carrier says where the parcel is."""
         self._pass(after)
         parcel["shipment_status"], parcel["updated_at"] = status, iso(self.at)

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.properties.tape import Tape, seconds
 
+AT_ONCE = timedelta(0)
+
 
 class PretendPayment:
     """One payment of a pretend Stripe account; a verb changes it and tells what Stripe would tell."""
