@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from integration.bodies import decode
+from integration.bodies import decode, decode_part
 from integration.clock import SECOND, from_iso
 from integration.errors import Suspect, Unreadable
 from integration.facts import (
@@ -79,7 +79,7 @@ def reader(kind: str, form: type[T], facts: Callable[[T, Telling], tuple[Fact, .
         if event.data is None:
             raise Unreadable("the event carries no object")
         raw = bytes(event.data.object)
-        found = decode(_kind, raw).object
+        found = decode_part(_kind, raw).object
         if found != kind:
             raise Suspect(f"the event carries a {(found or 'nameless object')[:40]}, not a {kind}")
         previous = event.data.previous_attributes
@@ -89,7 +89,7 @@ def reader(kind: str, form: type[T], facts: Callable[[T, Telling], tuple[Fact, .
             livemode=event.livemode,
             former_email=previous.email if previous else None,
         )
-        return Reading(facts(decode(decoder, raw), telling), account=id_of(event.account))
+        return Reading(facts(decode_part(decoder, raw), telling), account=id_of(event.account))
 
     return read
 
