@@ -87,6 +87,7 @@ class PointsDown:
     name = KIND
     transactional = True
     solicits = False
+    words = WORDS
 
     def off(self, program: Program) -> str | None:
         """Tell whether the merchant wants these notices."""

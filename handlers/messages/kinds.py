@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -62,6 +63,7 @@ class Kind(Protocol):
     name: str
     transactional: bool  # about what is owed alone: no cap, no unsubscribing
     solicits: bool  # asks for something: some countries want consent first
+    words: Path  # what it says by default, by language
 
     def off(self, program: Program) -> str | None:
         """Say in words why the merchant does not want it any more; None = they do."""

@@ -16,7 +16,7 @@ from babel.numbers import format_currency, format_decimal
 from jinja2 import Environment, StrictUndefined, Template
 
 from handlers.merchants.rules import PLACEHOLDERS, Program
-from handlers.messages.kinds import Content
+from handlers.messages.kinds import Content, Kind, Stars
 from integration.clock import to_datetime
 from integration.money import to_decimal
 
@@ -76,6 +76,34 @@ def set_letter(
     }
     text = re.sub(r"\n{3,}", "\n\n", _layout("letter.txt").render(values)).strip() + "\n"
     return Set(subject, text, _layout("letter.mjml").render(values))
+
+
+def preview(kind: Kind, program: Program, language: str, shop_name: str, timezone: str, currency: str, now: int) -> Set:
+    """Set a kind's letter with made-up facts, so that a merchant sees their words before anybody else does."""
+    words = choose_words(program, kind.name, language, kind.words)
+    frame = frame_words(language)
+    sold_on, total = day(now, timezone, language), money(4_200, currency, language)
+    values = {
+        "first_name": "Ada",
+        "shop_name": shop_name,
+        "order_name": "#1001",
+        "order_date": sold_on,
+        "order_total": total,
+        "product": frame["example"],
+        "points": number(120, language),
+        "balance": number(840, language),
+    }
+    here = "#"
+    content = Content(
+        subject=fill(words.subject, values),
+        body=fill(words.body, values),
+        facts=()
+        if kind.solicits or kind.transactional
+        else ((frame["order"], "#1001"), (frame["date"], sold_on), (frame["total"], total)),
+        stars=(Stars(frame["example"], (here,) * 5),) if kind.solicits else (),
+    )
+    unsubscribe_url = None if kind.transactional else here
+    return set_letter(content, shop_name=shop_name, language=language, unsubscribe_url=unsubscribe_url)
 
 
 def choose_words(program: Program, kind: str, language: str, default: Path) -> Words:

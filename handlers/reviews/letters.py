@@ -21,6 +21,7 @@ class Request:
     name = REQUEST
     transactional = False
     solicits = True
+    words = TEMPLATES / f"{REQUEST}.toml"
 
     def off(self, program: Program) -> str | None:
         """Tell whether requests are switched off by now."""
@@ -37,6 +38,7 @@ class Reminder:
     name = REMINDER
     transactional = False
     solicits = True
+    words = TEMPLATES / f"{REMINDER}.toml"
 
     def off(self, program: Program) -> str | None:
         """Tell whether requests or reminders are switched off by now."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from handlers.messages.outbox import UNSENT, Kept, Wish, keep, kept
+from handlers.messages.outbox import UNSENT, Kept, Wish, cancel, keep, kept
 from handlers.messages.rules import Place
-from handlers.reviews.rules import REMINDER, REQUEST, reminder_key, request_key, target
+from handlers.reviews.rules import MOST_POSTPONED, REMINDER, REQUEST, reminder_key, request_key, target
 from handlers.sales.rules import Sale
 from integration.database.steps import Steps
 
@@ -26,8 +26,11 @@ class ReviewsSettler:
                 keys.add((sale.shop.id, reminder_key(number)))
         have = yield from kept(sorted(keys))
         wishes: list[Wish] = []
+        stopped: list[tuple[int, str, str]] = []
         for sale in sales:
             wishes.extend(_wishes(sale, have))
+            stopped.extend(_put_off(sale, have))
+        yield from cancel(stopped)
         return (yield from keep(wishes, have, now))
 
 
@@ -60,6 +63,18 @@ def _wishes(sale: Sale, have: dict[tuple[int, str], Kept]) -> list[Wish]:
             unwanted(request_key(number), REQUEST, "it is part of another sale")
     wishes.append(_request(sale, due_at, reason))
     return wishes
+
+
+def _put_off(sale: Sale, have: dict[tuple[int, str], Kept]) -> list[tuple[int, str, str]]:
+    """Name the questions that were put off for a late parcel, where they are not to be asked any more."""
+    request = have.get((sale.shop.id, request_key(sale.number)))
+    if request is None or request.state != "sent":
+        return []
+    due_at, reason = target(sale)
+    if due_at is not None:
+        return []
+    times = range(1, MOST_POSTPONED + 1)
+    return [(sale.shop.id, reminder_key(sale.number, time), reason or "it is off") for time in times]
 
 
 def _request(sale: Sale, due_at: int | None, reason: str | None) -> Wish:

@@ -26,6 +26,7 @@ class ThankYou:
     name = KIND
     transactional = False
     solicits = False
+    words = WORDS
 
     def off(self, program: Program) -> str | None:
         """Tell whether notes are switched off by now."""

@@ -140,7 +140,7 @@ class Stage:
     async def settles(self) -> int:
         """Settle what the clock made due."""
         now = self.clock.now()
-        return int(await self.database.run(lambda: self.context.resettle(now, 100)))
+        return int(await self.database.run(lambda: self.context.resettle(100, now)))
 
     async def sends(self) -> int:
         """Send what is due by now; returns how many messages were looked at."""
