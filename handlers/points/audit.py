@@ -1,6 +1,7 @@
 """Recomputes a merchant's books from their entries and names everything that does not agree."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
 PAGE = 2_000  # rows of one round trip; memory does not grow with the books
 SALES_PAGE = 200  # sales of one round trip, facts and all
 MOST_PAGES = 1_000_000
+MOST_MERGES = 50  # how far a merged sale is followed
 MOST_SHOWN = 200  # drifts named of one merchant; the others are counted
 
 # How entries that belong to no sale are named; a sale's are `sale:<number>:<posting>`.
@@ -53,7 +55,15 @@ _KEPT_BY_NOBODY = tuple(
     )
     for side in ("source", "destination")
 )
-_SALES = plain("SELECT number, settle_at FROM sales WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3")
+_SALES = plain(
+    "SELECT number, settle_at, merged_into FROM sales WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
+)
+_SURVIVORS = keyed(
+    "SELECT s.number, s.merged_into, s.absorbed FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.merchant_id = k.merchant_id AND s.number = k.number",
+    merchant_id=BIG,
+    number=BIG,
+)
 _BEHIND = keyed(
     "SELECT s.sale FROM {keys} k CROSS JOIN settlements s WHERE s.merchant_id = k.merchant_id"
     " AND s.sale = k.sale AND s.capability = 'points' AND s.retry_at IS NOT NULL",
@@ -273,10 +283,11 @@ def _check_sales(findings: Findings, shop: Shop, now: int) -> Steps[None]:
         rows = yield from ask(_SALES, (shop.id, last, SALES_PAGE))
         if not rows:
             break
-        settle_at: dict[int, int | None] = dict(rows)
+        settle_at: dict[int, int | None] = {number: at for number, at, _ in rows}
         found = yield from standings(shop, settle_at)
         retried = {row[0] for row in (yield from ask(_BEHIND, [(shop.id, number) for number in settle_at]))}
         yield from _check_postings(findings, shop.id, found)
+        yield from _check_merges(findings, shop.id, {row[0]: row[2] for row in rows if row[2] is not None})
         for standing in found:
             number = standing.sale.number
             _check_target(findings, standing, settle_at[number], number in retried, now)
@@ -307,6 +318,28 @@ def _check_postings(findings: Findings, merchant_id: int, found: list[Standing])
         match = SALE_KEY.fullmatch(key)
         if match is not None and int(match[2]) >= most[sale]:
             findings.found("key", f"entry {number}", f"Sale {sale} has no posting {key!r}.")
+
+
+def _check_merges(findings: Findings, merchant_id: int, merged: dict[int, int]) -> Steps[None]:
+    """Check that the sale each merged one ends up in counts its postings: that it is listed there."""
+    into = dict(merged)
+    for _ in range(MOST_MERGES):
+        if not into:
+            return
+        rows = yield from ask(_SURVIVORS, [(merchant_id, number) for number in sorted(set(into.values()))])
+        further: dict[int, int | None] = {number: next_one for number, next_one, _ in rows}
+        listed = {number: json.loads(absorbed) for number, _, absorbed in rows}
+        for number, survivor in list(into.items()):
+            next_one = further.get(survivor)
+            if next_one is not None:
+                into[number] = next_one
+                continue
+            del into[number]
+            if number not in listed.get(survivor, ()):
+                words = f"It is merged into sale {survivor}, which does not count it."
+                findings.found("sale", f"sale {number}", words)
+    for number in into:
+        findings.found("sale", f"sale {number}", "What it is merged into never ends.")
 
 
 def _spoken(balances: dict[str, int]) -> str:

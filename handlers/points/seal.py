@@ -23,12 +23,9 @@ _BEHIND = plain(
     " (SELECT coalesce(max(s.last_entry), 0) FROM ledger_seals s WHERE s.merchant_id = b.merchant_id)"
     " ORDER BY b.merchant_id LIMIT ?2"
 )
-_LAST = plain(
-    "SELECT last_entry, digest FROM ledger_seals WHERE merchant_id = ?1 ORDER BY last_entry DESC LIMIT 1"
-)
+_LAST = plain("SELECT last_entry, digest FROM ledger_seals WHERE merchant_id = ?1 ORDER BY last_entry DESC LIMIT 1")
 _UNSEALED = plain(
-    f"SELECT {ENTRY_COLUMNS} FROM ledger_entries WHERE merchant_id = ?1 AND number > ?2"
-    " ORDER BY number LIMIT ?3"
+    f"SELECT {ENTRY_COLUMNS} FROM ledger_entries WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
 )
 _WRITE = plain(
     "INSERT INTO ledger_seals (merchant_id, last_entry, entries, micropoints, digest, at)"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from handlers.merchants.rules import Shop
 from handlers.points.posting import Posted, posted_of
 from handlers.points.rules import ISSUED, target
-from handlers.sales.apply import valued, view
+from handlers.sales.apply import told_elsewhere, valued, view
 from handlers.sales.books import load_sales
 from handlers.sales.rules import Sale
 from integration.database.steps import Steps
@@ -36,6 +36,8 @@ def standings(shop: Shop, numbers: Iterable[int]) -> Steps[list[Standing]]:
     for one in loaded:
         if one.merged_into is None:
             one.worth, one.version = valued(shop, one.facts)
+            if one.twin is not None and one.facts.order is None:
+                one.worth = told_elsewhere(one.worth)
             sales.append(view(shop, one))
     posted = yield from posted_of((shop.id, number) for sale in sales for number in numbers_of(sale))
     return [_standing(sale, [posted.get((shop.id, n)) for n in numbers_of(sale)]) for sale in sales]

@@ -6,8 +6,12 @@ import pytest
 
 from handlers.points.audit import MOST_SHOWN, Findings, audit_books
 from handlers.points.seal import seal_all
+from handlers.points.settle import PointsSettler
+from integration.clock import DAY
 from integration.database.steps import ask, plain
+from integration.facts import Buyer
 from tests.handlers.points.books import NOW, open_books, post
+from tests.handlers.sales.test_settling import NOON, Shopkeeper, Stumbles, charge, order
 
 ADA = [
     ("program:issued", "customer:1:pending", 30_000_000),
@@ -196,3 +200,109 @@ async def test_much_damage_is_counted_not_listed(database: Any) -> None:
     damage = "UPDATE accounts SET micropoints = 2 WHERE account <> 'program:issued'"
     findings = await findings_after(database, hats, damage)
     assert (len(findings.drifts), findings.unnamed) == (MOST_SHOWN, 51)
+
+
+# --- Sales --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def ann(database: Any) -> Shopkeeper:
+    """Ann's shop, where Eve bought for thirty dollars, a point each, and Bob for twenty."""
+    ann = await Shopkeeper(database, [PointsSettler()]).open()
+    await ann.hears(order("501"), order("502", total=2_000, buyer=Buyer(platform_id="71")))
+    return ann
+
+
+async def audited(ann: Shopkeeper, *damage: str, at: int = NOON) -> Findings:
+    for statement in damage:
+        await ann.database.run(lambda: ask(plain(statement), ()))  # noqa: B023
+    return await ann.database.read(lambda: audit_books(1, at))
+
+
+def posted_more(key: str, sale: str, amount: int = 5_000_000) -> tuple[str, ...]:
+    """One more entry, with the counter and the balances to match."""
+    return (
+        "INSERT INTO ledger_entries"
+        " (merchant_id, number, key, sale, source, destination, micropoints, reason, at)"
+        f" SELECT 1, next_entry, '{key}', {sale}, 'program:issued', 'customer:1:available', {amount},"
+        " 'accrual', 0 FROM books",
+        "UPDATE books SET next_entry = next_entry + 1",
+        f"UPDATE accounts SET micropoints = micropoints + {amount} WHERE account = 'customer:1:available'",
+        f"UPDATE accounts SET micropoints = micropoints - {amount} WHERE account = 'program:issued'",
+    )
+
+
+async def test_settled_sales_are_at_their_targets(ann: Shopkeeper) -> None:
+    """An honest shop has no drift, and the audit says how many sales it valued."""
+    findings = await audited(ann)
+    assert (findings.drifts, findings.sales, findings.behind) == ([], 2, 0)
+
+
+async def test_an_entry_that_gives_a_sale_too_much_is_found(ann: Shopkeeper) -> None:
+    """However well it is inserted, the sale is not worth it."""
+    findings = await audited(ann, *posted_more("sale:1:1", "1"))
+    assert [(d.kind, d.where) for d in findings.drifts] == [("sale", "sale 1")]
+    assert "35000000 micropoints" in findings.drifts[0].words
+
+
+async def test_a_posting_out_of_its_order_is_found(ann: Shopkeeper) -> None:
+    """A sale's postings are numbered as they are made."""
+    findings = await audited(ann, "UPDATE ledger_entries SET key = 'sale:1:4' WHERE key = 'sale:1:0'")
+    assert [(d.kind, d.where) for d in findings.drifts] == [("key", "entry 1")]
+
+
+async def test_an_entry_for_a_sale_that_does_not_exist_is_found(ann: Shopkeeper) -> None:
+    """A deleted sale shows in the same way."""
+    findings = await audited(ann, *posted_more("sale:99:0", "99"))
+    assert [(d.kind, d.where) for d in findings.drifts] == [("sale", "sale 99")]
+    findings = await audited(ann, "DELETE FROM sales WHERE number = 2")
+    assert ("sale", "sale 2") in [(d.kind, d.where) for d in findings.drifts]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE sales SET customer = 2 WHERE number = 1",
+        "UPDATE sales SET facts = replace(facts, '\"paid\"', '\"voided\"') WHERE number = 1",
+        "UPDATE sales SET merged_into = 2 WHERE number = 1",
+        "UPDATE ledger_entries SET sale = 2, key = 'sale:2:1' WHERE number = 1",
+    ],
+)
+async def test_a_sale_that_is_not_at_its_target_is_found(ann: Shopkeeper, damage: str) -> None:
+    """Changed facts, another customer, a forged merge, an entry moved to another sale."""
+    assert "sale" in kinds(await audited(ann, damage))
+
+
+async def test_a_sale_the_clock_has_not_come_to_yet_is_behind_not_wrong(database: Any) -> None:
+    """Between the end of a hold and the sweep the old standing is right; what is not so is still found."""
+    ann = await Shopkeeper(database, [PointsSettler()]).open()
+    hold = "UPDATE program_versions SET document = replace(document, '\"hold_days\":0', '\"hold_days\":3')"
+    await ann.database.run(lambda: ask(plain(hold), ()))
+    await ann.hears(order("501"))
+    findings = await audited(ann, at=NOON + 3 * DAY)
+    assert (findings.drifts, findings.behind) == ([], 1)
+    await ann.clock_strikes(NOON + 3 * DAY)
+    findings = await audited(ann, at=NOON + 3 * DAY)
+    assert (findings.drifts, findings.behind) == ([], 0)
+    assert kinds(await audited(ann, "UPDATE ledger_entries SET micropoints = 1", at=NOON)) == {"balance", "sale"}
+
+
+async def test_a_sale_whose_settling_failed_is_behind_until_it_is_given_up(database: Any) -> None:
+    """As long as it is retried the books are only late."""
+    points = PointsSettler()
+    stumbles = Stumbles(number=1)
+    stumbles.name = points.name
+    ann = await Shopkeeper(database, [stumbles]).open()
+    await ann.hears(order("501"))
+    findings = await audited(ann)
+    assert (findings.drifts, findings.behind) == ([], 1)
+    given_up = await audited(ann, "UPDATE settlements SET retry_at = NULL")
+    assert [(d.kind, d.where) for d in given_up.drifts] == [("sale", "sale 1")]
+
+
+async def test_sales_that_became_one_are_audited_as_one(ann: Shopkeeper) -> None:
+    """The postings of both count together, under whichever number they were made."""
+    await ann.hears(charge("9"), charge("8", buyer=Buyer(email="bob@x.example")))
+    await ann.hears(order("503", payment_ids=("pi_9",)), order("504", payment_ids=("pi_8",)))
+    findings = await audited(ann)
+    assert findings.drifts == []
