@@ -206,8 +206,13 @@ class PretendOrder:
 
     def dispute(self, after: timedelta, amount: int, statuses: list[str], kind: str = "chargeback") -> None:
         """The buyer's bank asks; each status is told in turn."""
-        name = self.tape.number(28_000_000_000_000)
-        for position, status in enumerate(statuses):
+        self._dispute = (self.tape.number(28_000_000_000_000), amount, kind)
+        self.dispute_goes_on(statuses, after, topic="disputes/create")
+
+    def dispute_goes_on(self, statuses: list[str], after: timedelta = AT_ONCE, topic: str = "disputes/update") -> None:
+        """More is told of the dispute there is."""
+        name, amount, kind = self._dispute
+        for status in statuses:
             self._pass(after)
             body = {
                 "id": name, "order_id": self.id, "type": kind, "amount": decimal(amount, self.currency),
@@ -216,7 +221,8 @@ class PretendOrder:
                 "finalized_on": iso(self.at) if status in ("won", "lost", "accepted") else None,
                 "initiated_at": iso(self.sold_at),
             }  # fmt: skip
-            self.tape.shopify("disputes/update" if position else "disputes/create", body, self.at)
+            self.tape.shopify(topic, body, self.at)
+            topic = "disputes/update"
 
     # --- bodies ---
 

@@ -113,10 +113,16 @@ class PretendPayment:
 
     def dispute(self, after: timedelta, amount: int, statuses: list[str]) -> None:
         """The buyer's bank asks; each status is told in turn, the last ones as closed."""
-        name, opened = f"du_1{self.tape.number(1000):08}", self.at + after
-        for position, status in enumerate(statuses):
+        self._dispute = (f"du_1{self.tape.number(1000):08}", amount, self.at + after)
+        self.dispute_goes_on(statuses, after, kind="charge.dispute.created")
+
+    def dispute_goes_on(
+        self, statuses: list[str], after: timedelta = AT_ONCE, kind: str = "charge.dispute.updated"
+    ) -> None:
+        """More is told of the dispute there is."""
+        name, amount, opened = self._dispute
+        for status in statuses:
             self.at += after
-            kind = "charge.dispute.created" if position == 0 else "charge.dispute.updated"
             if status in ("lost", "won", "warning_closed"):
                 kind = "charge.dispute.closed"
             thing = {
@@ -125,6 +131,7 @@ class PretendPayment:
                 "payment_intent": self.payment_id, "reason": "fraudulent", "status": status,
             }  # fmt: skip
             self._tell(kind, thing)
+            kind = "charge.dispute.updated"
             if status == "won":
                 self._tell("charge.dispute.funds_reinstated", copy.deepcopy(thing))
 

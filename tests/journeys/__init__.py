@@ -1,0 +1,1 @@
+"""What people and shops live through, told by signed webhooks to the running program."""
