@@ -62,8 +62,7 @@ class Vault:
         key = next((key for key in self._keys if key.id == key_id), None)
         if key is None:
             raise Unsealable(
-                f"{table}.{column} of merchant {merchant} was sealed"
-                " under a secret that SECRET_KEY no longer lists"
+                f"{table}.{column} of merchant {merchant} was sealed under a secret that SECRET_KEY no longer lists"
             )
         try:
             raw = _decode(body)

@@ -22,9 +22,7 @@ MOST_SECRETS = 4  # webhook secrets kept for one endpoint: Stripe signs with eve
 TOKEN_BYTES = 24  # of a webhook path's token
 _PATH = "/webhooks/stripe/"
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
-_SHOP_URL = re.compile(
-    r"(?:https?://)?(?:admin\.shopify\.com/store/(?P<store>[^/?#]+)|(?P<host>[^/?#]+))(?:[/?#].*)?"
-)
+_SHOP_URL = re.compile(r"(?:https?://)?(?:admin\.shopify\.com/store/(?P<store>[^/?#]+)|(?P<host>[^/?#]+))(?:[/?#].*)?")
 _WEBHOOK_SECRET = re.compile(r"whsec_[\x21-\x7e]{4,250}")
 _RESTRICTED_KEY = re.compile(r"rk_(live|test)_[A-Za-z0-9_]{3,250}")
 _SHOPIFY_TOKEN = re.compile(r"[\x21-\x7e]{4,500}")
@@ -128,9 +126,7 @@ def shop_domain(text: str) -> str:
     match = _SHOP_URL.fullmatch(text.strip().lower())
     shop = ((match["store"] or match["host"]) if match else "").removesuffix(".myshopify.com")
     if not _SHOP.fullmatch(shop):
-        raise Refused(
-            f"{text!r} is not a Shopify shop; write its myshopify.com domain, such as hats.myshopify.com."
-        )
+        raise Refused(f"{text!r} is not a Shopify shop; write its myshopify.com domain, such as hats.myshopify.com.")
     return f"{shop}.myshopify.com"
 
 
@@ -207,9 +203,7 @@ def merchants_after(merchant_id: int, limit: int) -> Steps[list[Merchant]]:
     return [Merchant(*row) for row in rows]
 
 
-def _connect(
-    merchant_id: int, platform: str, account: str, token: str | None, sealed: str, now: int
-) -> Steps[None]:
+def _connect(merchant_id: int, platform: str, account: str, token: str | None, sealed: str, now: int) -> Steps[None]:
     rows = yield from ask(_CONNECT, (merchant_id, platform, account, token, sealed, now))
     if not rows:
         owner = yield from ask(_OWNER, (platform, account))

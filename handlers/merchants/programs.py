@@ -18,12 +18,10 @@ MOST_VERSIONS = 10_000  # of one merchant
 _SHOWN = 60  # characters of a refused value that are repeated
 
 _LAST = plain(
-    "SELECT version, in_force_at, document FROM program_versions WHERE merchant_id = ?1"
-    " ORDER BY version DESC LIMIT 1"
+    "SELECT version, in_force_at, document FROM program_versions WHERE merchant_id = ?1 ORDER BY version DESC LIMIT 1"
 )
 _WRITE = plain(
-    "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
-    " VALUES (?1, ?2, ?3, ?4, ?5)"
+    "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document) VALUES (?1, ?2, ?3, ?4, ?5)"
 )
 
 
@@ -163,11 +161,7 @@ def _place(document: dict[str, Any], key: str, value: object) -> bool:
 
 
 def _value(field: Mapping[str, Any], value: object) -> object:
-    if (
-        isinstance(value, str)
-        and field.get("type") == "array"
-        and not value.lstrip().startswith(("[", "null"))
-    ):
+    if isinstance(value, str) and field.get("type") == "array" and not value.lstrip().startswith(("[", "null")):
         return [word.strip() for word in value.split(",") if word.strip()]
     loose = _loose(value)
     if loose is None or (loose == "" and field.get("type") != "string"):
@@ -196,9 +190,7 @@ def _explained(failure: ValidationError) -> Iterator[str]:
             "string_pattern_mismatch",
             "string_too_long",
         )
-        takes = (
-            error["msg"].removeprefix("Value error, ").rstrip(".") if finer else f"it takes {_takes(field)}"
-        )
+        takes = error["msg"].removeprefix("Value error, ").rstrip(".") if finer else f"it takes {_takes(field)}"
         yield f"{key} cannot be {_short(error['input'])}: {takes}."
 
 

@@ -82,9 +82,7 @@ def test_a_wrong_setting_is_named_with_what_it_takes(key: str, text: str, said: 
 def test_every_wrong_setting_is_named_at_once() -> None:
     """Nobody has to try five times to learn of five mistakes."""
     with pytest.raises(Refused) as refusal:
-        changed(
-            Program(), {"earning.hold_days": "-1", "reviews.days_digital": "soon", "thanks.when": "every"}
-        )
+        changed(Program(), {"earning.hold_days": "-1", "reviews.days_digital": "soon", "thanks.when": "every"})
     assert "earning.hold_days" in str(refusal.value)
     assert "reviews.days_digital" in str(refusal.value)
     assert "thanks.when" not in str(refusal.value)
@@ -116,9 +114,7 @@ def test_a_file_with_some_settings_leaves_the_others() -> None:
     assert after.earning.points_per_unit == Decimal("0.1")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "[" * 100_000, '{"earning": 3}', '{"earnings": {"x": 1}}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, '{"earning": 3}', '{"earnings": {"x": 1}}'])
 def test_a_file_that_is_no_programme_is_refused(text: str) -> None:
     """Whatever is in the file, the answer is a sentence."""
     with pytest.raises(Refused):
@@ -136,12 +132,8 @@ async def test_a_new_merchant_has_everything_off(database: Any) -> None:
     """Version 1 holds the defaults and is in force from the second of joining."""
     hats = await database.run(lambda: add_merchant(HATS, VAULT, NOW))
     shop = (await database.run(lambda: shops([hats.id])))[hats.id]
-    assert [(v.number, v.in_force_at, v.program) for v in shop.versions] == [
-        (1, 1_790_000_000 * SECOND, Program())
-    ]
-    assert not any(
-        section.enabled for section in (shop.current.earning, shop.current.thanks, shop.current.reviews)
-    )
+    assert [(v.number, v.in_force_at, v.program) for v in shop.versions] == [(1, 1_790_000_000 * SECOND, Program())]
+    assert not any(section.enabled for section in (shop.current.earning, shop.current.thanks, shop.current.reviews))
 
 
 async def test_a_change_is_a_new_version_from_the_next_second(database: Any) -> None:
@@ -167,9 +159,7 @@ async def test_one_wrong_setting_changes_nothing(database: Any) -> None:
     """The right ones beside it are not written either."""
     hats = await database.run(lambda: add_merchant(HATS, VAULT, NOW))
     with pytest.raises(Refused):
-        await database.run(
-            lambda: change_program(hats.id, {"earning.enabled": "true", "earning.hold_days": "x"}, NOW)
-        )
+        await database.run(lambda: change_program(hats.id, {"earning.enabled": "true", "earning.hold_days": "x"}, NOW))
     assert (await database.run(lambda: read_program(hats.id))).number == 1
 
 
