@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import secrets
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ from integration.stripe.api import StripeApi
 
 LOOPBACK = "127.0.0.1"
 GRACEFUL_SECONDS = 2
+COMMAND_SECONDS = 30
 LOOK_SECONDS = 0.005
 
 
@@ -63,6 +67,31 @@ class House:
     async def audit(self, merchant: int) -> Findings:
         """What `regulars audit` finds, at the shop's own time."""
         return await self.context.database.read(lambda: audit_books(merchant, self.context.clock.now()))
+
+    async def command(self, *words: str) -> dict[str, Any]:
+        """Run one of the program's commands on these books as a process of its own, and read its JSON.
+
+        Raises RuntimeError with what it wrote to stderr where it failed.
+        """
+        place = self.settings.data_dir
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from config.cli import main; main()", *words, "--json"),
+            # Named in full, so that no environment of a real installation is read instead.
+            env=os.environ
+            | {
+                "DATA_DIR": str(place),
+                "DATABASE_URL": address(None, place),
+                "SECRET_KEY": self.settings.secret_key,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(COMMAND_SECONDS):
+            out, err = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"regulars {' '.join(words)}: {err.decode().strip()}")
+        read: dict[str, Any] = json.loads(out)
+        return read
 
 
 @asynccontextmanager

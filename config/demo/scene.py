@@ -29,15 +29,29 @@ _OUTCOMES = keyed(
     connection=TEXT,
     delivery_id=TEXT,
 )
-_NEXT_RELEASE = plain(
+_NEXT_SETTLING = plain(
     "SELECT min(settle_at) FROM sales WHERE merchant_id = ?1 AND customer = ?2 AND merged_into IS NULL"
 )
+_NEXT_MESSAGES = plain(
+    "SELECT kind, next_attempt_at FROM messages WHERE merchant_id = ?1 AND customer = ?2"
+    " AND state IN ('scheduled', 'waiting') ORDER BY next_attempt_at LIMIT 5"
+)
+_RELEASE = "a return window ends, and its pending points become available"
 
 _MESSAGES = {
     "thank_you": "Thank-you note",
     "review_request": "Review request",
     "review_reminder": "Review reminder",
     "points_down": "Notice that points went down",
+}
+_REASONS = {
+    "accrual": "earned",
+    "reversal": "taken back",
+    "release": "the return window is over",
+    "dispute_hold": "held: the payment is disputed",
+    "dispute_release": "the dispute is over",
+    "claim": "bought before we knew who",
+    "merge": "two records became one person",
 }
 _PLACES = {
     "pending": "pending",
@@ -61,7 +75,6 @@ class Step:
 async def scene(world: World, person: Customer) -> dict[str, Any]:
     """Read everything the page shows about one person."""
     shown = await world.account_of(person.email or "")
-    now = world.now()
     attempts = list(enumerate(world.sender.history))[world.seeded :][-MOST_WEBHOOKS:][::-1]
     return {
         "shop": cast.SHOP_NAME,
@@ -71,7 +84,7 @@ async def scene(world: World, person: Customer) -> dict[str, Any]:
             {"place": place, "title": title, "price": _money(price), "words": words, "chosen": place < 2}
             for place, (title, price, words) in enumerate(cast.PRODUCTS)
         ],
-        "clock": await _clock(world, shown, now),
+        "clock": await _clock(world, person, shown),
         "orders": [_order(world, order, shown) for order in _orders_of(world, person)],
         "points": shown.get("points") or {"available": 0, "pending": 0, "held": 0, "lifetime": 0},
         "entries": [_entry(each, world) for each in reversed(shown.get("entries", [])[-MOST_ENTRIES:])],
@@ -89,49 +102,42 @@ def fingerprint(text: str) -> str:
 # --- The shop's clock ---------------------------------------------------------------------------
 
 
-async def _clock(world: World, shown: dict[str, Any], now: int) -> dict[str, Any]:
+async def _clock(world: World, person: Customer, shown: dict[str, Any]) -> dict[str, Any]:
     """The time in the shop, how far it was moved, and what comes next for this person."""
-    ahead = world.context.clock.offset
-    coming = [
-        (from_iso(each["due_at"]), f"{_MESSAGES.get(each['kind'], each['kind'])} to {shown['customer']['first_name']}")
-        for each in shown.get("messages", [])
-        if each["state"] in ("scheduled", "waiting") and each["due_at"]
-    ]
-    release = await _next_release(world, shown)
-    if release is not None:
-        coming.append((release, "the return window ends: pending points become available"))
-    coming = sorted(each for each in coming if each[0] > now)
+    now, ahead = world.now(), world.context.clock.offset
+    coming = await _coming(world, shown)
+    first = coming[0] if coming else None
     return {
         "now": _when(now, world),
         "ahead": _span(ahead) if ahead >= MINUTE else None,
-        "next": None
-        if not coming
-        else {"at": _when(coming[0][0], world), "in": _span(coming[0][0] - now), "what": coming[0][1]},
+        "next": first
+        and {
+            "at": _when(first[0], world),
+            "in": _span(first[0] - now),
+            "what": f"{first[1]} to {person.first_name}" if first[1] else _RELEASE,
+        },
     }
 
 
 async def next_due(world: World, person: Customer) -> int | None:
     """When the next thing happens to this person by itself, or None."""
-    shown, now = await world.account_of(person.email or ""), world.now()
-    coming = [
-        from_iso(each["due_at"])
-        for each in shown.get("messages", [])
-        if each["state"] in ("scheduled", "waiting") and each["due_at"]
-    ]
-    release = await _next_release(world, shown)
-    return min([each for each in (*coming, release) if each is not None and each > now], default=None)
+    coming = await _coming(world, await world.account_of(person.email or ""))
+    return coming[0][0] if coming else None
 
 
-async def _next_release(world: World, shown: dict[str, Any]) -> int | None:
-    number = shown.get("customer", {}).get("number")
+async def _coming(world: World, shown: dict[str, Any]) -> list[tuple[int, str]]:
+    """What will happen to a person by itself, soonest first: an instant and a message's name, or none."""
+    number, now = shown.get("customer", {}).get("number"), world.now()
     if number is None:
-        return None
+        return []
 
-    def steps() -> Steps[int | None]:
-        rows = yield from ask(_NEXT_RELEASE, (world.merchant, number))
-        return rows[0][0] if rows else None
+    def steps() -> Steps[list[tuple[int, str]]]:
+        sales = yield from ask(_NEXT_SETTLING, (world.merchant, number))
+        messages = yield from ask(_NEXT_MESSAGES, (world.merchant, number))
+        found = [(int(at), str(_MESSAGES.get(kind, kind))) for kind, at in messages]
+        return sorted(found + [(int(row[0]), "") for row in sales if row[0] is not None])
 
-    return await world.context.database.read(steps)
+    return [each for each in await world.context.database.read(steps) if each[0] > now]
 
 
 # --- Orders ---------------------------------------------------------------------------------------
@@ -246,7 +252,7 @@ def _entry(entry: dict[str, Any], world: World) -> dict[str, Any]:
     return {
         "at": _when(from_iso(entry["at"]), world),
         "points": entry["points"],
-        "reason": str(entry["reason"]).replace("_", " "),
+        "reason": _REASONS.get(entry["reason"], str(entry["reason"]).replace("_", " ")),
         "from": _place(entry["from"]),
         "to": _place(entry["to"]),
     }

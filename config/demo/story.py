@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from config.demo.cast import SHOP_NAME
 from config.demo.world import World
 from integration.clock import DAY, HOUR
 from integration.sandbox.delivery import Delivery
@@ -208,6 +209,10 @@ async def _books(stage: Stage) -> None:
     findings = await world.house.audit(world.merchant)
     _insist("The audit", "it finds no drift", not findings.drifts, findings.drifts)
     stage.account.checks.append("The audit recomputed every balance from the ledger and every sale's target: no drift.")
+    commanded = await world.house.command("customer", "show", stage.ana.email or "", "--merchant", SHOP_NAME)
+    points, shown = commanded["points"], stage.account.scenes[-1].points
+    _insist("regulars customer show", f"it shows {shown}", {k: points[k] for k in POINTS} == shown, points)
+    stage.account.checks.append("regulars customer show, another process, reads the same balance.")
     sent = len(world.sender.history)
     mails = len(world.mailbox.mails)
     stage.account.checks.append(f"{sent} deliveries over HTTP, {mails} mails over SMTP, each mail once.")

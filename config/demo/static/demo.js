@@ -26,13 +26,11 @@ function show(sections) {
     const states = new Map([...place.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
     const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
     const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
-    const frames = new Map([...place.querySelectorAll("details.mail")].map((each) => [each.id, each]));
     place.innerHTML = html;
+    // When a new mail has come it is the one that is open, as the server says.
+    const newMail = [...place.querySelectorAll("details.mail")].some((each) => !states.has(each.id));
     for (const each of place.querySelectorAll("details[id]")) {
-      // A mail that was there stays as it was; a new one comes open, as the server says.
-      if (states.has(each.id) && !(each.classList.contains("mail") && each.open && !frames.has(each.id))) {
-        each.open = states.get(each.id);
-      }
+      if (states.has(each.id) && !(newMail && each.classList.contains("mail"))) each.open = states.get(each.id);
     }
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     const box = place.querySelector(".scroll");
