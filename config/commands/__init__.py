@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
+import asyncpg
 import typer
 
 from config import logs, settings
@@ -31,7 +33,12 @@ def execute(work: Callable[[Context], Awaitable[T]]) -> T:
         async with opened(loaded) as context:
             return await work(context)
 
-    return asyncio.run(opened_run())
+    try:
+        return asyncio.run(opened_run())
+    except (sqlite3.OperationalError, asyncpg.UndefinedTableError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+            raise
+        raise Refused("The database is not set up yet: run `regulars migrate` first.") from error
 
 
 def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:

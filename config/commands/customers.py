@@ -104,7 +104,8 @@ def _account(shown: dict[str, Any]) -> list[str]:
     for sale in shown["sales"]:
         test = ", a test" if sale["test"] else ""
         money = f", {sale['total']} {sale['currency']}" if sale["currency"] else ""
-        lines += ["", f"Sale {sale['number']} {sale['name'] or ''}{money}, {sale['sold_at']}{test}"]
+        name = f" ({sale['name']})" if sale["name"] else ""
+        lines += ["", f"Sale {sale['number']}{name}{money}, {sale['sold_at'] or 'not sold yet'}{test}"]
         lines += [f"  {sentence}" for sentence in sale["why"]]
     for message in shown["messages"]:
         when = f"sent {message['sent_at']}" if message["sent_at"] else f"due {message['due_at']}"

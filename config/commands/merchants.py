@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from config import migrate, settings
 from config.commands import Json, Refused, execute, show
 from handlers.context import Context
 from handlers.inbox.work import BELL
@@ -27,6 +28,7 @@ from handlers.merchants.programs import (
 )
 from handlers.merchants.rules import Program
 from integration.clock import to_iso
+from integration.database.engine import FILE_NAME, address
 
 PAGE = 500
 MOST_LISTED = 100_000
@@ -51,6 +53,7 @@ def add(
 ) -> None:
     """Add a merchant, with everything off until the programme says otherwise."""
     wish = Wish(name, shopify, currency, timezone, country, email, shopify_token)
+    _set_up()
 
     async def work(context: Context) -> Merchant:
         now = context.clock.now()
@@ -133,6 +136,14 @@ def program(
     shown = readable(execute(work))
     # It is JSON for people as well, since it is what --file takes.
     show(shown, as_json, [json.dumps(shown, indent=2, ensure_ascii=False)])
+
+
+def _set_up() -> None:
+    """On a fresh machine the first merchant is often added before anything runs: make the database file."""
+    loaded = settings.load()
+    url = None if loaded.database_url else address(None, loaded.data_dir)
+    if url is not None and not (loaded.data_dir / FILE_NAME).exists():
+        migrate.upgrade(url)
 
 
 def _text(file: Path) -> str:
