@@ -14,7 +14,8 @@ from handlers.sales.rules import SaleFacts
 from integration.database.steps import Steps, ask, plain
 
 _SALE = plain(
-    "SELECT COALESCE(s.merged_into, s.number), s.facts, s.currency, s.total_minor, s.sold_at, s.merged_into"
+    "SELECT COALESCE(s.merged_into, s.number), s.facts, s.currency, s.total_minor, s.sold_at, s.merged_into,"
+    " s.standing"
     " FROM sales s WHERE s.merchant_id = ?1 AND s.number = ?2"
 )
 _MOST_JOINED = 10  # sales joined into one another that are followed
@@ -84,6 +85,7 @@ class Bought:
     total_minor: int
     sold_at: int | None
     products: tuple[str, ...] = field(default=())
+    standing: str = "counted"
 
 
 def bought(merchant_id: int, number: int | None) -> Steps[Bought | None]:
@@ -94,11 +96,11 @@ def bought(merchant_id: int, number: int | None) -> Steps[Bought | None]:
         rows: Sequence[tuple[object, ...]] = yield from ask(_SALE, (merchant_id, number))
         if not rows:
             return None
-        target, facts, currency, total, sold_at, merged = rows[0]
+        target, facts, currency, total, sold_at, merged, standing = rows[0]
         if merged is None:
             assert isinstance(facts, str) and isinstance(number, int)
             told = _decoder.decode(facts)
             titles = tuple(line.title for line in told.order.lines) if told.order is not None else ()
-            return Bought(number, told, currency, total or 0, sold_at, titles)  # type: ignore[arg-type]
+            return Bought(number, told, currency, total or 0, sold_at, titles, standing)  # type: ignore[arg-type]
         number = target  # type: ignore[assignment]
     return None

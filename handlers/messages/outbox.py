@@ -53,12 +53,14 @@ _KEPT = keyed(
 )
 _WISH = insert(
     "messages",
-    # What has gone out, is going out or was given up stays as it is.
+    # What has gone out, is going out or was given up stays as it is; a claim that ran out holds nothing.
     "ON CONFLICT (merchant_id, key) DO UPDATE SET customer = excluded.customer, sale = excluded.sale,"
     " state = excluded.state, due_at = excluded.due_at, next_attempt_at = excluded.next_attempt_at,"
     " reason = excluded.reason, test = excluded.test, details = excluded.details, attempts = 0,"
     " claim = NULL, claimed_until = NULL"
-    " WHERE messages.state IN ('scheduled', 'waiting', 'cancelled') AND messages.closed_at IS NULL",
+    " WHERE (messages.state IN ('scheduled', 'waiting', 'cancelled')"
+    " OR (messages.state = 'sending' AND messages.claimed_until <= excluded.created_at))"
+    " AND messages.closed_at IS NULL",
     merchant_id=BIG,
     key=TEXT,
     kind=TEXT,
@@ -101,8 +103,8 @@ def keep(wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int) ->
         message = have.get((wish.merchant_id, wish.key))
         if not _differs(wish, message):
             continue
-        if message is not None and message.state == "sending":
-            again[(wish.merchant_id, wish.sale)] = max(now, message.claimed_until or now) + MINUTE
+        if message is not None and message.state == "sending" and now < (message.claimed_until or now):
+            again[(wish.merchant_id, wish.sale)] = message.claimed_until or now
             continue
         rows.append(_row(wish, message, now))
     # Always in the order of the key, so that two writers never wait for each other.

@@ -6,7 +6,7 @@ from handlers.merchants.rules import Program
 from handlers.messages.kinds import Content, Occasion, bought
 from handlers.messages.letters import choose_words, day, fill, frame_words, money, number
 from handlers.messages.outbox import Later, Never
-from handlers.thanks.rules import KIND
+from handlers.thanks.rules import KIND, STANDINGS
 from integration.database.steps import Steps, ask, plain
 
 WORDS = Path(__file__).parent / "templates" / "words.toml"
@@ -37,6 +37,9 @@ class ThankYou:
         sale = yield from bought(occasion.shop.id, occasion.message.sale)
         if sale is None:
             return Never("cancelled", "the sale is not known any more")
+        if sale.standing != "counted":
+            # Settling cancels notes; this catches what changed while the note was on its way out.
+            return Never("cancelled", STANDINGS.get(sale.standing, "the sale does not count"))
         rows = yield from ask(_POINTS, (occasion.shop.id, sale.number))
         order = sale.facts.order
         words = choose_words(occasion.program, KIND, occasion.language, WORDS)

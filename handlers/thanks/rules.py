@@ -53,7 +53,7 @@ def target(sale: Sale, rank: int | None) -> Target:
     if not thanks.enabled:
         return Target(None, "thank-you notes were off when it was sold")
     if worth.standing != "counted":
-        return Target(None, _STANDINGS.get(worth.standing, "the sale does not count"))
+        return Target(None, STANDINGS.get(worth.standing, "the sale does not count"))
     if worth.net_minor <= 0:
         return Target(None, "everything was given back")
     if sale.customer is None:
@@ -88,7 +88,7 @@ def _years_after(instant: int, years: int) -> int:
     return from_iso(day.replace(year=day.year + years).isoformat())
 
 
-_STANDINGS = {
+STANDINGS = {
     "cancelled": "the order was cancelled",
     "voided": "the payment was voided",
     "deleted": "the order was deleted",

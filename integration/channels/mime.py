@@ -39,10 +39,11 @@ def mail(letter: Letter) -> EmailMessage:
         if letter.reply_to:
             message["Reply-To"] = _address(letter.reply_to)
         message["Date"] = localtime()
-        for name, value in headers.items():
-            message[name] = value
+        # The content first: setting it drops headers about content that stand already.
         message.set_content(_clean(letter.text))
         message.add_alternative(_clean(letter.html), subtype="html")
+        for name, value in headers.items():
+            message[name] = value
     except (ValueError, MessageError, IndexError) as error:
         raise Rejected("a mail cannot be written with these headers") from error
     return message

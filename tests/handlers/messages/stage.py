@@ -82,7 +82,7 @@ class Stage:
     program: dict[str, Any] = field(default_factory=lambda: {k: dict(v) for k, v in PROGRAM.items()})
     versions: int = 0
     events: int = 0
-    context: Context = cast(Context, None)
+    context: Context = field(init=False)
 
     async def open(self) -> "Stage":
         settlers = [PointsSettler(), ThanksSettler(), ReviewsSettler()]
@@ -202,21 +202,33 @@ class Stage:
         refund = OrderRefund(number, now, back, money_minor=money, created_at=now)
         status = "refunded" if keep == 0 else "partially_refunded"
         return OrderSeen(
-            msgspec.structs.replace(
-                order, updated_at=now + 1, lines=lines, refunds=(refund,), financial_status=status
-            )
+            msgspec.structs.replace(order, updated_at=now + 1, lines=lines, refunds=(refund,), financial_status=status)
         )
 
     def parcel(self, order: str = "1001", number: str = "5", **changes: object) -> FulfilmentSeen:
         """A parcel that left now."""
         now = self.clock.now()
         known: dict[str, object] = {
-            "id": number, "updated_at": now, "status": "success", "created_at": now, "country": "FR"
+            "id": number,
+            "updated_at": now,
+            "status": "success",
+            "created_at": now,
+            "country": "FR",
         }
         return FulfilmentSeen(order, Fulfilment(**{**known, **changes}))  # type: ignore[arg-type]
 
 
 __all__ = [
-    "DAY", "ELSA", "HOUR", "MONDAY_NOON", "OOLONG", "TEAPOT", "Buyer", "Charge", "ChargeSeen", "ConsentSeen",
-    "Stage", "asyncio",
+    "DAY",
+    "ELSA",
+    "HOUR",
+    "MONDAY_NOON",
+    "OOLONG",
+    "TEAPOT",
+    "Buyer",
+    "Charge",
+    "ChargeSeen",
+    "ConsentSeen",
+    "Stage",
+    "asyncio",
 ]
