@@ -25,10 +25,15 @@ _CUSTOMER = plain(
     "SELECT number, first_name, last_name, email, phone, locale, country, region, created_at FROM customers"
     " WHERE merchant_id = ?1 AND number = ?2"
 )
+# A number and those that mean it since a merge; an OR of the two would look at every customer.
+_SELF = (
+    "SELECT CAST(?2 AS bigint) UNION ALL"
+    " SELECT c.number FROM customers c WHERE c.merchant_id = ?1 AND c.merged_into = ?2"
+)
+# Here the plus keeps it from reading all names of the merchant.
 _NAMES = plain(
-    "SELECT i.kind, i.value FROM customer_identities i"
-    " JOIN customers c ON c.merchant_id = i.merchant_id AND c.number = i.customer"
-    " WHERE i.merchant_id = ?1 AND (c.number = ?2 OR c.merged_into = ?2) ORDER BY i.kind, i.value LIMIT 1000"
+    f"SELECT DISTINCT i.kind, i.value FROM customer_identities i WHERE +i.merchant_id = ?1 AND i.customer IN ({_SELF})"
+    " ORDER BY i.kind, i.value LIMIT 1000"
 )
 _BALANCES = keyed(
     "SELECT a.account, a.micropoints FROM {keys} k CROSS JOIN accounts a"
@@ -43,13 +48,14 @@ _SPENT = keyed(
     merchant_id=BIG,
     account=TEXT,
 )
+# The plus keeps SQLite from reading all entries after a number instead of those of the account.
 _COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.key, e.detail"
 _ENTRIES = keyed(
     "SELECT * FROM ("
     f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.source = k.account AND e.number > k.after"
+    " WHERE e.merchant_id = k.merchant_id AND e.source = k.account AND +e.number > k.after"
     f" UNION SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.destination = k.account AND e.number > k.after"
+    " WHERE e.merchant_id = k.merchant_id AND e.destination = k.account AND +e.number > k.after"
     f") both_sides ORDER BY number LIMIT {PAGE}",
     merchant_id=BIG,
     account=TEXT,
@@ -57,13 +63,10 @@ _ENTRIES = keyed(
 )
 _MESSAGES = plain(
     "SELECT m.kind, m.channel, m.state, m.due_at, m.sent_at, m.reason, m.sale, m.test FROM messages m"
-    " WHERE m.merchant_id = ?1 AND m.customer IN"
-    " (SELECT c.number FROM customers c WHERE c.merchant_id = ?1 AND (c.number = ?2 OR c.merged_into = ?2))"
-    " ORDER BY m.due_at DESC, m.key LIMIT ?3"
+    f" WHERE m.merchant_id = ?1 AND m.customer IN ({_SELF}) ORDER BY m.due_at DESC, m.key LIMIT ?3"
 )
 _SALES = plain(
-    "SELECT s.number FROM sales s WHERE s.merchant_id = ?1 AND s.merged_into IS NULL AND s.customer IN"
-    " (SELECT c.number FROM customers c WHERE c.merchant_id = ?1 AND (c.number = ?2 OR c.merged_into = ?2))"
+    f"SELECT s.number FROM sales s WHERE s.merchant_id = ?1 AND s.merged_into IS NULL AND s.customer IN ({_SELF})"
     " ORDER BY s.sold_at DESC, s.number DESC LIMIT ?3"
 )
 _SALE_NAMES = keyed(
