@@ -248,7 +248,9 @@ def _letter(context: Context, item: Ready, content: Content) -> Letter:
     url = None
     headers = {}
     if not item.kind.transactional:
-        url = occasion.link("unsubscribe", message.merchant_id, occasion.person.number, message.key)
+        # A merchant who tries the link in test mail must not silence a customer.
+        whom = 0 if message.test else occasion.person.number
+        url = occasion.link("unsubscribe", message.merchant_id, whom, message.key)
         headers = {
             "List-Unsubscribe": f"<{url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",  # RFC 8058

@@ -7,8 +7,11 @@ from email.message import EmailMessage
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import msgspec
+from starlette.applications import Starlette
 
+from config.routes import ROUTES
 from handlers.context import Context
 from handlers.inbox.rules import Told
 from handlers.merchants.rules import Program
@@ -150,6 +153,13 @@ class Stage:
         """Turn the clock forward and send what became due."""
         self.clock.instant += by
         await self.sends()
+
+    def browser(self, **headers: str) -> httpx.AsyncClient:
+        """A browser that knows the program's own pages."""
+        app = Starlette(routes=list(ROUTES))
+        app.state.context = self.context
+        transport = httpx.ASGITransport(app=app)
+        return httpx.AsyncClient(transport=transport, base_url="https://regulars.example", headers=headers)
 
     async def does(self, sql: str, *values: Any) -> None:
         await self.database.run(lambda: ask(plain(sql), values))
