@@ -25,6 +25,7 @@ function show(sections) {
     const place = document.getElementById(name);
     const states = new Map([...place.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
     const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+    const around = focused ? document.activeElement.closest("article")?.id : "";
     const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
     place.innerHTML = html;
     // When a new mail has come it is the one that is open, as the server says.
@@ -32,7 +33,11 @@ function show(sections) {
     for (const each of place.querySelectorAll("details[id]")) {
       if (states.has(each.id) && !(newMail && each.classList.contains("mail"))) each.open = states.get(each.id);
     }
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    if (focused) {
+      // Where the pressed button is gone (paid is paid), the next one of the same order takes its place.
+      const next = document.getElementById(focused) ?? document.getElementById(around)?.querySelector("button");
+      next?.focus({ preventScroll: true });
+    }
     const box = place.querySelector(".scroll");
     if (box) box.scrollTop = scrolled;
     if (!first) {
@@ -68,9 +73,10 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.hasAttribute("data-plain")) return;
   event.preventDefault();
-  const button = event.submitter;
-  const body = new FormData(form, button);
-  if (button) button.disabled = true;
+  // Not `disabled`, which would take the focus away from who works by keyboard.
+  if (form.dataset.busy) return;
+  form.dataset.busy = "yes";
+  const body = new FormData(form, event.submitter);
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (answer.ok) say((await answer.json()).said);
@@ -78,7 +84,7 @@ document.addEventListener("submit", async (event) => {
   } catch {
     say("The demo has ended. Start it again with make demo, then reload this page.", true);
   } finally {
-    if (button) button.disabled = false;
+    delete form.dataset.busy;
     await refresh();
   }
 });
