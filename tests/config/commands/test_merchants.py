@@ -1,0 +1,96 @@
+"""`regulars merchant` does what the contract says, in text and in JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.config.commands.desk import Desk
+
+HATS = ("merchant", "add", "Hats", "--shopify", "hats", "--currency", "USD", "--timezone", "Europe/Paris")
+
+
+def test_on_a_fresh_machine_the_first_merchant_sets_up_the_database(empty_desk: Desk, data_dir: Path) -> None:
+    """Nobody has to know of migrations to begin; before that, commands say what is missing."""
+    answer = empty_desk("merchant", "list")
+    assert (answer.code, answer.out) == (1, "")
+    assert "regulars migrate" in answer.err
+    data_dir.joinpath("regulars.db").unlink()
+    assert empty_desk(*HATS).code == 0
+    assert [one["name"] for one in empty_desk("merchant", "list", "--json").value] == ["Hats"]
+
+
+def test_a_merchant_is_added_and_listed(desk: Desk) -> None:
+    """With JSON for programs, and a line for people."""
+    added = desk(*HATS, "--json").value
+    assert (added["name"], added["shopify"], added["currency"]) == ("Hats", "hats.myshopify.com", "USD")
+    assert desk("merchant", "list", "--json").value == [added]
+    assert desk("merchant", "list").out == "Hats: hats.myshopify.com, USD, Europe/Paris\n"
+
+
+def test_a_refusal_is_one_sentence_on_stderr(desk: Desk) -> None:
+    """Exit 1, and nothing on stdout that a program could take for an answer."""
+    desk.all([HATS])
+    answer = desk(*HATS, "--json")
+    assert (answer.code, answer.out, answer.err) == (1, "", "There is already a merchant named Hats.\n")
+
+
+@pytest.mark.parametrize("words", [("merchant", "add"), ("merchant", "add", "X", "--currency"), ("merchant", "what")])
+def test_wrong_usage_is_exit_2(desk: Desk, words: tuple[str, ...]) -> None:
+    """Which is another thing than a refusal."""
+    assert desk(*words).code == 2
+
+
+def test_stripe_gives_a_path_that_stays(desk: Desk) -> None:
+    """A rolled secret does not change where Stripe sends."""
+    desk.all([HATS])
+    first = desk("merchant", "stripe", "Hats", "--webhook-secret", "whsec_first", "--json").value
+    assert first["webhook_path"].startswith("/webhooks/stripe/")
+    second = desk("merchant", "stripe", "Hats", "--webhook-secret", "whsec_second", "--api-key", "rk_live_1234")
+    assert second.out.strip().endswith(first["webhook_path"])
+
+
+@pytest.mark.parametrize("key", ["sk_live_1234", "pk_live_1234"])
+def test_a_key_that_may_do_everything_is_not_taken(desk: Desk, key: str) -> None:
+    """The sentence says which one is."""
+    desk.all([HATS])
+    answer = desk("merchant", "stripe", "Hats", "--webhook-secret", "whsec_first", "--api-key", key)
+    assert (answer.code, answer.out) == (1, "")
+    assert "rk_" in answer.err
+
+
+def test_a_programme_is_shown_changed_and_read_back(desk: Desk, tmp_path: Path) -> None:
+    """What is printed is what --file takes."""
+    desk.all([HATS])
+    before = desk("merchant", "program", "Hats", "--json").value
+    assert before["earning"]["enabled"] is False
+    changed = desk(
+        "merchant", "program", "Hats", "--set", "earning.enabled=true", "--set", "earning.points_per_unit=2.5"
+    )
+    assert changed.value["earning"] == {**before["earning"], "enabled": True, "points_per_unit": 2.5}
+    file = tmp_path / "program.json"
+    file.write_text(json.dumps(before))
+    assert desk("merchant", "program", "Hats", "--file", str(file), "--set", "thanks.when=every").value == {
+        **before,
+        "thanks": {**before["thanks"], "when": "every"},
+    }
+
+
+def test_a_wrong_setting_is_named_and_changes_nothing(desk: Desk) -> None:
+    """Neither do the right ones beside it."""
+    desk.all([HATS])
+    before = desk("merchant", "program", "Hats").value
+    answer = desk("merchant", "program", "Hats", "--set", "earning.enabled=true", "--set", "earning.hold_days=year")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "earning.hold_days cannot be year: it takes a whole number from 0 to 90.\n"
+    assert desk("merchant", "program", "Hats").value == before
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
+    """Missing, or not text."""
+    desk.all([HATS])
+    (tmp_path / "photo").write_bytes(b"\xff\xfe\x00")
+    for name in ("nowhere", "photo"):
+        answer = desk("merchant", "program", "Hats", "--file", str(tmp_path / name))
+        assert answer.code == 1
+        assert "cannot be read" in answer.err
