@@ -23,7 +23,7 @@ TOKEN_BYTES = 24  # of a webhook path's token
 _PATH = "/webhooks/stripe/"
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _SHOP_URL = re.compile(r"(?:https?://)?(?:admin\.shopify\.com/store/(?P<store>[^/?#]+)|(?P<host>[^/?#]+))(?:[/?#].*)?")
-_WEBHOOK_SECRET = re.compile(r"whsec_[\x21-\x7e]{4,250}")
+_WEBHOOK_SECRET = re.compile(r"whsec_[\x21-\x7e]{1,250}")
 _RESTRICTED_KEY = re.compile(r"rk_(live|test)_[A-Za-z0-9_]{3,250}")
 _SHOPIFY_TOKEN = re.compile(r"[\x21-\x7e]{4,500}")
 
