@@ -22,6 +22,7 @@ from config.wiring import opened
 from config.worker import work
 from handlers.context import Context
 from handlers.inbox.idle import busy
+from handlers.inbox.work import Worker
 from handlers.points.audit import audit_books
 from integration.clock import Clock
 from tests.journeys.town import SHOPIFY_SECRET, Town
@@ -77,6 +78,9 @@ class Street:
         deadline = time.monotonic() + IDLE_SECONDS
         while left := await self.context.database.read(lambda: busy(self.clock.now())):
             assert time.monotonic() < deadline, f"still at work: {left}"
+            if set(left) == {"sales"}:
+                # The running worker looks at the clock once a second; a second worker need not wait for that.
+                await Worker(self.context).resettle(at_once=True)
             self.context.queue.ring_all()
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -31,6 +31,7 @@ SHOPIFY_SECRET = "shpss_the-app-secret-of-the-journeys"
 STRIPE_SECRET = "whsec_the-endpoint-secret-of-the-journeys"
 MORNING = datetime(2026, 10, 6, 15, 0, tzinfo=UTC)  # a Tuesday, 11:00 in New York
 SEED = 20261006
+NEXT_DOOR = 500_000
 
 PROGRAMME = {
     "earning.enabled": True,
@@ -79,7 +80,17 @@ class Town:
         self.stranger = Person("Nobody known")
         self.owner = f"owner@{number}.shop.example"
 
-    async def open(self) -> None:
+    async def neighbour(self, *, opened: bool = True, with_stripe: bool = True, instead: bool = False) -> "Town":
+        """Another shop, beside this one or instead of it, told of in the same style."""
+        other = Town(self.street, self.number + NEXT_DOOR, self.style, self.withheld)
+        if instead:
+            other.tape = self.tape
+        other.clock = self.clock
+        if opened:
+            await other.open(with_stripe=with_stripe)
+        return other
+
+    async def open(self, *, with_stripe: bool = True) -> None:
         """The shop opens: it joins with both platforms connected and its programme on."""
         self.clock = MORNING
         self._set_clock()
@@ -87,8 +98,9 @@ class Town:
         wish = Wish(f"Corner {self.number}", f"corner-{self.number}", "USD", "America/New_York", "US", self.owner)
         merchant = await run(lambda: add_merchant(wish, vault, joined))
         self.merchant, self.name = merchant.id, merchant.name
-        path = await run(lambda: connect_stripe(merchant.id, STRIPE_SECRET, None, vault, joined))
-        self.stripe_token = path.rpartition("/")[2]
+        if with_stripe:
+            path = await run(lambda: connect_stripe(merchant.id, STRIPE_SECRET, None, vault, joined))
+            self.stripe_token = path.rpartition("/")[2]
         await run(lambda: change_program(self.merchant, PROGRAMME, joined))
 
     async def programme(self, **settings: Any) -> None:
@@ -134,22 +146,29 @@ class Town:
 
     async def deliver(self, delivery: Delivery) -> int:
         """Sign one delivery as its platform does and post it; return the answer's status."""
-        mine = self._here(delivery)
+        return await self.post(self.here(delivery))
+
+    async def post(
+        self, mine: Delivery, *, shop: str | None = None, topic: str | None = None, delivery_id: str | None = None
+    ) -> int:
+        """Sign the body of a delivery of this town and post it, if wanted under other (unsigned) headers."""
         raw = mine.raw
         if mine.platform == "shopify":
             digest = hmac.new(SHOPIFY_SECRET.encode(), raw, hashlib.sha256).digest()
-            path, headers = "/webhooks/shopify", {
+            path = "/webhooks/shopify"
+            headers = {
                 "X-Shopify-Hmac-Sha256": base64.b64encode(digest).decode(),
-                "X-Shopify-Topic": mine.topic,
-                "X-Shopify-Shop-Domain": mine.connection,
-                "X-Shopify-Webhook-Id": mine.delivery_id,
+                "X-Shopify-Topic": topic or mine.topic,
+                "X-Shopify-Shop-Domain": shop or mine.connection,
+                "X-Shopify-Webhook-Id": delivery_id or mine.delivery_id,
                 "X-Shopify-Triggered-At": str(to_iso(mine.triggered_at)),
                 "X-Shopify-API-Version": "2026-10",
-            }  # fmt: skip
+            }
         else:
             at = self.street.clock.now() // SECOND
+            path = f"/webhooks/stripe/{mine.connection}"
             signature = stripe.WebhookSignature.generate_signature_header(raw.decode(), STRIPE_SECRET, at)
-            path, headers = f"/webhooks/stripe/{mine.connection}", {"Stripe-Signature": signature}
+            headers = {"Stripe-Signature": signature}
         response = await self.street.http.post(path, content=raw, headers=headers)
         return response.status_code
 
@@ -209,24 +228,23 @@ class Town:
 
     async def unclaimed(self) -> dict[str, int]:
         """Points of sales nobody is known to have made, in whole points."""
-        return await self._sum("unclaimed:")
+        return {
+            account.removeprefix("unclaimed:"): amount // 1_000_000
+            for account, amount in await self.rows("SELECT account, micropoints FROM accounts")
+            if account.startswith("unclaimed:") and amount
+        }
 
-    async def _sum(self, prefix: str) -> dict[str, int]:
+    async def rows(self, select: str, more: str = "") -> list[tuple[Any, ...]]:
+        """Rows of one of the shop's tables."""
         async with self.street.context.engine.connect() as connection:
-            rows = await connection.execute(
-                text("SELECT account, micropoints FROM accounts WHERE merchant_id = :m"), {"m": self.merchant}
-            )
-            return {
-                account.removeprefix(prefix): amount // 1_000_000
-                for account, amount in rows
-                if account.startswith(prefix) and amount
-            }
+            found = await connection.execute(text(f"{select} WHERE merchant_id = :m {more}"), {"m": self.merchant})
+            return [tuple(row) for row in found]
 
     async def _number(self, who: Person | str) -> int:
         name = who if isinstance(who, str) else who.email or f"shopify:{who.shopify}"
         return await self.street.context.database.read(lambda: find_customer(self.merchant, name))
 
-    def _here(self, delivery: Delivery) -> Delivery:
+    def here(self, delivery: Delivery) -> Delivery:
         """The delivery as it comes from this town's own shop and Stripe account."""
         shop = Shop("", "USD", SHOP_DOMAIN, STRIPE_TOKEN, ())
         told = History(shop, (delivery,), frozenset(), ticks=True)
