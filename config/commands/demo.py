@@ -102,17 +102,14 @@ def _announce(where: dict[str, Any], as_json: bool) -> None:
 
 
 def _show(url: str) -> None:
-    """Open a browser where there is a screen; a server without one has the printed address."""
-    if sys.platform.startswith("linux") and not _has_screen():
+    """Open a browser where there is a screen; elsewhere the printed address has to do."""
+    try:
+        found = webbrowser.get()
+    except webbrowser.Error:
         return
-    with contextlib.suppress(webbrowser.Error):
-        webbrowser.open(url)
-
-
-def _has_screen() -> bool:
-    import os
-
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    # A browser of exactly this kind writes into the terminal, which is ours.
+    if type(found) is not webbrowser.GenericBrowser:
+        found.open(url)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
-import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -76,13 +74,8 @@ class House:
         place = self.settings.data_dir
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from config.cli import main; main()", *words, "--json"),
-            # Named in full, so that no environment of a real installation is read instead.
-            env=os.environ
-            | {
-                "DATA_DIR": str(place),
-                "DATABASE_URL": address(None, place),
-                "SECRET_KEY": self.settings.secret_key,
-            },
+            # Nothing but this, so that a real installation's environment is not read instead.
+            env={"DATA_DIR": str(place), "DATABASE_URL": address(None, place)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -117,7 +110,7 @@ async def open_house(
             host=LOOPBACK,
             port=taken.getsockname()[1],
             public_url=url,
-            secret_key=secrets.token_urlsafe(48),
+            secret_key="",  # one of its own making, kept in the folder
             shopify_api_key=shopify_key,
             shopify_api_secret=shopify_secret,
             shopify_old_api_secret=None,

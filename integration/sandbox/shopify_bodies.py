@@ -45,9 +45,11 @@ class Money:
         self.presentment = order.presentment
 
     def text(self, minor: int) -> str:
+        """Shop money as a decimal string."""
         return amount(minor, self.currency)
 
     def both(self, minor: int) -> Body:
+        """Shop money and presentment money, as `…_set` fields carry them."""
         shop = {"amount": amount(minor, self.currency), "currency_code": self.currency}
         if self.presentment is None:
             return {"shop_money": shop, "presentment_money": shop}
@@ -97,6 +99,7 @@ def customer_body(customer: Customer, currency: str, zone: tzinfo) -> Body:
 
 
 def dispute_body(dispute: Dispute, currency: str, zone: tzinfo) -> Body:
+    """A dispute, as disputes/create and update carry it."""
     return {
         "id": dispute.id,
         "amount": amount(dispute.amount_minor, currency),

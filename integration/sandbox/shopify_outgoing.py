@@ -29,6 +29,7 @@ class Outgoing:
         self.shop_id = self._random.randrange(10**10, 10**11)
 
     def tell_order(self, order: Order, *topics: str, event: str = "") -> list[Delivery]:
+        """The order as it is now under each topic, all of one action; refunds/create carries its newest refund."""
         event = event or self.uuid()
         whole = _encode(order_body(order, self.zone, self.domain, self.shop_id))
         told = []
@@ -40,6 +41,7 @@ class Outgoing:
         return told
 
     def tell_parcel(self, topic: str, parcel: Fulfillment, order: Order, event: str) -> list[Delivery]:
+        """A parcel as it is now, under one topic."""
         body = _encode(fulfillment_body(parcel, order, self.zone))
         return [self.delivery(topic, body, event, parcel.updated_at)]
 
@@ -48,6 +50,7 @@ class Outgoing:
         return [self.delivery(topic, _encode(body), event or self.uuid(), at)]
 
     def delivery(self, topic: str, body: bytes, event: str, at: int) -> Delivery:
+        """Sign and address one body; `at` is when it was triggered, in microseconds."""
         number = self.uuid()
         moment = datetime.fromtimestamp(at // SECOND, UTC)
         headers = {
@@ -69,6 +72,7 @@ class Outgoing:
         return (self._random.getrandbits(38) | 1 << 38) << 23 | self._ids
 
     def uuid(self) -> str:
+        """A random id in the form of a UUID."""
         bits = f"{self._random.getrandbits(128):032x}"
         return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
 

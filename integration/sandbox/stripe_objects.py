@@ -8,10 +8,12 @@ _ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal
 
 
 def address(country: str | None, state: str | None = None) -> Object:
+    """An address of which only country and state are known."""
     return _ADDRESS | {"country": country, "state": state}
 
 
 def customer(number: str, created: int, livemode: bool, *, email: str | None, name: str | None) -> Object:
+    """A customer record."""
     return {
         "id": number,
         "object": "customer",
@@ -50,6 +52,7 @@ def payment_intent(
     shipping: int,
     manual: bool,
 ) -> Object:
+    """A payment's intent, before it is paid; `tax` and `shipping` are named in its amount details."""
     details: Object = {"tip": {}}
     if tax:
         details["tax"] = {"total_tax_amount": tax}
@@ -105,6 +108,7 @@ def charge(
     state: str | None,
     metadata: dict[str, str],
 ) -> Object:
+    """A charge that is still pending."""
     return {
         "id": number,
         "object": "charge",
@@ -176,6 +180,7 @@ def session(
     locale: str | None,
     metadata: dict[str, str],
 ) -> Object:
+    """A Checkout session that is still open."""
     return {
         "id": number,
         "object": "checkout.session",
@@ -238,6 +243,7 @@ def invoice(
     name: str | None,
     out_of_band: bool,
 ) -> Object:
+    """A paid invoice of a subscription."""
     return {
         "id": number,
         "object": "invoice",
@@ -271,6 +277,7 @@ def invoice(
 
 
 def invoice_payment(number: str, created: int, livemode: bool, *, bill: Object, payment: str) -> Object:
+    """What links an invoice to the payment it was paid with."""
     return {
         "id": number,
         "object": "invoice_payment",
@@ -288,6 +295,7 @@ def invoice_payment(number: str, created: int, livemode: bool, *, bill: Object, 
 
 
 def refund(number: str, created: int, *, amount: int, currency: str, charge: Object, status: str) -> Object:
+    """A refund of a charge."""
     return {
         "id": number,
         "object": "refund",
@@ -308,6 +316,7 @@ def refund(number: str, created: int, *, amount: int, currency: str, charge: Obj
 
 
 def dispute(number: str, created: int, livemode: bool, *, amount: int, charge: Object, status: str) -> Object:
+    """A dispute of a charge."""
     return {
         "id": number,
         "object": "dispute",
