@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from handlers.points.rules import target
+from handlers.points.rules import ISSUED, Target, moves, target
 from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, written
 from handlers.points.standing import Standing, numbers_of, standings
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
@@ -86,7 +86,7 @@ _OF_NO_SALE = plain(
 class Drift(NamedTuple):
     """One thing that does not agree: its kind in one word, where it is, and what is wrong in a sentence."""
 
-    kind: str  # gap, number, seal, key, balance, sum, sale
+    kind: str  # gap, number, seal, key, reason, balance, sum, sale
     where: str
     words: str
 
@@ -150,8 +150,9 @@ def _check_entries(findings: Findings) -> Steps[None]:
             expected = max(expected, number + 1)
             while chain.needs_seals:
                 chain.add((yield from ask(_SEALS, (merchant_id, chain.last_known, PAGE))))
-            chain.take(entry)
             _check_name(findings, entry)
+            if not chain.take(entry):
+                _check_reason(findings, entry)
         last = entries[-1][0]
         findings.entries += len(entries)
     while chain.needs_seals:
@@ -181,6 +182,20 @@ def _check_name(findings: Findings, entry: Row) -> None:
         findings.found("key", f"entry {number}", f"Its key {key!r} and its sale {sale} differ.")
 
 
+def _check_reason(findings: Findings, entry: Row) -> None:
+    """Check that a sale's entry says the reason its accounts give; only unsealed ones, by today's rules."""
+    number, _, sale, source, destination, amount, reason = entry[:7]
+    if sale is None:
+        return
+    (move,) = moves(
+        {} if source.endswith(ISSUED) else {source: amount},
+        Target({} if destination.endswith(ISSUED) else {destination: amount}),
+    )
+    if move[:4] != (source, destination, amount, reason):
+        words = f"It says {reason!r}, but from {source} to {destination} is a {move.reason!r}."
+        findings.found("reason", f"entry {number}", words)
+
+
 _BEFORE_ANY = -(2**63)
 
 
@@ -206,15 +221,17 @@ class _Chain:
     def needs_seals(self) -> bool:
         return self._more and not self._seals
 
-    def take(self, entry: Row) -> None:
-        """Count an entry under the seal that covers it; past the last seal it belongs to the tail."""
+    def take(self, entry: Row) -> bool:
+        """Count an entry under the seal that covers it; False past the last seal, where the tail begins."""
         while self._seals and entry[0] > self._seals[0][0]:
             self._close()
-        if self._seals:
-            self._digest.update(written(entry))
-            self._entries += 1
-            self._micropoints += entry[MICROPOINTS]
-            self._findings.sealed += 1
+        if not self._seals:
+            return False
+        self._digest.update(written(entry))
+        self._entries += 1
+        self._micropoints += entry[MICROPOINTS]
+        self._findings.sealed += 1
+        return True
 
     def finish(self) -> None:
         """Compare the seals that are left once every entry was seen."""

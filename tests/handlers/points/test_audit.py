@@ -251,6 +251,12 @@ async def test_a_posting_out_of_its_order_is_found(ann: Shopkeeper) -> None:
     assert [(d.kind, d.where) for d in findings.drifts] == [("key", "entry 1")]
 
 
+async def test_a_changed_reason_is_found_before_it_is_sealed(ann: Shopkeeper) -> None:
+    """The accounts an entry moves between say what it must be called."""
+    findings = await audited(ann, "UPDATE ledger_entries SET reason = 'gift' WHERE number = 1")
+    assert [(d.kind, d.where) for d in findings.drifts] == [("reason", "entry 1")]
+
+
 async def test_an_entry_for_a_sale_that_does_not_exist_is_found(ann: Shopkeeper) -> None:
     """A deleted sale shows in the same way."""
     findings = await audited(ann, *posted_more("sale:99:0", "99"))
