@@ -13,7 +13,7 @@ from arq.worker import Function
 from config.schedule import DAY, HOUR, JOBS, LOOPS, MINUTE, TICKS, Job, Loop, Tick
 from handlers.context import Context
 from integration.errors import Unavailable
-from integration.queue import QUEUE_NAME, read, write
+from integration.queue import QUEUE_NAME, cancel, read, write
 
 MOST_JOBS_AT_ONCE = 100
 POLL_SECONDS = 0.05
@@ -74,11 +74,8 @@ async def _jobs(context: Context, stop: asyncio.Event) -> None:
 
 
 async def _closed(worker: Worker, running: "asyncio.Task[None]") -> None:
-    running.cancel()
-    for task in worker.tasks.values():
-        task.cancel()
     # The pool is the queue's own and stays open; a job cut off here is asked for again by whoever needs it.
-    await asyncio.gather(running, *worker.tasks.values(), return_exceptions=True)
+    await cancel(running, *worker.tasks.values())
 
 
 def _arq(context: Context) -> Worker:

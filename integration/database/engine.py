@@ -1,6 +1,7 @@
 """The database: one way to run set-based steps in a transaction, on SQLite's threads or on asyncpg."""
 
 import asyncio
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -253,7 +254,8 @@ class _Postgres:
             except _AGAIN as error:
                 if attempt == MOST_TRIES - 1:
                     raise Unavailable("The database is too busy to agree on a change.") from error
-                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+                # At random, so that two that met do not meet again.
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 2))  # noqa: S311
             except _AWAY as error:
                 raise _unavailable(error) from error
         raise AssertionError("a try ends with a result or an error")

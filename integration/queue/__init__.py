@@ -25,6 +25,8 @@ AWAY_PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = LISTEN_SECONDS + 5
 MOST_CONNECTIONS = 50
+CANCEL_SECONDS = 0.2
+MOST_CANCELS = 20
 
 AWAY = (RedisError, OSError, TimeoutError)
 
@@ -59,6 +61,25 @@ def connect(url: str) -> ArqRedis:
     else:
         pool = ConnectionPool.from_url(url, **options)
     return ArqRedis(pool, job_serializer=write, job_deserializer=read, default_queue_name=QUEUE_NAME)
+
+
+async def cancel(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks that talk to Redis, and wait for their end.
+
+    Up to Python 3.12 a cancellation that falls together with one of the client's own timeouts is swallowed, so
+    it is repeated until it takes.
+    """
+    pending = {task for task in tasks if not task.done()}
+    for _ in range(MOST_CANCELS):
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        ended, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+        for task in ended:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.info("task_ended", error=type(error).__name__)
+    log.warning("tasks_left_behind", tasks=len(pending))
 
 
 class Queue:
@@ -131,12 +152,9 @@ class Queue:
         """Let go of every connection; pushes under way are finished first."""
         if self._pushes:
             await asyncio.wait(self._pushes.values(), timeout=CONNECT_SECONDS)
-        tasks = (*self._listeners.values(), *self._pushes.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*self._listeners.values(), *self._pushes.values())
         if self.redis is not None:
-            await self.redis.aclose()
+            await self.redis.aclose(close_connection_pool=True)
 
     def _push(self, bell: str) -> None:
         assert self.redis is not None
