@@ -11,9 +11,9 @@ from integration.database.steps import BIG, Steps, ask, insert, keyed
 KEPT_PROGRAMS = 4096
 
 _MERCHANTS = keyed(
-    "SELECT m.id, m.name, m.currency, m.timezone, m.country, m.email, m.closed_at, c.platform"
+    "SELECT m.id, m.name, m.currency, m.timezone, m.country, m.email, m.closed_at, c.platform, c.closed_at"
     " FROM {keys} k CROSS JOIN merchants m"
-    " LEFT JOIN connections c ON c.merchant_id = m.id AND c.closed_at IS NULL"
+    " LEFT JOIN connections c ON c.merchant_id = m.id"
     " WHERE m.id = k.merchant_id",
     merchant_id=BIG,
 )
@@ -96,10 +96,15 @@ def shops(merchant_ids: Iterable[int]) -> Steps[dict[int, Shop]]:
         versions.setdefault(merchant_id, []).append(Version(number, in_force_at, parse_program(document)))
     found: dict[int, Shop] = {}
     platforms: dict[int, set[str]] = {}
+    closed: dict[int, dict[str, int]] = {}
     rows = yield from ask(_MERCHANTS, keys)
-    for id_, *_, platform in rows:
-        platforms.setdefault(id_, set()).update(() if platform is None else (platform,))
-    for id_, name, currency, timezone, country, email, closed_at, _ in rows:
+    for id_, *_, platform, left_at in rows:
+        opened, left = platforms.setdefault(id_, set()), closed.setdefault(id_, {})
+        if platform is not None and left_at is None:
+            opened.add(platform)
+        elif platform is not None:
+            left[platform] = max(left_at, left.get(platform, 0))
+    for id_, name, currency, timezone, country, email, closed_at, *_ in rows:
         found[id_] = Shop(
             id=id_,
             name=name,
@@ -110,6 +115,7 @@ def shops(merchant_ids: Iterable[int]) -> Steps[dict[int, Shop]]:
             closed_at=closed_at,
             platforms=frozenset(platforms[id_]),
             versions=tuple(versions.get(id_, ())),
+            closed={platform: at for platform, at in closed[id_].items() if platform not in platforms[id_]},
         )
     return found
 

@@ -1,8 +1,8 @@
 """The programme a merchant steers by: one immutable, validated document, and which was in force when."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -141,6 +141,7 @@ class Shop:
     closed_at: int | None
     platforms: frozenset[str]  # platforms with an open connection
     versions: tuple[Version, ...]
+    closed: Mapping[str, int] = field(default_factory=dict)  # platform with no open connection -> closed since
 
     def version_at(self, instant: int) -> Version | None:
         """The version in force at an instant, compared in whole seconds; the newest on a tie."""

@@ -85,9 +85,10 @@ def refusal(sale: Sale) -> str | None:
         return "It was sold before there was a programme, so it earns nothing."
     if not sale.version.program.earning.enabled:
         return f"Earning was switched off when it was sold (programme version {sale.version.number})."
-    closed_at = sale.shop.closed_at
+    platform = "shopify" if sale.facts.order is not None else "stripe"
+    closed_at = sale.shop.closed.get(platform)
     if closed_at is not None and worth.sold_at >= closed_at:
-        return "It was sold after the shop disconnected Regulars, so it earns nothing."
+        return f"It was sold after {platform.capitalize()} was disconnected, so it earns nothing."
     return None
 
 
