@@ -29,6 +29,7 @@ class PointsSettler:
     name = "points"
 
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
+        """Post what is missing or too much for each sale; return when a hold ends, by (merchant, sale)."""
         aims = {(sale.shop.id, sale.number): target(sale, now) for sale in sales}
         posted = yield from _posted(sales)
         postings: list[Posting] = []
