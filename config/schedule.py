@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from handlers.context import Context
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
+from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.points import seal
 
@@ -48,6 +49,7 @@ LOOPS: tuple[Loop, ...] = (
 JOBS: tuple[Job, ...] = (
     Job("inbox.prune", inbox.prune, timeout=60),
     Job("inbox.adopt", inbox.adopt_stragglers),
+    Job("merchants.reseal", merchants.reseal, timeout=60),
     Job("points.seal", seal.seal_new_entries, timeout=60),
 )
 
@@ -55,4 +57,5 @@ TICKS: tuple[Tick, ...] = (
     Tick("inbox.adopt", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("inbox.prune", every=6 * HOUR),
+    Tick("merchants.reseal", every=DAY),
 )

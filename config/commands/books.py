@@ -14,6 +14,7 @@ from config import migrate, settings
 from config.commands import Json, Refused, execute, show
 from handlers.context import Context
 from handlers.merchants.connections import Merchant, find_merchant, merchants_after
+from handlers.merchants.jobs import unopened
 from handlers.points.audit import Findings, audit_books
 from integration.database.backup import Copied, Progress, back_up
 from integration.database.engine import address
@@ -87,7 +88,11 @@ def restore(
             copied = asyncio.run(put_back(url, file, migrate.declared(), replace=yes, progress=progress))
         except Unfit as error:
             raise Refused(str(error)) from error
-    show(copied._asdict(), as_json, [f"{_count(copied)} rows are back from {file}."])
+    closed = execute(unopened)
+    lines = [f"{_count(copied)} rows are back from {file}."]
+    if closed:
+        lines.append(f"{closed} connections need the SECRET_KEY the backup was made under: put that back as well.")
+    show({**copied._asdict(), "connections_without_key": closed}, as_json, lines)
 
 
 def _address() -> str:

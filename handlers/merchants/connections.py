@@ -143,7 +143,7 @@ def add_merchant(wish: Wish, vault: Vault, now: int) -> Steps[Merchant]:
     yield from ask(_BOOKS, [(merchant_id,)])
     yield from first_version(merchant_id, now)
     if wish.shop is not None:
-        token = wish.token and vault.seal(wish.token, **_place(merchant_id, "token"))
+        token = wish.token and vault.seal(wish.token, **place(merchant_id, "token"))
         yield from _connect(merchant_id, "shopify", wish.shop, token, "[]", now)
     return Merchant(
         merchant_id,
@@ -171,10 +171,10 @@ def connect_stripe(merchant_id: int, secret: str, key: str | None, vault: Vault,
     rows = yield from ask(_STRIPE, (merchant_id,))
     kept: list[str] = []
     if rows:
-        kept = [vault.open(one, **_place(merchant_id, "secrets")) for one in json.loads(rows[0][2])]
+        kept = [vault.open(one, **place(merchant_id, "secrets")) for one in json.loads(rows[0][2])]
     kept = [secret, *(one for one in kept if one != secret)][:MOST_SECRETS]
-    sealed = json.dumps([vault.seal(one, **_place(merchant_id, "secrets")) for one in kept])
-    token = key and vault.seal(key, **_place(merchant_id, "token"))
+    sealed = json.dumps([vault.seal(one, **place(merchant_id, "secrets")) for one in kept])
+    token = key and vault.seal(key, **place(merchant_id, "token"))
     if rows:
         connection_id, account, _, former = rows[0]
         yield from ask(_RESEAL, (connection_id, sealed, token or former))
@@ -225,7 +225,8 @@ def _stripe_credentials(secret: str, key: str | None) -> tuple[str, str | None]:
     return secret, key
 
 
-def _place(merchant_id: int, column: str) -> dict[str, Any]:
+def place(merchant_id: int, column: str) -> dict[str, Any]:
+    """Name the place a connection's secret is sealed to: `secrets` or `token`."""
     return {"table": "connections", "merchant": merchant_id, "column": column}
 
 
