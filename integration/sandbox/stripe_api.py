@@ -51,6 +51,7 @@ class PretendStripe:
     revoked: bool = False
     calls: list[str] = field(default_factory=list)  # "GET /v1/charges/ch_…", oldest first
     endpoints: list[Object] = field(default_factory=list)
+    url: str = ""  # where it is served, for who serves it to say
 
     @property
     def app(self) -> Starlette:

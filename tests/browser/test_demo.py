@@ -88,6 +88,11 @@ def test_a_newcomer_plays_the_story(browser: Browser, demo: str, size: dict[str,
     press(page, "Next")
     expect(page.locator("#mails summary").first).to_have_text("How is First Flush Darjeeling?")
     expect(page.locator("#clock")).to_contain_text("10 days ahead")
+    with page.expect_popup() as popup:
+        letter.get_by_role("link").first.click()
+    expect(popup.value.get_by_role("button").first).to_be_visible()
+    assert "/c/" in popup.value.url
+    popup.value.close()
     press(page, "Refund half")
     expect(page.locator("#pending")).to_have_text("75")
     page.get_by_text("Why these points?").click()

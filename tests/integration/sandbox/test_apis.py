@@ -11,10 +11,12 @@ import stripe
 import uvicorn
 from starlette.applications import Starlette
 
+from integration.facts import ChargeSeen
 from integration.sandbox.shopify_api import TOKEN_EXCHANGE, PretendShopify
 from integration.sandbox.stripe import Account
 from integration.sandbox.stripe_api import PretendStripe
 from integration.shopify.admin import Admin
+from integration.stripe.api import StripeApi
 from tests.integration.sandbox.conftest import Tea
 from tests.integration.sandbox.test_shopify import order_in
 
@@ -154,6 +156,7 @@ async def test_tokens_are_exchanged_renewed_and_die_with_the_app(tea: Tea) -> No
 async def client(account: Account) -> AsyncIterator[tuple[stripe.StripeClient, PretendStripe]]:
     api = PretendStripe(account)
     async with served(api.app) as url:
+        api.url = url
         yield (
             stripe.StripeClient(
                 account.api_key, base_addresses={"api": url}, http_client=stripe.HTTPXClient(timeout=5)
@@ -178,6 +181,25 @@ async def test_stripes_library_reads_objects_and_expands(
     asked = {"payment": {"type": "payment_intent", "payment_intent": payment.id}}
     links = await stripes.v1.invoice_payments.list_async(asked)
     assert [each.invoice for each in links.data] == [payment.invoice["id"]]
+
+
+async def test_our_own_client_looks_at_a_charge_with_its_refunds(
+    account: Account, client: tuple[stripe.StripeClient, PretendStripe]
+) -> None:
+    """What the worker asks for where an event told too little: the charge, and each refund by its id."""
+    _, pretend = client
+    payment, _ = account.checkout(27_49, email="ana@example.com")
+    first, _ = account.refund(payment, 10_00)
+    account.refund(payment, 5_00)
+    account.move_refund(payment, first, "failed")
+    api = StripeApi(base=pretend.url)
+    try:
+        (fact,) = await api.look(account.api_key, "charge", payment.charge["id"])
+    finally:
+        await api.aclose()
+    assert isinstance(fact, ChargeSeen)
+    assert (fact.charge.captured_minor, fact.charge.refunded_minor) == (27_49, 5_00)
+    assert {(each.amount_minor, each.status) for each in fact.refunds} == {(10_00, "failed"), (5_00, "succeeded")}
 
 
 async def test_stripes_library_pages_through_events(
