@@ -53,9 +53,10 @@ def target(sale: Sale) -> Target:
         return Target(None, "nobody is known to have bought it")
     if sale.worth.standing not in ("counted", "cancelled"):
         return Target(None, "the order is not paid")
-    if not list(products(order, sale.facts, settings.ask_about_returns)):
+    goods = list(products(order, sale.facts, settings.ask_about_returns))
+    if not goods:
         return Target(None, "there is nothing to review")
-    return _timed(sale, order, settings)
+    return _timed(sale, order, settings, goods)
 
 
 def products(order: Order, facts: SaleFacts, returned_too: bool) -> Iterator[OrderLine]:
@@ -68,12 +69,11 @@ def products(order: Order, facts: SaleFacts, returned_too: bool) -> Iterator[Ord
             yield line
 
 
-def _timed(sale: Sale, order: Order, settings: Reviews) -> Target:
+def _timed(sale: Sale, order: Order, settings: Reviews, goods: list[OrderLine]) -> Target:
     sold_at = sale.worth.sold_at or order.updated_at
     if order.source_name == "pos":
         return _unless_undone(sale, order, settings, sold_at, sold_at + settings.days_point_of_sale * DAY)
-    reviewable = list(products(order, sale.facts, settings.ask_about_returns))
-    if not any(line.requires_shipping for line in reviewable):
+    if not any(line.requires_shipping for line in goods):
         delivered = [f.created_at or f.updated_at for f in sale.facts.fulfilments.values()]
         got_at = min(delivered, default=_NOT_YET)
         return _unless_undone(sale, order, settings, got_at, sold_at + settings.days_digital * DAY)

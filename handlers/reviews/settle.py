@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from handlers.messages.outbox import UNSENT, Kept, Wish, cancel, keep, kept
 from handlers.messages.rules import Place
-from handlers.reviews.rules import MOST_POSTPONED, REMINDER, REQUEST, reminder_key, request_key, target
+from handlers.reviews.rules import (
+    MOST_POSTPONED,
+    REMINDER,
+    REQUEST,
+    Target,
+    reminder_key,
+    request_key,
+    target,
+)
 from handlers.sales.rules import Sale
 from integration.database.steps import Steps
 
@@ -16,20 +24,22 @@ class ReviewsSettler:
 
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
         """Wish for each sale's review request, or for none; nothing here falls due by itself."""
-        sales = [sale for sale in sales if _may_ask(sale)]
-        if not sales:
+        aims = [(sale, target(sale)) for sale in sales if _may_ask(sale)]
+        # A sale as it was first told has no messages yet: most orders come before their parcels and end here.
+        aims = [(sale, aim) for sale, aim in aims if aim.due_at is not None or sale.absorbed or sale.revision > 1]
+        if not aims:
             return {}
         keys = set()
-        for sale in sales:
+        for sale, _ in aims:
             for number in (sale.number, *sale.absorbed):
                 keys.add((sale.shop.id, request_key(number)))
                 keys.add((sale.shop.id, reminder_key(number)))
         have = yield from kept(sorted(keys))
         wishes: list[Wish] = []
         stopped: list[tuple[int, str, str]] = []
-        for sale in sales:
-            wishes.extend(_wishes(sale, have))
-            stopped.extend(_put_off(sale, have))
+        for sale, aim in aims:
+            wishes.extend(_wishes(sale, aim, have))
+            stopped.extend(_put_off(sale, aim, have))
         yield from cancel(stopped)
         return (yield from keep(wishes, have, now))
 
@@ -39,9 +49,9 @@ def _may_ask(sale: Sale) -> bool:
     return order and any(version.program.reviews.enabled for version in sale.shop.versions)
 
 
-def _wishes(sale: Sale, have: dict[tuple[int, str], Kept]) -> list[Wish]:
+def _wishes(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[Wish]:
     merchant_id = sale.shop.id
-    due_at, reason = target(sale)
+    due_at, reason = aim
     wishes = []
 
     def unwanted(key: str, kind: str, why: str | None) -> None:
@@ -65,16 +75,15 @@ def _wishes(sale: Sale, have: dict[tuple[int, str], Kept]) -> list[Wish]:
     return wishes
 
 
-def _put_off(sale: Sale, have: dict[tuple[int, str], Kept]) -> list[tuple[int, str, str]]:
+def _put_off(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[tuple[int, str, str]]:
     """Name the questions that were put off for a late parcel, where they are not to be asked any more."""
     request = have.get((sale.shop.id, request_key(sale.number)))
     if request is None or request.state != "sent":
         return []
-    due_at, reason = target(sale)
-    if due_at is not None:
+    if aim.due_at is not None:
         return []
     times = range(1, MOST_POSTPONED + 1)
-    return [(sale.shop.id, reminder_key(sale.number, time), reason or "it is off") for time in times]
+    return [(sale.shop.id, reminder_key(sale.number, time), aim.reason or "it is off") for time in times]
 
 
 def _request(sale: Sale, due_at: int | None, reason: str | None) -> Wish:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from handlers.sales.rules import Sale
-from integration.clock import DAY, MINUTE, from_iso, to_datetime
+from integration.clock import DAY, MINUTE, to_datetime
 
 KIND = "thank_you"
 MILESTONES = frozenset({1, 3, 10})  # which of a person's sales are thanked for, by default
@@ -11,6 +11,7 @@ MILESTONES = frozenset({1, 3, 10})  # which of a person's sales are thanked for,
 ANNIVERSARY_FRESH = 2 * 365 * DAY
 ANNIVERSARY_LATE = 14 * DAY  # later than this a missed anniversary is let go
 MOST_ANNIVERSARIES = 20
+YEAR = 365 * DAY  # the shortest there is
 
 
 class Target(NamedTuple):
@@ -73,8 +74,9 @@ class Anniversary(NamedTuple):
 
 def anniversary(first_sold_at: int, now: int) -> Anniversary:
     """Find the anniversaries around `now`; a sale of 29 February is remembered on the 28th."""
-    day = to_datetime(first_sold_at)
-    years = min(max(to_datetime(now).year - day.year, 0), MOST_ANNIVERSARIES)
+    if now - first_sold_at < YEAR:
+        return Anniversary(0, first_sold_at, _years_after(first_sold_at, 1))
+    years = min(to_datetime(now).year - to_datetime(first_sold_at).year, MOST_ANNIVERSARIES)
     if years and _years_after(first_sold_at, years) > now:
         years -= 1
     following = _years_after(first_sold_at, years + 1) if years < MOST_ANNIVERSARIES else None
@@ -82,10 +84,10 @@ def anniversary(first_sold_at: int, now: int) -> Anniversary:
 
 
 def _years_after(instant: int, years: int) -> int:
-    day = to_datetime(instant)
+    day = to_datetime(instant).date()
     if (day.month, day.day) == (2, 29):
-        day = day.replace(day=28)
-    return from_iso(day.replace(year=day.year + years).isoformat())
+        return _years_after(instant - DAY, years)
+    return instant + (day.replace(year=day.year + years) - day).days * DAY
 
 
 STANDINGS = {

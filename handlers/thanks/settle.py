@@ -10,6 +10,7 @@ from handlers.thanks.rules import (
     ANNIVERSARY_LATE,
     KIND,
     MILESTONES,
+    YEAR,
     Anniversary,
     anniversary,
     by_milestones,
@@ -130,7 +131,7 @@ def _keys(sales: Sequence[Sale], places: _Places, now: int) -> list[tuple[int, s
     for (merchant_id, _, _), own in places.items():
         keys.update((merchant_id, key(number)) for _, number, _ in own)
         sold_at, first, _ = own[0]
-        if years := anniversary(sold_at, now).years:
+        if now - sold_at > YEAR and (years := anniversary(sold_at, now).years):
             keys.add((merchant_id, yearly_key(first, years)))
     return sorted(keys)
 
