@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 from rich.console import Console
 from rich.progress import Progress as Bar
+from sqlalchemy.exc import SQLAlchemyError
 
 from config import migrate, settings
 from config.commands import Json, Refused, execute, show
@@ -63,11 +66,8 @@ def audit(
 def backup(file: File, as_json: Json = False) -> None:
     """Copy everything into one file, while the program runs; an older file of the name is replaced."""
     url = _address()
-    with _bar("Copying", as_json) as progress:
-        try:
-            copied = asyncio.run(back_up(url, file.absolute(), migrate.declared(), progress))
-        except OSError as error:
-            raise Refused(f"{file} cannot be written, or the database is away: {error}.") from error
+    with _bar("Copying", as_json) as progress, _in_words(f"Nothing was written to {file}"):
+        copied = asyncio.run(back_up(url, file.absolute(), migrate.declared(), progress))
     lines = [
         f"{_count(copied)} rows are in {file}.",
         "The key that opens tokens is not: keep SECRET_KEY, or secret_key in DATA_DIR, somewhere else.",
@@ -82,12 +82,9 @@ def restore(
 ) -> None:
     """Put a backup back, of either engine: all of it, or nothing where it is damaged."""
     url = _address()
-    migrate.upgrade(url)
-    with _bar("Putting back", as_json) as progress:
-        try:
-            copied = asyncio.run(put_back(url, file, migrate.declared(), replace=yes, progress=progress))
-        except Unfit as error:
-            raise Refused(str(error)) from error
+    with _bar("Putting back", as_json) as progress, _in_words("Nothing was put back"):
+        migrate.upgrade(url)
+        copied = asyncio.run(put_back(url, file, migrate.declared(), replace=yes, progress=progress))
     closed = execute(unopened)
     lines = [f"{_count(copied)} rows are back from {file}."]
     if closed:
@@ -110,6 +107,19 @@ def _bar(words: str, as_json: bool) -> Iterator[Progress]:
     with Bar(console=console, disable=as_json or not console.is_terminal) as bar:
         task = bar.add_task(words, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+@contextlib.contextmanager
+def _in_words(failed: str) -> Iterator[None]:
+    """Turn what goes wrong with files and databases into one sentence, without an address or a password."""
+    try:
+        yield
+    except Unfit as error:
+        raise Refused(str(error)) from error
+    except (OSError, sqlite3.Error) as error:
+        raise Refused(f"{failed}: {getattr(error, 'strerror', None) or error}.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
+        raise Refused(f"{failed}: the database refused ({type(error).__name__}).") from error
 
 
 def _count(copied: Copied) -> int:

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from integration.database.engine import Database
 from integration.database.steps import ask, plain
 from tests.config.commands.desk import Desk
@@ -70,6 +72,19 @@ def test_what_cannot_be_backed_up_or_put_back_is_one_sentence(desk: Desk, tmp_pa
     for words in (("backup", str(tmp_path / "nowhere" / "b")), ("restore", str(tmp_path / "photo"))):
         answer = desk(*words)
         assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+
+
+def test_a_database_that_is_away_or_not_set_up_is_one_sentence(
+    empty_desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without the address, which may hold a password."""
+    for url in ("", "postgresql://ada:secret@127.0.0.1:1/hats"):
+        monkeypatch.setenv("DATABASE_URL", url)
+        for words in (("backup", str(tmp_path / "b")), ("audit",)):
+            answer = empty_desk(*words)
+            assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+            assert "secret" not in answer.err
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_restore_sets_up_an_empty_machine(empty_desk: Desk, data_dir: Path, tmp_path: Path) -> None:
