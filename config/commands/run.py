@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from typing import Annotated
@@ -28,6 +29,7 @@ from integration.errors import Unavailable
 GRACEFUL_SECONDS = 4
 KEEP_ALIVE_SECONDS = 30  # platforms keep their connections
 MOST_CONNECTIONS = 4_000
+BACKLOG = 2_048
 IDLE_LOOK_SECONDS = 0.05
 
 Port = Annotated[int | None, typer.Option("--port", help="Listen here instead of PORT.")]
@@ -171,8 +173,6 @@ async def _listen(context: Context, loaded: Settings, as_json: bool, stop: async
     server = uvicorn.Server(
         uvicorn.Config(
             application,
-            host=loaded.host,
-            port=loaded.port,
             http="httptools",
             lifespan="off",
             access_log=False,
@@ -186,24 +186,27 @@ async def _listen(context: Context, loaded: Settings, as_json: bool, stop: async
     )
     # Signals are ours: the worker has to finish after the web.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    serving = asyncio.create_task(server.serve())
-    announced = asyncio.create_task(_announce(server, as_json))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    for task in (announced, stopping):
-        task.cancel()
-    server.should_exit = True
-    try:
+    with _bound(loaded.host, loaded.port) as own_socket:
+        serving = asyncio.create_task(server.serve(sockets=[own_socket]))
+        _announce(own_socket.getsockname()[1], as_json)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        server.should_exit = True
         await serving
-    except SystemExit:
-        raise Refused(f"Port {loaded.port} cannot be listened on.") from None
     await application.drained()
 
 
-async def _announce(server: uvicorn.Server, as_json: bool) -> None:
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    lines = [f"Regulars listens on http://localhost:{port}"]
-    show({"url": f"http://localhost:{port}", "pid": os.getpid()}, as_json, lines)
+def _bound(host: str, port: int) -> socket.socket:
+    """Listen, so that whoever reads our first line can connect at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError:
+        raise Refused(f"Port {port} cannot be listened on.") from None
+
+
+def _announce(port: int, as_json: bool) -> None:
+    url = f"http://localhost:{port}"
+    show({"url": url, "pid": os.getpid()}, as_json, [f"Regulars listens on {url}"])
     sys.stdout.flush()

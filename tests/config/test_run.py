@@ -1,0 +1,265 @@
+"""The command line and the processes it starts, as an operator meets them."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from handlers.inbox.record import Delivery, digest_of, record
+from integration.database.engine import Database
+from integration.database.steps import Row, ask, plain
+from integration.queue.embedded import find
+from tests.conftest import apart
+
+COMMAND = "import sys; sys.argv[0] = 'regulars'; from config.cli import main; main()"
+SECRET = "a-secret-of-the-app"
+START_SECONDS = 30
+
+
+class Shop:
+    """A data directory, a database, and the command to run on them from some other directory."""
+
+    def __init__(self, data_dir: Path, database_url: str, elsewhere: Path) -> None:
+        self.data_dir, self.database_url, self.elsewhere = data_dir, database_url, elsewhere
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "DATA_DIR": str(data_dir),
+            "DATABASE_URL": database_url,
+            "SHOPIFY_API_SECRET": SECRET,
+            "PORT": "0",
+            "LOG_FORMAT": "json",
+        }
+
+    def regulars(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-c", COMMAND, *words],
+            env=self.environment, cwd=self.elsewhere, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    def start(self, *words: str) -> tuple[subprocess.Popen[str], str]:
+        """Start a process that listens; returns it and its address."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *words, "--json"],
+            env=self.environment, cwd=self.elsewhere, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        return process, json.loads(process.stdout.readline())["url"]
+
+    def database(self, sql: str) -> list[Row]:
+        """Run one statement on the database."""
+
+        async def work() -> list[Row]:
+            database = await Database.open(self.database_url, self.data_dir)
+            try:
+                return await database.run(lambda: ask(plain(sql), ()))
+            finally:
+                await database.close()
+
+        return apart(work())
+
+    def record(self, *bodies: bytes) -> None:
+        """Put deliveries of a known shop into the database as the receiver does."""
+        self.database(
+            "INSERT INTO connections (merchant_id, platform, account, created_at, connected_at)"
+            " VALUES (1, 'shopify', 'lavender.myshopify.com', 0, 0)"
+        )
+        told = [
+            Delivery("shopify", "lavender.myshopify.com", f"w{n}", "carts/create", None, 1, digest_of(body), body)
+            for n, body in enumerate(bodies)
+        ]
+
+        async def work() -> None:
+            database = await Database.open(self.database_url, self.data_dir)
+            try:
+                await database.run(lambda: record(told))
+            finally:
+                await database.close()
+
+        apart(work())
+
+
+@pytest.fixture
+def shop(data_dir: Path, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    yield Shop(data_dir, database_url, elsewhere)
+
+
+def headers(body: bytes, number: int) -> dict[str, str]:
+    signature = base64.b64encode(hmac.new(SECRET.encode(), body, hashlib.sha256).digest()).decode()
+    return {
+        "x-shopify-topic": "orders/paid",
+        "x-shopify-shop-domain": "lavender.myshopify.com",
+        "x-shopify-webhook-id": f"w{number}",
+        "x-shopify-hmac-sha256": signature,
+    }
+
+
+def post(client: httpx.Client, url: str, number: int) -> int:
+    body = json.dumps({"id": number}).encode()
+    return client.post(f"{url}/webhooks/shopify", content=body, headers=headers(body, number)).status_code
+
+
+def test_serve_receives_tells_its_health_and_ends_within_ten_seconds(shop: Shop) -> None:
+    """One command runs everything; a deploy's SIGTERM ends it cleanly, the embedded Valkey with it."""
+    process, url = shop.start("serve")
+    with httpx.Client() as client:
+        assert [post(client, url, n) for n in range(3)] == [200, 200, 200]
+        assert client.post(f"{url}/webhooks/shopify", content=b"{}").status_code == 401
+        assert client.get(f"{url}/healthz").status_code == 200
+        assert client.get(f"{url}/readyz").json() == {"ready": True, "down": {}}
+        metrics = client.get(f"{url}/metrics").text
+        assert "regulars_deliveries_200_total 3.0" in metrics
+        assert "regulars_deliveries_401_total 1.0" in metrics
+        assert client.get(f"{url}/nowhere").status_code == 404
+    assert find(shop.data_dir) is not None
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert time.monotonic() - started < 10
+    assert find(shop.data_dir) is None
+    assert shop.database("SELECT count(*) FROM events") == [(3,)]
+
+
+def test_what_was_answered_with_200_survives_a_kill(shop: Shop) -> None:
+    """Every acknowledged delivery is there, once, and the resend of the rest is taken."""
+    process, url = shop.start("serve")
+    acknowledged: set[int] = set()
+
+    async def flood() -> None:
+        async with httpx.AsyncClient() as client:
+
+            async def one(number: int) -> None:
+                body = json.dumps({"id": number}).encode()
+                answer = await client.post(f"{url}/webhooks/shopify", content=body, headers=headers(body, number))
+                if answer.status_code == 200:
+                    acknowledged.add(number)
+                if len(acknowledged) == 60:
+                    process.kill()
+
+            await asyncio.gather(*(one(n) for n in range(200)), return_exceptions=True)
+
+    apart(flood())
+    process.wait(10)
+    rows = [int(name[1:]) for (name,) in shop.database("SELECT delivery_id FROM events")]
+    assert len(rows) == len(set(rows)) and acknowledged <= set(rows)
+    assert 60 <= len(acknowledged) < 200
+    process, url = shop.start("serve")
+    with httpx.Client() as client:
+        assert {post(client, url, n) for n in range(200)} == {200}
+    process.terminate()
+    assert process.wait(15) == 0
+    assert shop.database("SELECT count(*) FROM events") == [(200,)]
+
+
+def test_web_and_worker_share_one_machine(shop: Shop) -> None:
+    """Two processes, one data directory: the worker is rung through the Valkey the other one started."""
+    shop.record()
+    web, url = shop.start("web")
+    worker = subprocess.Popen([sys.executable, "-c", COMMAND, "worker"], env=shop.environment, cwd=shop.elsewhere)
+    with httpx.Client() as client:
+        assert post(client, url, 1) == 200
+    done = shop.regulars("idle", "--timeout", "20", "--json")
+    assert (done.returncode, done.stdout) == (0, '{"idle": true}\n')
+    for process in (worker, web):
+        process.terminate()
+        assert process.wait(15) == 0
+    assert shop.database("SELECT worked_at IS NOT NULL OR failed_at IS NOT NULL FROM events")[0][0]
+
+
+def test_idle_waits_for_work_and_says_what_is_left(shop: Shop) -> None:
+    """Nobody works here: the wait ends with exit 1 and one sentence."""
+    shop.record(b"{}", b"[]")
+    left = shop.regulars("idle", "--timeout", "0.2")
+    assert (left.returncode, left.stderr) == (1, "Still at work after 0.2 seconds: 2 events.\n")
+    shop.database("UPDATE events SET failed_at = 1, reason = 'unreadable'")
+    assert shop.regulars("idle", "--timeout", "0.2").returncode == 0
+
+
+def test_dead_letters_are_listed_shown_and_replayed(shop: Shop) -> None:
+    """An operator finds what failed, sees its body and its reason, and has it worked again."""
+    shop.record(b'{"id": 1}', b"\xff")
+    shop.database("UPDATE events SET failed_at = 1, reason = 'after 8 attempts: KeyError', claims = 8")
+    listed = json.loads(shop.regulars("events", "list", "--state", "failed", "--json").stdout)
+    assert [(e["id"], e["state"], e["reason"]) for e in listed] == [
+        (2, "failed", "after 8 attempts: KeyError"),
+        (1, "failed", "after 8 attempts: KeyError"),
+    ]
+    assert json.loads(shop.regulars("events", "show", "1", "--json").stdout)["body"] == {"id": 1}
+    assert json.loads(shop.regulars("events", "show", "2", "--json").stdout)["body"] == {"base64": "/w=="}
+    assert "KeyError" in shop.regulars("events", "list").stdout
+    replayed = json.loads(shop.regulars("events", "replay", "1", "--json").stdout)
+    assert replayed == {"replayed": [1], "left": []}
+    rows = shop.database("SELECT id, failed_at IS NULL, claims, reason FROM events ORDER BY id")
+    assert [(number, bool(is_open), claims, reason) for number, is_open, claims, reason in rows] == [
+        (1, True, 0, None),
+        (2, False, 8, "after 8 attempts: KeyError"),
+    ]
+    assert json.loads(shop.regulars("events", "replay", "--failed", "--json").stdout)["replayed"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (("events", "show", "7"), 1, "There is no event 7.\n"),
+        (("events", "replay", "7"), 1, "Cannot be replayed"),
+        (("events", "replay"), 2, "Usage:"),
+        (("events", "list", "--state", "lost"), 2, "Usage:"),
+        (("dance",), 2, "Usage:"),
+    ],
+)
+def test_errors_are_one_sentence_and_a_status(
+    sqlite_database: Any, data_dir: Path, tmp_path: Path, words: tuple[str, ...], status: int, sentence: str
+) -> None:
+    """Exit 1 for what cannot be done, 2 for wrong usage; nothing on stdout."""
+    done = Shop(data_dir, sqlite_database(data_dir), tmp_path).regulars(*words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(sentence)
+    assert status == 2 or done.stderr.count("\n") == 1
+
+
+def test_a_wrong_environment_is_one_sentence(tmp_path: Path) -> None:
+    """Without the value: it may be a secret."""
+    shop = Shop(tmp_path, "mysql://ada:secret@db/shop", tmp_path)
+    done = shop.regulars("events", "list")
+    assert done.returncode == 1 and "DATABASE_URL" in done.stderr
+    assert "secret" not in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_one_sentence(sqlite_database: Any, data_dir: Path, tmp_path: Path) -> None:
+    """And everything that was started before is ended again."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = Shop(data_dir, sqlite_database(data_dir), tmp_path).regulars("serve", "--port", port)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == f"Port {port} cannot be listened on."
+    assert find(data_dir) is None
+
+
+def test_the_doctor_says_what_is_missing(sqlite_database: Any, data_dir: Path, tmp_path: Path) -> None:
+    """Advice alone is exit 0; an engine that is away is exit 1."""
+    shop = Shop(data_dir, sqlite_database(data_dir), tmp_path)
+    done = shop.regulars("doctor", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["well"] is True
+    assert {"SMTP_URL", "MAIL_FROM", "PUBLIC_URL", "SECRET_KEY"} <= set(report["advice"])
+    shop.environment["REDIS_URL"] = "redis://127.0.0.1:1"
+    sick = shop.regulars("doctor", "--json")
+    assert sick.returncode == 1 and set(json.loads(sick.stdout)["problems"]) == {"queue"}
