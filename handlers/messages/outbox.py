@@ -186,9 +186,10 @@ _CLAIM = (
 )
 CLAIM = plain(_CLAIM.format(lock=""), postgres=_CLAIM.format(lock=" FOR UPDATE SKIP LOCKED"))
 _NEXT = plain("SELECT min(next_attempt_at) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')")
+# What is being sent is looked at again when its claim runs out, so it stands within a lease from now.
 _CLAIMABLE = plain(
     "SELECT count(*) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')"
-    " AND (next_attempt_at <= ?1 OR state = 'sending')"
+    " AND next_attempt_at <= ?2 AND (next_attempt_at <= ?1 OR state = 'sending')"
 )
 _DEFER = keyed(
     "UPDATE messages SET state = 'waiting', claim = NULL, claimed_until = NULL,"
@@ -249,7 +250,7 @@ def next_attempt() -> Steps[int | None]:
 
 def claimable(now: int) -> Steps[int]:
     """Count messages that are due at `now` or being sent; those waiting for their window do not count."""
-    rows = yield from ask(_CLAIMABLE, (now,))
+    rows = yield from ask(_CLAIMABLE, (now, now + LEASE))
     return rows[0][0]  # type: ignore[no-any-return]
 
 

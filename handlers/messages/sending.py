@@ -217,7 +217,7 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     if now > this.claimed_at + outbox.LEASE - SPARE:
         return Later(now, "its turn did not come in time")
     try:
-        content = await context.database.run(lambda: item.kind.compose(item.occasion))
+        content = await context.database.read(lambda: item.kind.compose(item.occasion))
         if not isinstance(content, Content):
             return content
         letter = _letter(context, item, content)

@@ -1,0 +1,42 @@
+"""The outbox's statements find their rows by index, on a table of any size."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.messages import outbox, people
+from integration.database.engine import Database
+from integration.database.steps import Sql, ask
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (outbox.CLAIM, "ix_messages_due"),
+        (outbox._NEXT, "ix_messages_due"),
+        (outbox._CLAIMABLE, "ix_messages_due"),
+        (outbox._KEPT, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
+        (outbox._DEFER, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
+        (outbox._CLOSE, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
+        (people._HISTORY, "ix_messages_customer ("),
+        (people._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (people._CONSENTS, "sqlite_autoindex_consents_1 (merchant_id=? AND channel=? AND address=?)"),
+        (people._SUPPRESSED, "sqlite_autoindex_suppressions_1 (merchant_id=? AND channel=? AND address=?)"),
+    ],
+)
+async def test_rows_are_found_by_index(
+    sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
+) -> None:
+    """No statement of the sender walks through messages, people or consents (PostgreSQL plans by size)."""
+    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+    arguments = {"keyed": ("[]",), "plain": ("x", 0, 0, 1)}[statement.kind]
+    wanted = max((int(n) for n in "1234" if f"?{n}" in sql), default=0)
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
+    finally:
+        await database.close()
+    plan = " | ".join(str(row[3]) for row in rows)
+    assert index in plan
+    assert "SCAN messages" not in plan.replace("SCAN messages USING COVERING INDEX ix_messages_due", "")
