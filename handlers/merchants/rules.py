@@ -68,6 +68,13 @@ PLACEHOLDERS = frozenset(
 )
 
 
+def _one_line(value: str) -> str:
+    """Accept what fits a mail header: one line, nothing that cannot be seen."""
+    if not value.isprintable():
+        raise ValueError("write it in one line, without control characters")
+    return value
+
+
 def _placeholders(value: str) -> str:
     """Accept words whose every brace belongs to a known placeholder."""
     rest = re.sub(r"\{([a-z_]+)\}", lambda m: "" if m[1] in PLACEHOLDERS else m[0], value)
@@ -80,7 +87,7 @@ def _placeholders(value: str) -> str:
 class Words(_Section):
     """The merchant's own words for one kind of message in one language; placeholders are `{name}`."""
 
-    subject: Annotated[str, Field(max_length=200), AfterValidator(_placeholders)] = ""
+    subject: Annotated[str, Field(max_length=200), AfterValidator(_one_line), AfterValidator(_placeholders)] = ""
     body: Annotated[str, Field(max_length=5000), AfterValidator(_placeholders)] = ""
 
 
@@ -91,7 +98,7 @@ class Messages(_Section):
     cap_hours: Annotated[int, Field(ge=0, le=24 * 30)] = 16  # one non-transactional message in so many hours
     cap_fortnight: Annotated[int, Field(ge=0, le=50)] = 3  # and so many in 14 days; 0 = no such cap
     from_address: EmailStr | None = None
-    from_name: Annotated[str, Field(max_length=100)] = ""
+    from_name: Annotated[str, Field(max_length=100), AfterValidator(_one_line)] = ""
     reply_to: EmailStr | None = None
     opt_in_countries: tuple[str, ...] = ("DE", "AT")  # ask for consent before a review request there
     words: dict[str, dict[str, Words]] = Field(default_factory=dict)  # kind -> language -> words

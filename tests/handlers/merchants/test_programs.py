@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handlers.merchants.books import shops
 from handlers.merchants.connections import Wish, add_merchant
@@ -65,6 +67,8 @@ def test_a_text_is_read_as_what_its_setting_takes(key: str, text: str, value: ob
         ("thanks.when", "never", "one of every, milestones"),
         ("messages.window", "16:00-10:00", "10:00-16:00, or always"),
         ("messages.from_address", "ada", "email address"),
+        ("messages.from_name", "Ada\nBcc: bob@x.example", "one line"),
+        ("messages.words.thank_you.en.subject", "Hello\r\nBcc: bob@x.example", "one line"),
         ("earning.enbled", "true", "earning.enabled is"),
         ("colour", "red", "the settings are earning.enabled"),
         ("earning.enabled.now", "true", "is not a setting"),
@@ -126,6 +130,30 @@ def test_an_assignment_has_a_key_and_an_equals_sign(pair: str) -> None:
     """`--set` without a value is a mistake, not an empty value."""
     with pytest.raises(Refused, match="KEY=VALUE"):
         assignments([pair])
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+_known = (
+    "earning.enabled earning.points_per_unit earning.rates earning.rates.EUR earning.exclude_tags messages.window"
+    " messages.words.thank_you.en.body messages.from_name thanks.delay_minutes earning.rates. a.b.c"
+)
+_keys = st.sampled_from(_known.split()) | st.text(max_size=30)
+
+
+@given(st.dictionaries(_keys, _json | st.text(max_size=30), max_size=3))
+def test_whatever_is_asked_is_done_or_refused_in_words(changes: dict[str, object]) -> None:
+    """No input leads to anything but a programme that can be stored and read, or a sentence."""
+    try:
+        program = changed(Program(), from_file(json.dumps(changes)))
+    except Refused as refusal:
+        assert str(refusal)
+    else:
+        assert Program.model_validate_json(program.model_dump_json()) == program
+        assert json.loads(json.dumps(readable(program), allow_nan=False))
 
 
 async def test_a_new_merchant_has_everything_off(database: Any) -> None:
