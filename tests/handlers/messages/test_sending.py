@@ -338,3 +338,35 @@ async def test_elsa_is_greeted_by_name_and_written_to_in_her_language(nora: Stag
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert "Guten Tag Elsa," in text and "60,00\xa0€" in text and "23. November 2026" in text
     assert mail["Content-Language"] == "de"
+
+
+class DiesOnce:
+    """A channel whose process dies right after the server has taken the first letter."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.died = False
+
+    async def send(self, letter: Letter) -> Receipt:
+        receipt: Receipt = await self.channel.send(letter)
+        if not self.died:
+            self.died = True
+            raise asyncio.CancelledError
+        return receipt
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def test_a_crash_after_the_250_sends_again_under_the_same_name(nora: Stage) -> None:
+    """What the server took and we never recorded goes out once more after the lease, as the same message."""
+    nora.context.channels["email"] = DiesOnce(nora.channel)  # type: ignore[index]
+    await nora.hears(nora.order())
+    await nora.later(HOUR)
+    assert (await nora.states())[NOTE] == "sending"
+    await nora.later(outbox.LEASE)
+    assert (await nora.states())[NOTE] == "sent"
+    first, second = nora.mails
+    assert first["Message-ID"] == second["Message-ID"]
+    await nora.later(DAY)
+    assert len(nora.mails) == 2
