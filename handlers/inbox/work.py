@@ -27,7 +27,7 @@ from integration.errors import Suspect, Unavailable, Unreadable
 from integration.stripe.webhooks import UNREADABLE
 
 BELL = "inbox"
-BATCH = 100
+BATCH = 200
 RESETTLE_BATCH = 200
 SWEEP_SECONDS = 1.0  # how long a ring may be lost before the sweep looks by itself
 RESETTLE_EVERY = SECOND
