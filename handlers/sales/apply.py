@@ -13,7 +13,7 @@ from handlers.inbox.rules import Apply, Outcome, Resettle, Told
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Earning, Shop
 from handlers.merchants.told import hear_of_shop
-from handlers.sales.books import LoadedSale, due_sales, find_sales, load_sales, save_sales, stir_sales
+from handlers.sales.books import LoadedSale, due_sales, find_sales, load_sales, save_sales, stir_sales, stir_sold_since
 from handlers.sales.pairs import pair_twins
 from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, remember
 from handlers.sales.settle import Settler, settle_all
@@ -229,6 +229,10 @@ def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
                 yield from keep_consents(book.shop.id, [fact])
             case ShopSeen() | Uninstalled() | ScopesSeen():
                 yield from hear_of_shop(book.shop.id, told.envelope.source, told.connection, fact, now)
+                if isinstance(fact, Uninstalled):
+                    book.shop = (yield from shops([book.shop.id]))[book.shop.id]
+                    # Sales told before this one event may have been sold after what it tells of.
+                    yield from stir_sold_since(book.shop.id, min(fact.told_at, now), now)
             case PrivacyRequest(kind=kind):
                 outcome = Outcome("waiting", f"{kind} is kept until it is carried out.")
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:

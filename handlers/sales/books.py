@@ -75,6 +75,10 @@ _RENAME = keyed(
 )
 _DUE = plain("SELECT merchant_id, number FROM sales WHERE settle_at <= ?1 ORDER BY settle_at LIMIT ?2")
 _BEHIND = plain("SELECT merchant_id, sale FROM settlements WHERE retry_at <= ?1 ORDER BY retry_at LIMIT ?2")
+_STIR_SOLD_SINCE = plain(
+    "UPDATE sales SET settle_at = ?3 WHERE merchant_id = ?1 AND sold_at >= ?2 AND merged_into IS NULL"
+    " AND (settle_at IS NULL OR settle_at > ?3)"
+)
 _STIR = keyed(
     "UPDATE sales SET settle_at = k.at FROM {keys} k"
     " WHERE sales.merchant_id = k.merchant_id AND sales.customer = k.customer AND sales.merged_into IS NULL",
@@ -191,6 +195,11 @@ def due_sales(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
     due = yield from ask(_DUE, (now, limit))
     behind = yield from ask(_BEHIND, (now, limit))
     return sorted({*due, *behind})
+
+
+def stir_sold_since(merchant_id: int, instant: int, now: int) -> Steps[None]:
+    """Have all sales of a merchant that were sold since an instant settled again: the shop has left."""
+    yield from ask(_STIR_SOLD_SINCE, (merchant_id, instant, now))
 
 
 def stir_sales(owners: Iterable[tuple[int, int]], now: int) -> Steps[None]:

@@ -41,7 +41,7 @@ def pair_twins(shops: Mapping[int, Shop], live: list[LoadedSale], now: int) -> S
     Sets `twin` on the sales in `live`; those outside the batch whose twin changes are settled again at once by
     the clock.
     """
-    concerned = [s for s in live if len(shops[s.merchant_id].platforms) > 1 or s.twin is not None]
+    concerned = [s for s in live if _on_both_platforms(shops[s.merchant_id]) or s.twin is not None]
     if not concerned:
         return
     by_number = {(s.merchant_id, s.number): s for s in live}
@@ -86,6 +86,11 @@ _REPAIR = keyed(
     twin=BIG,
     at=BIG,
 )
+
+
+def _on_both_platforms(shop: Shop) -> bool:
+    # What was sold before a platform was disconnected may be told after it.
+    return len(shop.platforms | shop.closed.keys()) > 1
 
 
 def _likeness(sale: LoadedSale) -> Likeness | None:
