@@ -37,12 +37,8 @@ def may_thank(sale: Sale) -> bool:
 
 
 def by_milestones(sale: Sale) -> bool:
-    """Tell whether the sale's programme thanks at milestones only."""
-    return (
-        sale.version is not None
-        and sale.version.program.thanks.enabled
-        and sale.version.program.thanks.when == "milestones"
-    )
+    """Tell whether the shop ever thanked at milestones only: then this sale's place moves those behind it."""
+    return any(v.program.thanks.enabled and v.program.thanks.when == "milestones" for v in sale.shop.versions)
 
 
 def target(sale: Sale, rank: int | None) -> Target:
