@@ -45,6 +45,10 @@ class Street:
         self.context, self.clock, self.http, self.mailbox = context, clock, http, mailbox
         self._numbers = itertools.count(1)
 
+    def number(self) -> int:
+        """A number no other shop of this street has."""
+        return next(self._numbers)
+
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, folder: Path, mailbox: Mailbox) -> AsyncIterator["Street"]:
@@ -87,12 +91,14 @@ class Street:
     async def play(self, journey: Journey, style: str) -> None:
         """Play a journey in one style; `lost` plays it once for each of its deliveries."""
         if style != "lost":
-            await self._play(journey, Town(self, next(self._numbers), style, None))
+            await self._play(journey, Town(self, self.number(), style, None))
             return
-        for withheld in range(MOST_LOST):
-            town = Town(self, next(self._numbers), style, withheld)
+        # Every delivery in turn on SQLite; the same code runs on PostgreSQL, where every third has to do.
+        stride = 1 if self.context.database.dialect == "sqlite" else 3
+        for withheld in range(0, MOST_LOST, stride):
+            town = Town(self, self.number(), style, withheld)
             await self._play(journey, town)
-            if withheld >= len(town.tape.deliveries) - 1:
+            if withheld + stride >= len(town.tape.deliveries):
                 return
         pytest.fail(f"the journey has more than {MOST_LOST} deliveries")
 
@@ -104,12 +110,14 @@ class Street:
             findings = await self.context.database.read(lambda: audit_books(town.merchant, self.clock.now()))
             assert not findings.drifts, findings.drifts
         finally:
-            await self._close(town.merchant)
+            await self.close(town.merchant)
 
-    async def _close(self, merchant: int) -> None:
-        """Let nothing of a journey fall due in the next one."""
+    async def close(self, merchant: int) -> None:
+        """Let nothing of a journey fall due in the next one, and free its shop's name."""
         async with self.context.database.begin() as connection:
             for statement in (
+                "UPDATE connections SET account = account || '-' || id, shop_id = NULL, hosts = '[]', closed_at = 1"
+                " WHERE merchant_id = :m",
                 "UPDATE messages SET state = 'cancelled' WHERE merchant_id = :m AND state <> 'sent'",
                 "UPDATE sales SET settle_at = NULL WHERE merchant_id = :m",
             ):

@@ -31,7 +31,7 @@ SHOPIFY_SECRET = "shpss_the-app-secret-of-the-journeys"
 STRIPE_SECRET = "whsec_the-endpoint-secret-of-the-journeys"
 MORNING = datetime(2026, 10, 6, 15, 0, tzinfo=UTC)  # a Tuesday, 11:00 in New York
 SEED = 20261006
-NEXT_DOOR = 500_000
+NEXT_DOOR = 100_000
 
 PROGRAMME = {
     "earning.enabled": True,
@@ -80,34 +80,44 @@ class Town:
         self.stranger = Person("Nobody known")
         self.owner = f"owner@{number}.shop.example"
 
-    async def neighbour(self, *, opened: bool = True, with_stripe: bool = True, instead: bool = False) -> "Town":
-        """Another shop, beside this one or instead of it, told of in the same style."""
-        other = Town(self.street, self.number + NEXT_DOOR, self.style, self.withheld)
-        if instead:
-            other.tape = self.tape
+    async def neighbour(self, *, opened: bool = True, next_door: int = 1) -> "Town":
+        """Another shop, told of in the same style."""
+        other = Town(self.street, self.number + NEXT_DOOR * next_door, self.style, self.withheld)
         other.clock = self.clock
         if opened:
-            await other.open(with_stripe=with_stripe)
+            await other.open()
         return other
 
-    async def open(self, *, with_stripe: bool = True) -> None:
+    async def open(self, shop: str | None = None) -> None:
         """The shop opens: it joins with both platforms connected and its programme on."""
         self.clock = MORNING
         self._set_clock()
         run, vault, joined = self.street.context.database.run, self.street.context.vault, self._now() - 30 * DAY
-        wish = Wish(f"Corner {self.number}", f"corner-{self.number}", "USD", "America/New_York", "US", self.owner)
+        wish = Wish(
+            f"Corner {self.number}", shop or f"corner-{self.number}", "USD", "America/New_York", "US", self.owner
+        )
         merchant = await run(lambda: add_merchant(wish, vault, joined))
         self.merchant, self.name = merchant.id, merchant.name
-        if with_stripe:
-            path = await run(lambda: connect_stripe(merchant.id, STRIPE_SECRET, None, vault, joined))
-            self.stripe_token = path.rpartition("/")[2]
+        path = await run(lambda: connect_stripe(merchant.id, STRIPE_SECRET, None, vault, joined))
+        self.stripe_token = path.rpartition("/")[2]
         await run(lambda: change_program(self.merchant, PROGRAMME, joined))
+
+    def at(self, moment: datetime) -> None:
+        """Put the clock to a moment."""
+        self.clock = moment
+        self._set_clock()
 
     async def programme(self, **settings: Any) -> None:
         """The merchant changes settings, as of now; `earning__hold_days=14` means `earning.hold_days`."""
         changes = {key.replace("__", "."): value for key, value in settings.items()}
         now = self._now() - SECOND
         await self.street.context.database.run(lambda: change_program(self.merchant, changes, now))
+
+    async def is_stripe_account(self, account: str) -> None:
+        """The shop's Stripe account is known by its own id."""
+        async with self.street.context.database.begin() as connection:
+            statement = "UPDATE connections SET shop_id = :a WHERE merchant_id = :m AND platform = 'stripe'"
+            await connection.execute(text(statement), {"a": account, "m": self.merchant})
 
     # --- what happens ---
 

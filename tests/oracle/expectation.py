@@ -67,14 +67,28 @@ def expect(shop: Shop, deliveries: Iterable[Delivery], now: int) -> Expected:
     people = People(told)
     sales = [_value(ExpectedSale(names, group), shop, people) for names, group in _group(told)]
     _pair(sales)
+    left = _left(told)
     for sale in sales:
-        sale.postings = _postings(sale, shop, now)
+        gone = left.get(sale.money)
+        if gone is None or sale.sold_at is None or sale.sold_at < gone:
+            sale.postings = _postings(sale, shop, now)
     return Expected(people, sales)
 
 
 def _once(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """A repeated delivery is one delivery."""
     return list({(d.platform, d.delivery_id): d for d in deliveries}.values())
+
+
+def _left(told: Sequence[Delivery]) -> dict[str, int]:
+    """Since when each platform is disconnected: what it sold from then on earns nothing."""
+    left: dict[str, int] = {}
+    for delivery in told:
+        if delivery.topic == "app/uninstalled":
+            left["shopify"] = delivery.triggered_at
+        elif delivery.topic in ("account.application.deauthorized", "apps.install.deleted"):
+            left["stripe"] = delivery.body["created"] * SECOND
+    return left
 
 
 # --- One sale for one commercial order ----------------------------------------------------------

@@ -23,6 +23,7 @@ from tests.properties.tape import (
 
 MOST_STORIES = 4
 MOST_STEPS = 4
+ACCOUNT = "acct_corner"
 RATES = ["1", "3", "0.5", "2.25", "0.333333", "0.01"]
 CURRENCIES = ["USD", "USD", "EUR", "JPY", "KWD"]
 
@@ -482,6 +483,22 @@ class Teller:
             self.tape.deliveries.pop()  # the order itself never arrives
             assert refund["id"]
 
+    def leaves_story(self) -> None:
+        """The merchant disconnects a platform; it is told of once."""
+        at, platform = self.moment(), self.pick("shopify", "stripe")
+        if f"left: {platform}" in self.tape.offered:
+            return
+        self.case(f"left: {platform}")
+        if platform == "shopify":
+            shop = {
+                "id": SHOP_ID, "name": "Corner", "email": "owner@corner.example", "domain": "corner.example",
+                "myshopify_domain": SHOP_DOMAIN, "updated_at": None, "plan_name": "basic",
+            }  # fmt: skip
+            self.tape.shopify("app/uninstalled", shop, at)
+        else:
+            application = {"id": "ca_regulars", "object": "application", "name": "Regulars"}
+            self.tape.stripe("account.application.deauthorized", application, at, account=ACCOUNT)
+
     # --- the shop ---
 
     def shop(self) -> Shop:
@@ -529,7 +546,7 @@ def histories(draw: Any) -> History:
     shop = teller.shop()
     stories = [
         teller.order_story, teller.order_story, teller.payment_story, teller.twins_story, teller.like_story,
-        teller.lives, teller.lives, teller.noise,
+        teller.lives, teller.lives, teller.noise, teller.leaves_story,
     ]  # fmt: skip
     for story in draw(st.lists(st.sampled_from(stories), min_size=1, max_size=MOST_STORIES)):
         story()
@@ -551,7 +568,7 @@ def elsewhere(history: History, number: int, token: str) -> History:
             return [moved(part) for part in value]
         if isinstance(value, str):
             there = value.replace(SHOP_DOMAIN, domain).replace(str(SHOP_ID), str(shop_id))
-            return there.replace("corner.example", f"corner-{number}.example")
+            return there.replace("corner.example", f"corner-{number}.example").replace(ACCOUNT, f"{ACCOUNT}{number}")
         return shop_id if value == SHOP_ID and not isinstance(value, bool) else value
 
     deliveries = tuple(

@@ -30,7 +30,7 @@ from tests.oracle.expectation import UNCLAIMED, Expected, expect
 from tests.oracle.notes import asked, has_like_moments, plain, thanked
 from tests.oracle.people import Name
 from tests.oracle.tellings import DAY, Delivery, Shop
-from tests.properties.histories import History, elsewhere
+from tests.properties.histories import ACCOUNT, History, elsewhere
 from tests.properties.tape import NOW, START, micros
 
 SHOPIFY_SECRET = "shpss_the-app-secret-of-the-property-tests"
@@ -96,6 +96,9 @@ class Stage:
             }
             at = programme.in_force_at - SECOND
             await run(lambda changes=changes, at=at: change_program(merchant.id, changes, at))
+        async with self.context.database.begin() as connection:
+            known = "UPDATE connections SET shop_id = :a WHERE merchant_id = :m AND platform = 'stripe'"
+            await connection.execute(text(known), {"a": f"{ACCOUNT}{number}", "m": merchant.id})
         return elsewhere(history, number, path.rpartition("/")[2])
 
     async def receive(self, delivery: Delivery) -> Recorded:
