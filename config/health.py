@@ -19,10 +19,13 @@ async def alive(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Ask every engine; 503 names the ones that are down. The receiver stores without Redis."""
+    """Ask every engine, and name the ones that are down; 503 only without the database.
+
+    Without Redis deliveries are still stored and worked: a machine taken out of rotation for it would lose them.
+    """
     problems = await down(request.app.state.context)
-    body = {"ready": "database" not in problems, "down": problems}
-    return JSONResponse(body, status_code=503 if problems else 200)
+    is_ready = "database" not in problems
+    return JSONResponse({"ready": is_ready, "down": problems}, status_code=200 if is_ready else 503)
 
 
 async def metrics(request: Request) -> Response:

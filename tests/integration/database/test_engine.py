@@ -94,7 +94,7 @@ async def test_pages_and_steps_see_the_same_rows(database: Database) -> None:
 
 async def test_errors_never_show_what_was_written(database: Database) -> None:
     """SQLAlchemy's errors print parameters, which are people's data, unless told not to."""
-    with pytest.raises(Exception, match="hidden|hide_parameters") as caught:
+    with pytest.raises(Exception, match=r"hidden|hide_parameters") as caught:
         async with database.begin() as connection:
             for _ in range(2):
                 await connection.execute(text("INSERT INTO accounts VALUES (1, :name, 0)"), {"name": "ada@example.com"})
