@@ -40,7 +40,10 @@ def socket_path(data_dir: Path) -> Path:
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     name = hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"regulars-{os.getuid()}-{name}" / SOCKET_NAME
+    folder = Path(tempfile.gettempdir()) / f"regulars-{os.getuid()}-{name}"
+    if len(os.fsencode(folder / SOCKET_NAME)) > LONGEST_SOCKET_PATH:  # TMPDIR may be as deep as the data directory
+        folder = Path("/tmp") / folder.name  # noqa: S108 - made for its owner alone, or refused
+    return folder / SOCKET_NAME
 
 
 def find(data_dir: Path) -> str | None:
