@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("next_customer", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("next_sale", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("next_entry", sa.BigInteger(), server_default="1", nullable=False),
+        sa.Column("head", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("merchant_id", name=op.f("pk_books")),
     )
     op.create_table(
