@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from handlers.merchants.rules import Program, Shop, Version
-from integration.database.steps import BIG, Steps, ask, insert, keyed
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed
 
 # Parsed programmes kept, by their text: versions are immutable and most merchants share the defaults.
 KEPT_PROGRAMS = 4096
@@ -24,7 +24,7 @@ _VERSIONS = keyed(
     merchant_id=BIG,
 )
 _LOCK = keyed(
-    "SELECT b.merchant_id, b.next_customer, b.next_sale, b.next_entry"
+    "SELECT b.merchant_id, b.next_customer, b.next_sale, b.next_entry, b.head"
     " FROM {keys} k CROSS JOIN books b WHERE b.merchant_id = k.merchant_id ORDER BY b.merchant_id",
     postgres_suffix=" FOR UPDATE OF b",
     merchant_id=BIG,
@@ -32,11 +32,12 @@ _LOCK = keyed(
 _SAVE = insert(
     "books",
     "ON CONFLICT (merchant_id) DO UPDATE SET next_customer = excluded.next_customer,"
-    " next_sale = excluded.next_sale, next_entry = excluded.next_entry",
+    " next_sale = excluded.next_sale, next_entry = excluded.next_entry, head = excluded.head",
     merchant_id=BIG,
     next_customer=BIG,
     next_sale=BIG,
     next_entry=BIG,
+    head=TEXT,
 )
 
 
@@ -48,7 +49,8 @@ class Counters:
     next_customer: int
     next_sale: int
     next_entry: int
-    read: tuple[int, int, int] = field(default=(0, 0, 0), repr=False)
+    head: str = ""  # chained digest of the ledger's entries so far
+    read: tuple[int, int, int, str] = field(default=(0, 0, 0, ""), repr=False)
 
     def take_customer(self) -> int:
         """Hand out the next customer number."""
@@ -66,8 +68,8 @@ class Counters:
         return self.next_entry - 1
 
     @property
-    def now(self) -> tuple[int, int, int]:
-        return self.next_customer, self.next_sale, self.next_entry
+    def now(self) -> tuple[int, int, int, str]:
+        return self.next_customer, self.next_sale, self.next_entry, self.head
 
 
 def lock_books(merchant_ids: Iterable[int]) -> Steps[dict[int, Counters]]:
@@ -77,7 +79,7 @@ def lock_books(merchant_ids: Iterable[int]) -> Steps[dict[int, Counters]]:
     """
     keys = [(merchant_id,) for merchant_id in sorted(set(merchant_ids))]
     rows = yield from ask(_LOCK, keys)
-    return {row[0]: Counters(row[0], row[1], row[2], row[3], (row[1], row[2], row[3])) for row in rows}
+    return {row[0]: Counters(*row, read=row[1:]) for row in rows}
 
 
 def save_books(counters: Iterable[Counters]) -> Steps[None]:

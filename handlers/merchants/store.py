@@ -26,6 +26,7 @@ books = Table(
     Column("next_customer", Number, nullable=False, server_default="1"),
     Column("next_sale", Number, nullable=False, server_default="1"),
     Column("next_entry", Number, nullable=False, server_default="1"),
+    Column("head", Text, nullable=False, server_default=""),  # chained digest of every entry so far
 )
 
 connections = Table(

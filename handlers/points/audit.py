@@ -10,7 +10,7 @@ from typing import NamedTuple
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
 from handlers.points.rules import ISSUED, Target, moves, target
-from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, written
+from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, linked, written
 from handlers.points.standing import Standing, numbers_of, standings
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
 
@@ -26,7 +26,7 @@ SALE_KEY = re.compile(r"sale:([1-9][0-9]*):(0|[1-9][0-9]*)")
 
 # PostgreSQL then shows one state throughout, as SQLite does in any transaction.
 _ONE_STATE = plain("SELECT 1", postgres="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-_NEXT = plain("SELECT next_entry FROM books WHERE merchant_id = ?1")
+_NEXT = plain("SELECT next_entry, head FROM books WHERE merchant_id = ?1")
 _ENTRIES = plain(
     f"SELECT {ENTRY_COLUMNS} FROM ledger_entries WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
 )
@@ -86,7 +86,7 @@ _OF_NO_SALE = plain(
 class Drift(NamedTuple):
     """One thing that does not agree: its kind in one word, where it is, and what is wrong in a sentence."""
 
-    kind: str  # gap, number, seal, key, reason, balance, sum, sale
+    kind: str  # gap, number, chain, seal, key, reason, balance, sum, sale
     where: str
     words: str
 
@@ -136,7 +136,7 @@ def _check_entries(findings: Findings) -> Steps[None]:
     merchant_id = findings.merchant_id
     chain = _Chain(findings)
     chain.add((yield from ask(_SEALS, (merchant_id, _BEFORE_ANY, PAGE))))
-    last, expected = _BEFORE_ANY, 1
+    last, expected, head = _BEFORE_ANY, 1, ""
     for _ in range(MOST_PAGES):
         entries = yield from ask(_ENTRIES, (merchant_id, last, PAGE))
         if not entries:
@@ -150,6 +150,7 @@ def _check_entries(findings: Findings) -> Steps[None]:
             expected = max(expected, number + 1)
             while chain.needs_seals:
                 chain.add((yield from ask(_SEALS, (merchant_id, chain.last_known, PAGE))))
+            head = linked(head, entry)
             _check_name(findings, entry)
             if not chain.take(entry):
                 _check_reason(findings, entry)
@@ -159,7 +160,12 @@ def _check_entries(findings: Findings) -> Steps[None]:
         chain.add((yield from ask(_SEALS, (merchant_id, chain.last_known, PAGE))))
     chain.finish()
     rows = yield from ask(_NEXT, (merchant_id,))
-    _check_end(findings, expected, rows[0][0] if rows else 1)
+    next_entry, kept_head = rows[0] if rows else (1, "")
+    _check_end(findings, expected, next_entry)
+    if head != kept_head:
+        findings.found(
+            "chain", "the ledger", "An entry was changed, inserted or deleted: the chain of entries differs."
+        )
 
 
 def _check_end(findings: Findings, expected: int, next_entry: int) -> None:

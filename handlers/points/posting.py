@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from handlers.merchants.books import Counters
+from handlers.points.seal import linked
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed
 
 _SUM = keyed(
@@ -75,21 +76,10 @@ def post(postings: Sequence[Posting], counters: Mapping[int, Counters], now: int
     changes: dict[tuple[int, str], int] = {}
     rows = []
     for p in postings:
-        number = counters[p.merchant_id].take_entry()
-        rows.append(
-            (
-                p.merchant_id,
-                number,
-                p.key,
-                p.sale,
-                p.source,
-                p.destination,
-                p.micropoints,
-                p.reason,
-                p.detail,
-                now,
-            )
-        )
+        books = counters[p.merchant_id]
+        entry = (books.take_entry(), p.key, p.sale, p.source, p.destination, p.micropoints, p.reason, p.detail, now)
+        books.head = linked(books.head, entry)
+        rows.append((p.merchant_id, *entry))
         for name, amount in ((p.source, -p.micropoints), (p.destination, p.micropoints)):
             changes[p.merchant_id, name] = changes.get((p.merchant_id, name), 0) + amount
     yield from ask(_POST, rows)

@@ -90,6 +90,15 @@ def chained(digest: str, entries: Iterable[Row]) -> str:
     return running.hexdigest()
 
 
+def linked(head: str, entry: Row) -> str:
+    """Return the ledger's head after one more entry: the hexadecimal SHA-256 of the head before and the entry.
+
+    `entry` is a row of `ENTRY_COLUMNS`. The head is kept in the merchant's books with every posting, so that the
+    audit finds a change, a deletion or an insertion before any seal is made.
+    """
+    return hashlib.sha256(head.encode() + written(entry)).hexdigest()
+
+
 def written(entry: Row) -> bytes:
     """Write one entry as the bytes that are sealed: JSON without spaces, one line."""
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"

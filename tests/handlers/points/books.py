@@ -5,6 +5,7 @@ from typing import Any
 
 from handlers.merchants.books import lock_books, save_books
 from handlers.merchants.connections import Wish, add_merchant
+from handlers.points.seal import linked
 from integration.database.steps import BIG, TEXT, Steps, ask, insert
 from integration.vault import Vault
 
@@ -48,7 +49,9 @@ async def post(database: Any, merchant: int, postings: Sequence[Posting]) -> Non
         rows, totals = [], dict[str, int]()
         for source, destination, amount in postings:
             number = books.take_entry()
-            rows.append((merchant, number, f"adjust:{number}", source, destination, amount, "adjustment", NOW))
+            key, reason = f"adjust:{number}", "adjustment"
+            books.head = linked(books.head, (number, key, None, source, destination, amount, reason, None, NOW))
+            rows.append((merchant, number, key, source, destination, amount, reason, NOW))
             totals[source] = totals.get(source, 0) - amount
             totals[destination] = totals.get(destination, 0) + amount
         yield from ask(_ENTRIES, rows)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handlers.points.audit import MOST_SHOWN, Findings, audit_books
+from handlers.points.audit import MOST_SHOWN, Drift, Findings, audit_books
 from handlers.points.seal import seal_all
 from handlers.points.settle import PointsSettler
 from integration.clock import DAY
@@ -27,8 +27,13 @@ async def findings_after(database: Any, merchant: int, *damage: str) -> Findings
     return await database.read(lambda: audit_books(merchant, NOW))
 
 
+def named(findings: Findings) -> list[Drift]:
+    """What was found, beside the chain of all entries, which breaks with any change to them."""
+    return [drift for drift in findings.drifts if drift.kind != "chain"]
+
+
 def kinds(findings: Findings) -> set[str]:
-    return {drift.kind for drift in findings.drifts}
+    return {drift.kind for drift in named(findings)}
 
 
 @pytest.fixture(params=[True, False], ids=["sealed", "unsealed"])
@@ -69,7 +74,7 @@ async def test_two_balances_changed_against_each_other_are_found(database: Any, 
         "UPDATE accounts SET micropoints = micropoints + 1 WHERE account = 'customer:1:pending'",
         "UPDATE accounts SET micropoints = micropoints - 1 WHERE account = 'customer:2:pending'",
     )
-    assert [d.where for d in findings.drifts] == ["customer:1:pending", "customer:2:pending"]
+    assert [d.where for d in named(findings)] == ["customer:1:pending", "customer:2:pending"]
 
 
 async def test_a_deleted_balance_is_found(database: Any, hats: int) -> None:
@@ -116,6 +121,31 @@ async def test_any_changed_column_breaks_the_seal(database: Any, change: str) ->
     await seal_all(database, NOW)
     findings = await findings_after(database, hats, f"UPDATE ledger_entries SET {change} WHERE number = 4")
     assert "seal" in kinds(findings)
+
+
+@pytest.mark.parametrize("change", ["at = at + 1", "detail = 'x'", "reason = 'gift'", "key = 'adjust:other'"])
+async def test_any_changed_column_is_found_before_anything_is_sealed(database: Any, change: str) -> None:
+    """The chain of entries is kept with every posting, so there is no tail that nothing guards."""
+    hats = await open_books(database, "Hats")
+    await post(database, hats, ADA)
+    findings = await findings_after(database, hats, f"UPDATE ledger_entries SET {change} WHERE number = 4")
+    assert "chain" in {drift.kind for drift in findings.drifts}
+
+
+async def test_an_adjustment_slipped_in_with_everything_to_match_is_found(database: Any) -> None:
+    """Counter and balances can be forged beside an entry; the chain cannot without the code."""
+    hats = await open_books(database, "Hats")
+    await post(database, hats, ADA)
+    findings = await findings_after(
+        database,
+        hats,
+        "INSERT INTO ledger_entries (merchant_id, number, key, source, destination, micropoints, reason, at)"
+        f" VALUES ({hats}, 5, 'adjust:5', 'program:issued', 'customer:1:available', 1000000, 'adjustment', {NOW})",
+        "UPDATE books SET next_entry = 6",
+        "UPDATE accounts SET micropoints = micropoints + 1000000 WHERE account = 'customer:1:available'",
+        "UPDATE accounts SET micropoints = micropoints - 1000000 WHERE account = 'program:issued'",
+    )
+    assert [drift.kind for drift in findings.drifts] == ["chain"]
 
 
 @pytest.mark.parametrize("number", [1, 2, 4])
@@ -241,28 +271,28 @@ async def test_settled_sales_are_at_their_targets(ann: Shopkeeper) -> None:
 async def test_an_entry_that_gives_a_sale_too_much_is_found(ann: Shopkeeper) -> None:
     """However well it is inserted, the sale is not worth it."""
     findings = await audited(ann, *posted_more("sale:1:1", "1"))
-    assert [(d.kind, d.where) for d in findings.drifts] == [("sale", "sale 1")]
-    assert "35000000 micropoints" in findings.drifts[0].words
+    assert [(d.kind, d.where) for d in named(findings)] == [("sale", "sale 1")]
+    assert "35000000 micropoints" in named(findings)[0].words
 
 
 async def test_a_posting_out_of_its_order_is_found(ann: Shopkeeper) -> None:
     """A sale's postings are numbered as they are made."""
     findings = await audited(ann, "UPDATE ledger_entries SET key = 'sale:1:4' WHERE key = 'sale:1:0'")
-    assert [(d.kind, d.where) for d in findings.drifts] == [("key", "entry 1")]
+    assert [(d.kind, d.where) for d in named(findings)] == [("key", "entry 1")]
 
 
 async def test_a_changed_reason_is_found_before_it_is_sealed(ann: Shopkeeper) -> None:
     """The accounts an entry moves between say what it must be called."""
     findings = await audited(ann, "UPDATE ledger_entries SET reason = 'gift' WHERE number = 1")
-    assert [(d.kind, d.where) for d in findings.drifts] == [("reason", "entry 1")]
+    assert [(d.kind, d.where) for d in named(findings)] == [("reason", "entry 1")]
 
 
 async def test_an_entry_for_a_sale_that_does_not_exist_is_found(ann: Shopkeeper) -> None:
     """A deleted sale shows in the same way."""
     findings = await audited(ann, *posted_more("sale:99:0", "99"))
-    assert [(d.kind, d.where) for d in findings.drifts] == [("sale", "sale 99")]
+    assert [(d.kind, d.where) for d in named(findings)] == [("sale", "sale 99")]
     findings = await audited(ann, "DELETE FROM sales WHERE number = 2")
-    assert ("sale", "sale 2") in [(d.kind, d.where) for d in findings.drifts]
+    assert ("sale", "sale 2") in [(d.kind, d.where) for d in named(findings)]
 
 
 @pytest.mark.parametrize(
