@@ -79,7 +79,7 @@ def lock_books(merchant_ids: Iterable[int]) -> Steps[dict[int, Counters]]:
     """
     keys = [(merchant_id,) for merchant_id in sorted(set(merchant_ids))]
     rows = yield from ask(_LOCK, keys)
-    return {row[0]: Counters(*row, read=row[1:]) for row in rows}
+    return {row[0]: Counters(row[0], row[1], row[2], row[3], row[4], row[1:]) for row in rows}
 
 
 def save_books(counters: Iterable[Counters]) -> Steps[None]:
