@@ -16,7 +16,7 @@ from handlers.merchants.told import hear_of_shop
 from handlers.sales.books import LoadedSale, due_sales, find_sales, load_sales, save_sales, stir_sales, stir_sold_since
 from handlers.sales.pairs import pair_twins
 from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, remember
-from handlers.sales.settle import Settler, settle_all
+from handlers.sales.settle import Settler, forget_failures, settle_all
 from handlers.sales.worth import buyer, worth
 from integration.database.steps import Steps
 from integration.facts import (
@@ -259,17 +259,30 @@ def _remember(book: Book, fact: SaleFact, now: int) -> None:
         if owner is None or owner.number in named:
             _name(book, weak, sale)
         else:
-            # The invoice belongs to another payment's sale too: told there, it says nothing about either.
-            payments = tuple(i.value for i in strong if i.kind == "payment")
-            link = Invoice(id=weak.value, currency="", told_at=0, payment_ids=payments)
-            owner.changed |= remember(owner.facts, InvoiceSeen(link))
+            # The invoice belongs to another payment's sale too: told in both, it says nothing about either.
+            link = InvoiceSeen(Invoice(id=weak.value, currency="", told_at=0, payment_ids=_payments_of(owner, sale)))
+            owner.changed |= remember(owner.facts, link)
             book.touched[owner.number] = owner
+            if weak.value in sale.facts.invoices:
+                sale.changed |= remember(sale.facts, link)
     book.touched[sale.number] = sale
 
 
 def _has_payment(sale: LoadedSale) -> bool:
-    facts = sale.facts
-    return bool(facts.charges or facts.payments or any(s.payment_id for s in facts.sessions.values()))
+    return bool(_payments_of(sale))
+
+
+def _payments_of(*sales: LoadedSale) -> tuple[str, ...]:
+    """Name the payments that sales are of: by payment intent, where one is known, else by charge."""
+    named: set[str] = set()
+    for facts in (sale.facts for sale in sales):
+        named |= facts.payments.keys() | {c.payment_id or c.id for c in facts.charges.values()}
+        named |= {s.payment_id for s in facts.sessions.values() if s.payment_id}
+        for invoice in facts.invoices.values():
+            # One that was paid in several parts says nothing of which of them this is.
+            if len(invoice.payment_ids) <= 1:
+                named |= {*invoice.payment_ids, *((invoice.charge_id,) if invoice.charge_id else ())}
+    return tuple(sorted(named))
 
 
 def _survivor(book: Book, named: dict[int, LoadedSale], now: int) -> LoadedSale:
@@ -290,6 +303,10 @@ def _survivor(book: Book, named: dict[int, LoadedSale], now: int) -> LoadedSale:
         other.merged_into = oldest.number
         other.changed = True
         book.touched[other.number] = other
+        for earlier in book.touched.values():
+            # What this batch joined into the other goes on with it: names and postings follow one step only.
+            if earlier.merged_into == other.number:
+                earlier.merged_into = oldest.number
         for identity, sale in book.by_name.items():
             if sale is other:
                 book.by_name[identity] = oldest
@@ -324,17 +341,21 @@ def _close(
             yield from follow(moved, now)
 
     live: list[LoadedSale] = []
+    gone: list[LoadedSale] = []
     for book in books.values():
         for sale in book.touched.values():
-            if sale.merged_into is None and (sale.changed or sale.due):
+            if sale.merged_into is not None:
+                gone.append(sale)
+            elif sale.changed or sale.due:
                 _value(book, sale)
                 live.append(sale)
-    yield from pair_twins({m: b.shop for m, b in books.items()}, live, now)
+    yield from pair_twins({m: b.shop for m, b in books.items()}, live, gone, now)
     for sale in live:
         if sale.twin is not None and sale.facts.order is None:
             sale.worth = told_elsewhere(sale.worth)
     views = [view(books[sale.merchant_id].shop, sale) for sale in live]
     wakes = yield from settle_all(settlers, views, now, retried=retried)
+    yield from forget_failures((sale.merchant_id, sale.number) for sale in gone)
     for sale in live:
         sale.settle_at = wakes.get((sale.merchant_id, sale.number))
     yield from save_sales([s for b in books.values() for s in b.touched.values() if s.changed or s.due])

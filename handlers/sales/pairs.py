@@ -35,14 +35,17 @@ class Candidate(NamedTuple):
 Likeness = tuple[int, str, int, str, bool]  # merchant, e-mail, total, currency, test
 
 
-def pair_twins(shops: Mapping[int, Shop], live: list[LoadedSale], now: int) -> Steps[None]:
+def pair_twins(
+    shops: Mapping[int, Shop], live: Sequence[LoadedSale], gone: Sequence[LoadedSale], now: int
+) -> Steps[None]:
     """Match the batch's sales with their like, one to one by nearest time (settlement rules, section 2).
 
-    Sets `twin` on the sales in `live`; those outside the batch whose twin changes are settled again at once by
-    the clock.
+    Sets `twin` on the sales in `live`; those outside the batch whose twin changes, or is among those `gone` into
+    another sale, are settled again at once by the clock.
     """
     concerned = [s for s in live if _on_both_platforms(shops[s.merchant_id]) or s.twin is not None]
-    if not concerned:
+    parted = [s for s in gone if s.twin is not None]
+    if not concerned and not parted:
         return
     by_number = {(s.merchant_id, s.number): s for s in live}
     likes = {key for s in concerned if (key := _likeness(s)) is not None}
@@ -63,6 +66,9 @@ def pair_twins(shops: Mapping[int, Shop], live: list[LoadedSale], now: int) -> S
     lost = [s for s in concerned if s.twin is not None and _likeness(s) is None]
     for sale in lost:
         changed[sale.merchant_id, sale.number] = None
+    for sale in (*lost, *parted):
+        if sale.twin is not None:
+            changed.setdefault((sale.merchant_id, sale.twin), None)
     for (merchant_id, *_), group in groups.items():
         pairs = nearest_pairs(group.values())
         for number, candidate in group.items():
@@ -80,7 +86,7 @@ def pair_twins(shops: Mapping[int, Shop], live: list[LoadedSale], now: int) -> S
 
 _REPAIR = keyed(
     "UPDATE sales SET paired_with = k.twin, settle_at = k.at FROM {keys} k"
-    " WHERE sales.merchant_id = k.merchant_id AND sales.number = k.number",
+    " WHERE sales.merchant_id = k.merchant_id AND sales.number = k.number AND sales.merged_into IS NULL",
     merchant_id=BIG,
     number=BIG,
     twin=BIG,

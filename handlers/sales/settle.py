@@ -1,6 +1,6 @@
 """The contract of a settler, and running all of them so that one that fails holds up no other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -46,6 +46,12 @@ _CAUGHT_UP = keyed(
     sale=BIG,
     capability=TEXT,
 )
+_FORGET = keyed(
+    "DELETE FROM settlements WHERE EXISTS (SELECT 1 FROM {keys} k"
+    " WHERE settlements.merchant_id = k.merchant_id AND settlements.sale = k.sale)",
+    merchant_id=BIG,
+    sale=BIG,
+)
 
 Wakes = dict[tuple[int, int], int]
 
@@ -89,6 +95,11 @@ def settle_all(settlers: Sequence[Settler], sales: Sequence[Sale], now: int, *, 
             done = [(s.shop.id, s.number, settler.name) for s in sales if (s.shop.id, s.number) not in failed]
             yield from ask(_CAUGHT_UP, done)
     return wakes
+
+
+def forget_failures(merged: Iterable[tuple[int, int]]) -> Steps[None]:
+    """Forget what failed for (merchant, sale) merged into others: their survivors are settled in their place."""
+    yield from ask(_FORGET, sorted(merged))
 
 
 def _attempt(settler: Settler, sales: Sequence[Sale], now: int) -> Steps[Wakes | Exception]:
