@@ -11,7 +11,8 @@ _KEEP = insert(
     " source = excluded.source, told_at = excluded.told_at"
     # Between two words of one instant the stricter wins, whichever comes first.
     " WHERE excluded.told_at > consents.told_at OR (excluded.told_at = consents.told_at"
-    " AND excluded.state <> 'subscribed' AND excluded.state >= consents.state)",
+    " AND excluded.state <> 'subscribed'"
+    " AND (consents.state = 'subscribed' OR excluded.state >= consents.state))",
     merchant_id=BIG,
     channel=TEXT,
     address=TEXT,

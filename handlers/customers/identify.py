@@ -237,13 +237,14 @@ def save(found: Iterable[People]) -> Steps[None]:
         _ADD_IDENTITIES,
         [(p.counters.merchant_id, kind, value, node) for p in people for kind, value, node in p.new_identities],
     )
-    pointers: list[tuple[int, int, int | None]] = []
+    # Each number once: who joined a circle in this batch may follow it further, and the last meaning counts.
+    pointers: dict[tuple[int, int], int | None] = {}
     for one in people:
-        joined = [(n, one.means[n]) for n in one.fresh if one.means[n] != n]
-        pointers += [(one.counters.merchant_id, n, owner) for n, owner in sorted(joined)]
+        merchant_id = one.counters.merchant_id
+        pointers |= {(merchant_id, n): one.means[n] for n in one.fresh if one.means[n] != n}
         if one.unsettled or one.merges:
-            pointers += yield from _settle_who(one)
-    yield from ask(_POINT_AT, pointers)
+            pointers |= {(m, n): owner for m, n, owner in (yield from _settle_who(one))}
+    yield from ask(_POINT_AT, [(m, n, owner) for (m, n), owner in sorted(pointers.items())])
 
 
 def _profile(who: Person) -> tuple[str | None, ...]:

@@ -394,7 +394,6 @@ def _merge_sessions(one: Session, other: Session) -> Session:
     newest = max(one, other, key=lambda s: (s.payment_status == "paid", s.told_at, _text(s)))
     return msgspec.structs.replace(
         newest,
-        told_at=max(one.told_at, other.told_at),
         failed=one.failed or other.failed,
         payment_id=_either(one.payment_id, other.payment_id),
         invoice_id=_either(one.invoice_id, other.invoice_id),
@@ -407,7 +406,6 @@ def _merge_invoices(one: Invoice, other: Invoice) -> Invoice:
     newest = max(one, other, key=lambda i: (i.total_minor > 0, i.told_at, _text(i)))
     return msgspec.structs.replace(
         newest,
-        told_at=max(one.told_at, other.told_at),
         payment_ids=_union(one.payment_ids, other.payment_ids),
         charge_id=_either(one.charge_id, other.charge_id),
         livemode=one.livemode and other.livemode,

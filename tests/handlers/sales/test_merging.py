@@ -133,3 +133,21 @@ def test_a_session_that_is_paid_stays_paid() -> None:
     paid = msgspec.structs.replace(unpaid, payment_status="paid", told_at=MONDAY + DAY)
     for told in permutations([SessionSeen(unpaid), SessionSeen(paid)]):
         assert remembered(*told).sessions["cs_1"].payment_status == "paid"
+
+
+def test_a_bare_word_of_a_session_or_an_invoice_makes_no_older_picture_the_newest() -> None:
+    """What carries the contents is compared by its own time, not by the time of what came beside it."""
+    paid = Session("cs_1", "USD", MONDAY, MONDAY, "paid", tax_minor=100)
+    sessions: tuple[SaleFact, ...] = (
+        SessionSeen(paid),
+        SessionSeen(msgspec.structs.replace(paid, told_at=MONDAY + HOUR, tax_minor=200)),
+        SessionSeen(msgspec.structs.replace(paid, told_at=MONDAY + DAY, payment_status="unpaid")),
+    )
+    full = Invoice("in_1", "USD", MONDAY, total_minor=900, tax_minor=100)
+    invoices: tuple[SaleFact, ...] = (
+        InvoiceSeen(full),
+        InvoiceSeen(msgspec.structs.replace(full, told_at=MONDAY + HOUR, tax_minor=200)),
+        InvoiceSeen(Invoice("in_1", "USD", MONDAY + DAY, payment_ids=("pi_1",))),
+    )
+    for story in (sessions, invoices):
+        assert len({msgspec.json.encode(remembered(*told), order="sorted") for told in permutations(story)}) == 1
