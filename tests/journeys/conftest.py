@@ -1,6 +1,7 @@
 """One running program a database engine for all journeys, with a mailbox it sends to."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from tests import mailbox as mail
 from tests.conftest import _execute, _named, apart
 from tests.journeys.street import Street
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +31,9 @@ def street(
         url: str = request.getfixturevalue("sqlite_database")(folder)
     else:
         server: str = request.getfixturevalue("migrated_postgres")
-        apart(_execute(server, "CREATE DATABASE street TEMPLATE migrated"))
-        url = _named(server, "street")
+        name = f"street_{next(_numbers)}"
+        apart(_execute(server, f"CREATE DATABASE {name} TEMPLATE migrated"))
+        url = _named(server, name)
     box = mail.Mailbox()
     controller = mail.serve(box)
     opening = Street.opened(url, folder, box)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.conftest import _execute, _named, apart
 from tests.properties.plays import Stage
@@ -15,6 +15,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_s
 
 # REGULARS_EXAMPLES=2000 looks further, with another seed each time; a build server repeats itself.
 EXAMPLES = int(os.environ.get("REGULARS_EXAMPLES", "60"))
+SHRINK = "REGULARS_SHRINK" in os.environ
 settings.register_profile(
     "ends",
     max_examples=EXAMPLES,
@@ -22,6 +23,9 @@ settings.register_profile(
     derandomize="REGULARS_EXAMPLES" not in os.environ,
     print_blob=True,
     suppress_health_check=SLOW,
+    report_multiple_bugs=False,
+    # An example is a whole history: what it shrinks to is not worth minutes of a build server's time.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if SHRINK else ())),
 )
 
 

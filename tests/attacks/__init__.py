@@ -1,0 +1,1 @@
+"""Bad input, and the answer each kind of it gets from the running program."""
