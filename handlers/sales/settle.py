@@ -1,5 +1,6 @@
 """The contract of a settler, and running all of them so that one that fails holds up no other."""
 
+import traceback
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, pla
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER = (MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR)
-MAX_REASON = 500
 
 _SAVEPOINT = plain("SAVEPOINT settler")
 _RELEASE = plain("RELEASE SAVEPOINT settler")
@@ -134,5 +134,10 @@ def _note_failure(settler: Settler, sale: Sale, error: Exception, now: int) -> S
         error=type(error).__name__,
         exc_info=error,
     )
-    failure = f"{type(error).__name__}: {error}"[:MAX_REASON]
-    yield from ask(_FAILED, [(*key, sale.revision, attempts, failure, now, retry_at)])
+    yield from ask(_FAILED, [(*key, sale.revision, attempts, _in_words(error), now, retry_at)])
+
+
+def _in_words(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

@@ -163,7 +163,8 @@ async def test_a_capability_that_never_recovers_is_given_up_visibly(database: An
         await ann.clock_strikes(NOON + day * DAY)
     ((attempts, failure, retry_at),) = await ann.rows("SELECT attempts, failure, retry_at FROM settlements")
     assert (attempts, retry_at) == (8, None)
-    assert "trips me" in failure
+    # Its own words may quote a person: type and place are enough to find it.
+    assert failure.startswith("ValueError at settle:") and "trips me" not in failure
 
 
 async def test_a_payment_that_names_its_order_is_that_orders_sale(ann: Shopkeeper) -> None:
