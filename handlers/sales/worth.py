@@ -227,7 +227,8 @@ def _earning_part(facts: SaleFacts, captured: int, earning: Earning, why: list[s
 
 
 def _awaited_payment(facts: SaleFacts) -> Worth:
-    session = next(iter(facts.sessions.values()), None)
+    # Of several checkouts for one thing, the latest to be opened says how it stands.
+    session = max(facts.sessions.values(), key=lambda s: (s.created_at, s.id), default=None)
     if session is not None and session.failed:
         return Worth(standing="voided", why=("The payment failed or its checkout expired.",))
     if session is not None and session.payment_status == "no_payment_required":
@@ -274,10 +275,10 @@ def buyer(facts: SaleFacts) -> tuple[Buyer, int]:
         for charge in sorted(facts.charges.values(), key=lambda c: (c.status != "succeeded", c.id)):
             told.append(charge.buyer)
             at = max(at, charge.created_at)
-        for payment in facts.payments.values():
+        for _, payment in sorted(facts.payments.items()):
             told.append(payment.buyer)
             at = max(at, payment.created_at)
-        told += [i.buyer for i in facts.invoices.values() if len(i.payment_ids) <= 1]
+        told += [i.buyer for _, i in sorted(facts.invoices.items()) if len(i.payment_ids) <= 1]
     if not told:
         return Buyer(), at
     if len(told) == 1:

@@ -165,7 +165,9 @@ def _details(sale: Sale) -> str:
     if facts.order is not None:
         country, region, locale = facts.order.country, facts.order.region, facts.order.buyer.locale
     else:
-        told: tuple[Charge | Session, ...] = (*facts.charges.values(), *facts.sessions.values())
+        # By their ids: the order in which they were told must not decide when the note goes out.
+        charges = (charge for _, charge in sorted(facts.charges.items()))
+        told: tuple[Charge | Session, ...] = (*charges, *(session for _, session in sorted(facts.sessions.items())))
         country = next((t.country for t in told if t.country), None)
         region = next((t.region for t in told if t.region), None)
         locale = next((t.buyer.locale for t in told if t.buyer.locale), None)
