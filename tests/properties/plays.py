@@ -59,8 +59,8 @@ class Observed:
 class Stage:
     """One database and everything that works on it, with a clock that stands where the stories end."""
 
-    def __init__(self, context: Context, clock: Clock) -> None:
-        self.context, self.clock = context, clock
+    def __init__(self, context: Context, clock: Clock, shopify_secret: str = SHOPIFY_SECRET) -> None:
+        self.context, self.clock, self.shopify_secret = context, clock, shopify_secret
         self.set_clock(micros(NOW))
 
     @classmethod
@@ -101,25 +101,33 @@ class Stage:
             await connection.execute(text(known), {"a": f"{ACCOUNT}{number}", "m": merchant.id})
         return elsewhere(history, number, path.rpartition("/")[2])
 
-    async def receive(self, delivery: Delivery) -> Recorded:
-        """Sign a body as its platform does, verify it as the receiver does."""
-        raw, now = delivery.raw, self.clock.now()
+    def request(self, delivery: Delivery) -> tuple[str, bytes, list[tuple[bytes, bytes]]]:
+        """Sign a body as its platform does; return path, body and headers of the request."""
+        raw = delivery.raw
         if delivery.platform == "shopify":
-            digest = hmac.new(SHOPIFY_SECRET.encode(), raw, hashlib.sha256).digest()
-            sent = [
+            digest = hmac.new(self.shopify_secret.encode(), raw, hashlib.sha256).digest()
+            headers = [
                 (b"x-shopify-hmac-sha256", base64.b64encode(digest)),
                 (b"x-shopify-topic", delivery.topic.encode()),
                 (b"x-shopify-shop-domain", delivery.connection.encode()),
                 (b"x-shopify-webhook-id", delivery.delivery_id.encode()),
                 (b"x-shopify-triggered-at", str(to_iso(delivery.triggered_at)).encode()),
             ]
-            headers = shopify_webhooks.read_headers(sent)
-            assert shopify_webhooks.verify(raw, dict(sent)[b"x-shopify-hmac-sha256"], [SHOPIFY_SECRET])
-            envelope = shopify_webhooks.envelope(headers, raw, now)
+            return "/webhooks/shopify", raw, headers
+        at = self.clock.now() // SECOND
+        signature = stripe.WebhookSignature.generate_signature_header(raw.decode(), STRIPE_SECRET, at)
+        return f"/webhooks/stripe/{delivery.connection}", raw, [(b"stripe-signature", signature.encode())]
+
+    def receive(self, delivery: Delivery) -> Recorded:
+        """Verify a signed delivery as the receiver does."""
+        _, raw, headers = self.request(delivery)
+        now = self.clock.now()
+        if delivery.platform == "shopify":
+            told = shopify_webhooks.read_headers(headers)
+            assert shopify_webhooks.verify(raw, told.signature, [self.shopify_secret])
+            envelope = shopify_webhooks.envelope(told, raw, now)
         else:
-            at = now // SECOND
-            signature = stripe.WebhookSignature.generate_signature_header(raw.decode(), STRIPE_SECRET, at)
-            assert stripe_webhooks.verify(raw, signature, [STRIPE_SECRET], at)
+            assert stripe_webhooks.verify(raw, headers[0][1], [STRIPE_SECRET], now / SECOND)
             envelope, _ = stripe_webhooks.envelope(raw, now)
         return Recorded(
             envelope.source, delivery.connection, envelope.delivery_id, envelope.topic, envelope.triggered_at,
@@ -132,7 +140,7 @@ class Stage:
         while rest:
             size = next(sizes)
             group, rest = rest[:size], rest[size:]
-            recorded = [await self.receive(delivery) for delivery in group]
+            recorded = [self.receive(delivery) for delivery in group]
             assert all(await record_all(self.context.database, recorded))
             if next(sizes) % 2 or not rest:
                 await drain(self.context, batch=next(sizes))
@@ -215,14 +223,14 @@ class Stage:
             )
             return [tuple(row) for row in rows]
 
-    async def check(self, history: History, at: int) -> Notes:
-        """Compare what came of a history with the oracle, at one instant."""
+    async def check(self, history: History, at: int, *, sending: bool = False) -> Notes:
+        """Compare what came of a history with the oracle, at one instant; notes only where none is sent yet."""
         expected = expect(history.shop, history.deliveries, at)
         observed = await self.look(history.shop, expected)
         assert not observed.unworked, observed.unworked
         assert _described(expected, observed) == _described(expected, None)
         assert observed.balances == expected.balances
-        return _notes(history.shop, expected, observed)
+        return {} if sending else _notes(history.shop, expected, observed)
 
     async def perform(self, history: History, order: Sequence[int], batches: Sequence[int]) -> Notes:
         """Welcome a shop, deliver in an order (indexes, repeated at will), compare; then let the holds end.
