@@ -1,12 +1,14 @@
 """The command line as somebody at a desk uses it: words in, text and an exit code out."""
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
+import structlog
 
 from config.cli import main
 
@@ -40,8 +42,12 @@ class Desk:
         """Run `regulars` with these words."""
         self._monkeypatch.setattr(sys, "argv", ["regulars", *words])
         self._capsys.readouterr()
+        handlers = logging.getLogger().handlers
         with ThreadPoolExecutor(1) as thread:
             code = thread.submit(_exit_code).result()
+        # What logs from here on must not write to this test's stderr, which ends with it.
+        structlog.reset_defaults()
+        logging.getLogger().handlers = handlers
         out, err = self._capsys.readouterr()
         return Answer(code, out, err)
 
