@@ -10,6 +10,7 @@ from config import migrate, settings
 from config.commands import Json, Refused, execute, show
 from handlers.context import Context
 from handlers.inbox.work import BELL
+from handlers.merchants.books import shops
 from handlers.merchants.connections import (
     Merchant,
     Wish,
@@ -27,8 +28,10 @@ from handlers.merchants.programs import (
     readable,
 )
 from handlers.merchants.rules import Program
+from handlers.sales.books import stir_sold_since
 from integration.clock import to_iso
 from integration.database.engine import FILE_NAME, address
+from integration.database.steps import Steps
 
 PAGE = 500
 MOST_LISTED = 100_000
@@ -96,9 +99,16 @@ def stripe(
     async def work(context: Context) -> str:
         now = context.clock.now()
         merchant_id = await context.database.read(lambda: find_merchant(name))
-        path = await context.database.run(
-            lambda: connect_stripe(merchant_id, webhook_secret, api_key, context.vault, now)
-        )
+
+        def connect() -> Steps[str]:
+            left = (yield from shops([merchant_id]))[merchant_id].closed.get("stripe")
+            path = yield from connect_stripe(merchant_id, webhook_secret, api_key, context.vault, now)
+            if left is not None:
+                # What was sold while Stripe was disconnected counts again.
+                yield from stir_sold_since(merchant_id, left, now)
+            return path
+
+        path = await context.database.run(connect)
         context.queue.ring(BELL)
         return path
 
@@ -129,9 +139,16 @@ def program(
         merchant_id = await context.database.read(lambda: find_merchant(name))
         if not changes:
             return (await context.database.read(lambda: read_program(merchant_id))).program
-        version = await context.database.run(lambda: change_program(merchant_id, changes, now))
+
+        def change() -> Steps[Program]:
+            version = yield from change_program(merchant_id, changes, now)
+            # A platform's clock may run ahead of ours: what was sold under this version may have been told already.
+            yield from stir_sold_since(merchant_id, version.in_force_at, now)
+            return version.program
+
+        changed = await context.database.run(change)
         context.queue.ring(BELL)
-        return version.program
+        return changed
 
     shown = readable(execute(work))
     # It is JSON for people as well, since it is what --file takes.

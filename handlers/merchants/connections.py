@@ -87,6 +87,7 @@ _LOCK = plain(
     "SELECT merchant_id FROM books WHERE merchant_id = ?1",
     postgres="SELECT merchant_id FROM books WHERE merchant_id = ?1 FOR UPDATE",
 )
+_REOPEN = plain("UPDATE merchants SET closed_at = NULL WHERE id = ?1 AND closed_at IS NOT NULL")
 _RESEAL = plain("UPDATE connections SET secrets = ?2, token = ?3, revoked_at = NULL WHERE id = ?1")
 
 
@@ -208,6 +209,8 @@ def _connect(merchant_id: int, platform: str, account: str, token: str | None, s
     if not rows:
         owner = yield from ask(_OWNER, (platform, account))
         raise Refused(f"{account} already belongs to the merchant {owner[0][0]}.")
+    # Who had left everywhere is back.
+    yield from ask(_REOPEN, (merchant_id,))
     yield from adopt(platform, account, merchant_id, now)
 
 

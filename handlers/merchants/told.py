@@ -10,10 +10,12 @@ _SEEN = plain(
     "UPDATE merchants SET country = COALESCE(country, ?2), email = COALESCE(email, ?3) WHERE id = ?1"
 )
 _SCOPES = plain("UPDATE connections SET scopes = ?4 WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3")
-# A late uninstall after a reinstall is older than the last time the shop was connected.
+# A late uninstall after a reinstall is older than the last time the shop was connected. Told twice, the earlier
+# instant counts, whichever comes first.
 _LEFT = plain(
     "UPDATE connections SET closed_at = ?4, token = NULL"
-    " WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3 AND closed_at IS NULL AND connected_at <= ?4"
+    " WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3 AND connected_at <= ?4"
+    " AND (closed_at IS NULL OR closed_at > ?4)"
 )
 _CLOSE = plain(
     "UPDATE merchants SET closed_at = ?2 WHERE id = ?1 AND closed_at IS NULL AND NOT EXISTS"

@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from integration.database.engine import Database
+from integration.database.steps import ask, plain
 from tests.config.commands.desk import Desk
+from tests.conftest import apart
 
 HATS = ("merchant", "add", "Hats", "--shopify", "hats", "--currency", "USD", "--timezone", "Europe/Paris")
 
@@ -94,3 +98,44 @@ def test_a_file_that_cannot_be_read_is_one_sentence(desk: Desk, tmp_path: Path) 
         answer = desk("merchant", "program", "Hats", "--file", str(tmp_path / name))
         assert answer.code == 1
         assert "cannot be read" in answer.err
+
+
+async def _in_database(url: str, data_dir: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements beside the commands; returns the rows of the last one."""
+    database = await Database.open(url, data_dir)
+    try:
+        for statement in statements:
+            rows = await database.run(lambda s=statement: ask(plain(s), ()))  # type: ignore[misc]
+        return rows
+    finally:
+        await database.close()
+
+
+SOLD_LATE = (
+    "INSERT INTO sales (merchant_id, number, facts, revision, standing, sold_at, created_at)"
+    f" SELECT id, 1, '{{}}', 1, 'counted', {2**60}, 0 FROM merchants"
+)
+
+
+def test_what_was_sold_under_a_new_programme_before_it_was_written_is_settled_again(
+    desk: Desk, database_url: str, data_dir: Path
+) -> None:
+    """A platform's clock runs ahead of ours: its sale may have been told and settled under the former one."""
+    desk.all([HATS])
+    apart(_in_database(database_url, data_dir, SOLD_LATE))
+    desk.all([("merchant", "program", "Hats", "--set", "earning.enabled=true")])
+    ((settle_at,),) = apart(_in_database(database_url, data_dir, "SELECT settle_at FROM sales"))
+    assert settle_at is not None
+
+
+def test_stripe_connected_again_counts_what_was_sold_meanwhile_and_sends_again(
+    desk: Desk, database_url: str, data_dir: Path
+) -> None:
+    """Who had left everywhere is back: nothing of leaving is left behind."""
+    desk.all([HATS, ("merchant", "stripe", "Hats", "--webhook-secret", "whsec_first")])
+    left = ("UPDATE connections SET closed_at = 1 WHERE platform = 'stripe'", "UPDATE merchants SET closed_at = 1")
+    apart(_in_database(database_url, data_dir, SOLD_LATE, *left))
+    desk.all([("merchant", "stripe", "Hats", "--webhook-secret", "whsec_second")])
+    told = "SELECT s.settle_at, m.closed_at FROM sales s CROSS JOIN merchants m"
+    ((settle_at, closed_at),) = apart(_in_database(database_url, data_dir, told))
+    assert settle_at is not None and closed_at is None

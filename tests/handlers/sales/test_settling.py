@@ -31,6 +31,7 @@ from integration.facts import (
     Reading,
     Session,
     SessionSeen,
+    Uninstalled,
 )
 
 NOON = 1_790_000_000_000_000
@@ -286,3 +287,20 @@ async def test_entries_are_numbered_without_gaps_and_sum_to_zero(ann: Shopkeeper
     numbers = [row[0] for row in await ann.rows("SELECT number FROM ledger_entries ORDER BY number")]
     assert numbers == list(range(1, len(numbers) + 1))
     assert await ann.rows("SELECT SUM(micropoints) FROM accounts") == [(0,)]
+
+
+async def test_of_two_words_that_a_shop_has_left_the_earlier_counts(database: Any) -> None:
+    """Whichever comes first: what was sold between the two earns nothing."""
+    ends = []
+    for words in ((NOON, NOON + HOUR), (NOON + HOUR, NOON)):
+        shop = await Shopkeeper(database, [PointsSettler()]).open()
+        await shop.hears(order("501", processed_at=NOON + MINUTE))
+        for told_at in words:
+            await shop.hears(Uninstalled(told_at), at=NOON + DAY)
+        await shop.clock_strikes(NOON + DAY)
+        ends.append(await shop.balances())
+        for table in ("merchants", "books", "connections", "program_versions", "sales", "accounts", "ledger_entries"):
+            await database.run(lambda t=table: ask(plain(f"DELETE FROM {t}"), ()))  # type: ignore[misc]
+        for table in ("sale_identities", "customers", "customer_identities"):
+            await database.run(lambda t=table: ask(plain(f"DELETE FROM {t}"), ()))  # type: ignore[misc]
+    assert ends == [{}, {}]
