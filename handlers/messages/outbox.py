@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from integration.clock import MINUTE
+from integration.clock import MINUTE, SECOND
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 
 LEASE = 5 * MINUTE  # of a claim; longer than any attempt to send lasts
+LOOK_AGAIN = 20 * SECOND  # at a message under way; sooner than any attempt that failed is made again
 UNSENT = ("scheduled", "waiting")
 
 
@@ -42,6 +43,12 @@ class Kept(NamedTuple):
     def gone(self) -> bool:
         """It has been sent, or is being sent at this moment."""
         return self.state in ("sent", "sending")
+
+    def under_way(self, now: int) -> int | None:
+        """Return when to look at it again while it is being sent; None = it is not, or its claim ran out."""
+        if self.state != "sending" or now >= (self.claimed_until or now):
+            return None
+        return min(self.claimed_until or now, now + LOOK_AGAIN)
 
 
 _KEPT = keyed(
@@ -103,8 +110,8 @@ def keep(wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int) ->
         message = have.get((wish.merchant_id, wish.key))
         if not _differs(wish, message):
             continue
-        if message is not None and message.state == "sending" and now < (message.claimed_until or now):
-            again[(wish.merchant_id, wish.sale)] = message.claimed_until or now
+        if message is not None and (look_at := message.under_way(now)) is not None:
+            again[(wish.merchant_id, wish.sale)] = look_at
             continue
         rows.append(_row(wish, message, now))
     # Always in the order of the key, so that two writers never wait for each other.

@@ -62,10 +62,13 @@ class ThanksSettler:
         for sale in sales:
             rank = _rank(sale, places) if places else None
             wishes.extend(_wishes(sale, rank, have))
+            if (look_at := _under_way(sale, have, now)) is not None:
+                again[(sale.shop.id, sale.number)] = look_at
             if rank == 1:
                 year = anniversary(sale.worth.sold_at or now, now)
                 if year.next_at is not None:
-                    again[(sale.shop.id, sale.number)] = year.next_at
+                    place = (sale.shop.id, sale.number)
+                    again[place] = min(year.next_at, again.get(place, year.next_at))
                 if year.years:
                     wishes.append(_yearly(sale, year, places, now))
         busy = yield from keep(wishes, have, now)
@@ -157,6 +160,13 @@ def _wishes(sale: Sale, rank: int | None, have: dict[tuple[int, str], Kept]) -> 
     own = key(sale.number)
     wishes.append(Wish(merchant_id, own, KIND, sale.number, sale.customer, due_at, reason, test, details))
     return wishes
+
+
+def _under_way(sale: Sale, have: dict[tuple[int, str], Kept], now: int) -> int | None:
+    """Return when to look again at another note for the same purchase that is being sent: the attempt may fail."""
+    others = [*sale.absorbed, *((sale.twin,) if sale.twin is not None else ())]
+    notes = [note for other in others if (note := have.get((sale.shop.id, key(other)))) is not None]
+    return min((at for note in notes if (at := note.under_way(now)) is not None), default=None)
 
 
 def _details(sale: Sale) -> str:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from handlers.messages import outbox
 from integration.clock import DAY, HOUR, MINUTE
 from integration.facts import ChargeSeen, Order, OrderSeen
 from tests.handlers.messages.stage import ELSA, Buyer, Charge, Stage
@@ -113,6 +114,22 @@ async def test_a_suspected_pair_thanks_once_even_when_stripe_was_thanked_first(n
     await nora.settles()
     await nora.later(2 * HOUR)
     assert len(nora.mails) == 1
+
+
+async def test_a_pairs_first_note_that_fails_on_its_way_out_leaves_the_others(nora: Stage) -> None:
+    """The order counts on the charge's note while that is under way, and thanks itself when it comes back."""
+    buyer = Buyer(email="elsa@home.example")
+    charge = Charge("ch_1", "EUR", 6_000, 6_000, 0, True, "succeeded", nora.clock.now(), buyer=buyer)
+    await nora.hears(ChargeSeen(charge))
+    nora.clock.instant += HOUR
+    (note,) = await nora.database.run(lambda: outbox.claim("mine", nora.clock.now(), 10))
+    await nora.hears(nora.order("1001", processed_at=charge.created_at))
+    await nora.settles()
+    later = outbox.Later(nora.clock.now() + MINUTE, "the server is away", True)
+    await nora.database.run(lambda: outbox.settle([(note, later)], "mine", nora.clock.now()))
+    nora.clock.instant += outbox.LOOK_AGAIN
+    await nora.settles()
+    assert await nora.states("thank_you") == {NOTE: "cancelled", "thank_you:sale:2": "scheduled"}
 
 
 async def test_milestones_thank_for_the_first_third_and_tenth(nora: Stage) -> None:
