@@ -72,6 +72,7 @@ class Receiver:
         self._app = app
         self._context = context
         self._endpoints = Endpoints(context)
+        self._readers = _Readers()
         self._commits: GroupCommit[Delivery, bool] = GroupCommit(
             lambda deliveries: record_all(context.database, deliveries),
             lambda: context.queue.ring(BELL),
@@ -122,7 +123,7 @@ class Receiver:
             if found is None:
                 return NO_ENDPOINT
             secrets = found
-        body = await _body(receive, announced)
+        body = await self._readers.body(receive, announced)
         if not isinstance(body, bytes):
             return body
         if token:
@@ -181,25 +182,63 @@ def _announced(headers: Headers) -> tuple[int | None, _Answer | None]:
     return length, None
 
 
+class _Readers:
+    """Cuts off whose body takes too long, with one timer for all of them: most bodies are here at once."""
+
+    def __init__(self) -> None:
+        self._since: dict[asyncio.Task[Any], float] = {}
+        self._slow: set[asyncio.Task[Any]] = set()
+        self._looks = False
+
+    async def body(self, receive: Receive, announced: int | None) -> bytes | _Answer | None:
+        """Read a body within its limits; an answer where it breaks one, None where the sender hung up."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        self._since[task] = loop.time()
+        if not self._looks:
+            self._looks = True
+            loop.call_later(BODY_SECONDS, self._look, loop)
+        try:
+            return await _body(receive, announced)
+        except asyncio.CancelledError:
+            if task not in self._slow:
+                raise
+            task.uncancel()
+            return SLOW
+        finally:
+            self._slow.discard(task)
+            self._since.pop(task, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        # The oldest stands first.
+        for task, since in list(self._since.items()):
+            if now - since < BODY_SECONDS:
+                break
+            del self._since[task]
+            self._slow.add(task)
+            task.cancel()
+        oldest = next(iter(self._since.values()), None)
+        self._looks = oldest is not None
+        if oldest is not None:
+            loop.call_later(max(0.0, oldest + BODY_SECONDS - now), self._look, loop)
+
+
 async def _body(receive: Receive, announced: int | None) -> bytes | _Answer | None:
-    """Read a body within its limits; an answer where it breaks one, None where the sender hung up."""
     chunks: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                chunk: bytes = message.get("body", b"")
-                size += len(chunk)
-                if size > MOST_BODY_BYTES:
-                    return LARGE
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        return SLOW
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > MOST_BODY_BYTES:
+            return LARGE
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            break
     if announced is not None and size != announced:
         return TORN
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -20,6 +20,7 @@ from integration.errors import Unavailable
 QUEUE_NAME = "regulars:jobs"
 BELL_PREFIX = "regulars:bell:"
 BELL_KEEP_SECONDS = 60
+RING_PAUSE_SECONDS = 0.005
 LISTEN_SECONDS = 5
 AWAY_PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 2
@@ -193,5 +194,8 @@ async def _push(redis: ArqRedis, bell: str) -> None:
             pipe.ltrim(key, 0, 7)
             pipe.expire(key, BELL_KEEP_SECONDS)
             await pipe.execute()
+        # Who rings meanwhile is heard right after: under load a ring for every commit would cost more than
+        # the commits.
+        await asyncio.sleep(RING_PAUSE_SECONDS)
     except AWAY as error:
         log.warning("bell_away", bell=bell, error=type(error).__name__)
