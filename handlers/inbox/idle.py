@@ -12,6 +12,7 @@ def busy(now: int) -> Steps[dict[str, int]]:
     left: dict[str, int] = {}
     for what, statement, arguments in (
         ("events", _EVENTS, ()),
+        ("events of shops just connected", _STRAGGLERS, ()),
         ("sales", _SALES, (now,)),
         ("sales to be tried again", _SETTLEMENTS, ()),
         ("messages", _MESSAGES, (now,)),
@@ -23,6 +24,11 @@ def busy(now: int) -> Steps[dict[str, int]]:
 
 
 _EVENTS = plain("SELECT count(*) FROM events WHERE worked_at IS NULL AND failed_at IS NULL AND merchant_id IS NOT NULL")
+# Those that came beside their connection; the clock gives them to their merchant within a minute.
+_STRAGGLERS = plain(
+    "SELECT count(*) FROM connections c CROSS JOIN events e"
+    " WHERE e.merchant_id IS NULL AND e.source = c.platform AND e.connection = c.account"
+)
 _SALES = plain("SELECT count(*) FROM sales WHERE settle_at IS NOT NULL AND settle_at <= ?1")
 _SETTLEMENTS = plain("SELECT count(*) FROM settlements WHERE retry_at IS NOT NULL")
 _MESSAGES = plain(
