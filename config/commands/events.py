@@ -1,5 +1,6 @@
 """`regulars events`: what came in, what became of it, and having it worked again."""
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,11 @@ from handlers.inbox.replay import STATES, Filter, failed_events, list_events, re
 from handlers.inbox.work import BELL
 
 MOST_REPLAYED = 10_000
+MOST_LISTED = 10_000
+LARGEST_NUMBER = 2**63 - 1
+"""Events are counted in 64 bits; the engines cannot even be asked for more."""
+
+Number = typer.Argument(min=1, max=LARGEST_NUMBER, help="An event's number, as `events list` shows it.")
 
 app = typer.Typer(help="What came in, what became of it, and having it worked again.", no_args_is_help=True)
 
@@ -19,7 +25,7 @@ def list_(
     state: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(STATES)}.")] = None,
     merchant: Annotated[str | None, typer.Option(help="Only this merchant's.")] = None,
     topic: Annotated[str | None, typer.Option(help="Only this topic.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_LISTED, help="The newest so many.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List events, the newest first."""
@@ -35,7 +41,7 @@ def list_(
 
 
 @app.command("show")
-def show_(number: int, as_json: Json = False) -> None:
+def show_(number: Annotated[int, Number], as_json: Json = False) -> None:
     """Show one event with its body."""
 
     async def work(context: Context) -> dict[str, Any] | None:
@@ -44,12 +50,12 @@ def show_(number: int, as_json: Json = False) -> None:
     event = execute(work)
     if event is None:
         raise Refused(f"There is no event {number}.")
-    show(event, as_json, (f"{name}: {value}" for name, value in event.items()))
+    show(event, as_json, (f"{name}: {_plain(value)}" for name, value in event.items() if value is not None))
 
 
 @app.command("replay")
 def replay_(
-    numbers: Annotated[list[int] | None, typer.Argument(help="Numbers of events.")] = None,
+    numbers: Annotated[list[int] | None, Number] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Every dead letter.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -70,6 +76,10 @@ def replay_(
     if left and not failed:
         raise Refused(f"Cannot be replayed, since it is unknown, still in hand, or its body is gone: {_numbers(left)}.")
     show({"replayed": replayed, "left": left}, as_json, [f"Replayed {len(replayed)} events."])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _numbers(numbers: list[int]) -> str:

@@ -95,7 +95,8 @@ def checked_sqlite(copy: sqlite3.Connection, tables: MetaData) -> Copied:
     """Check an SQLite file page by page and count its rows; raises sqlite3.DatabaseError where it is damaged."""
     (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        raise sqlite3.DatabaseError(f"the file is damaged: {verdict}")
+        # SQLite puts a headline above its finding; the finding is the last line.
+        raise sqlite3.DatabaseError(f"the file is damaged: {verdict.splitlines()[-1]}")
     (revision,) = copy.execute("SELECT version_num FROM alembic_version").fetchone()
     counts = {
         table.name: int(copy.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()[0])

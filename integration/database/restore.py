@@ -86,6 +86,12 @@ class _File:
     def __init__(self, connection: sqlite3.Connection, source: Path, tables: MetaData) -> None:
         self._connection = connection
         try:
+            # SQLite reads what is missing of its last page as zeros, and its own check is content with them.
+            (whole,) = connection.execute(
+                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            ).fetchone()
+            if source.stat().st_size != whole:
+                raise Unfit(f"{source} is damaged: it has {source.stat().st_size} of its {whole} bytes.")
             self.copied = checked_sqlite(connection, tables)
         except (sqlite3.Error, TypeError) as error:
             raise Unfit(f"{source} is damaged or no backup of this program: {error}.") from error

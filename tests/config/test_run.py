@@ -202,6 +202,8 @@ def test_dead_letters_are_listed_shown_and_replayed(shop: Shop) -> None:
     assert json.loads(shop.regulars("events", "show", "1", "--json").stdout)["body"] == {"id": 1}
     assert json.loads(shop.regulars("events", "show", "2", "--json").stdout)["body"] == {"base64": "/w=="}
     assert "KeyError" in shop.regulars("events", "list").stdout
+    told = shop.regulars("events", "show", "1").stdout.splitlines()
+    assert "state: failed" in told and 'body: {"id": 1}' in told and not [line for line in told if "None" in line]
     replayed = json.loads(shop.regulars("events", "replay", "1", "--json").stdout)
     assert replayed == {"replayed": [1], "left": []}
     rows = shop.database("SELECT id, failed_at IS NULL, claims, reason FROM events ORDER BY id")
@@ -218,6 +220,9 @@ def test_dead_letters_are_listed_shown_and_replayed(shop: Shop) -> None:
         (("events", "show", "7"), 1, "There is no event 7.\n"),
         (("events", "replay", "7"), 1, "Cannot be replayed"),
         (("events", "replay"), 2, "Usage:"),
+        (("events", "show", "9223372036854775808"), 2, "Usage:"),
+        (("events", "replay", "9223372036854775808"), 2, "Usage:"),
+        (("events", "list", "--limit", "9223372036854775808"), 2, "Usage:"),
         (("events", "list", "--state", "lost"), 2, "Usage:"),
         (("dance",), 2, "Usage:"),
     ],

@@ -179,10 +179,17 @@ async def test_a_damaged_backup_changes_nothing(database: Database, tables: Meta
     await back_up(database.url, good, tables, lambda *_: None)
     raw = good.read_bytes()
     spoilt = tmp_path / "spoilt"
-    for damaged in (raw[: len(raw) // 2], raw[:6_000] + b"\xff" * 3_000 + raw[9_000:], b"", b"PK\x03\x04"):
+    for damaged in (
+        raw[: len(raw) // 2],
+        raw[:-2_000],
+        raw[:6_000] + b"\xff" * 3_000 + raw[9_000:],
+        b"",
+        b"PK\x03\x04",
+    ):
         spoilt.write_bytes(damaged)
-        with pytest.raises(Unfit):
+        with pytest.raises(Unfit) as refused:
             await put_back(database, spoilt, tables, replace=True)
+        assert "\n" not in str(refused.value)
     assert len(await rows(database)) == 40
 
 
