@@ -1,5 +1,6 @@
 """Suspected twins: one purchase told by Shopify and by Stripe without an identity in common."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -109,22 +110,18 @@ def _likeness(sale: LoadedSale) -> Likeness | None:
 def nearest_pairs(candidates: Iterable[Candidate]) -> dict[int, int]:
     """Match orders with payments one to one, the nearest in time first, within a quarter of an hour."""
     every: Sequence[Candidate] = list(candidates)
-    orders = [c for c in every if c.platform == "shopify"]
-    payments = [c for c in every if c.platform == "stripe"]
-    near = sorted(
-        (
-            abs(order.sold_at - payment.sold_at),
-            order.platform_id,
-            payment.platform_id,
-            order.number,
-            payment.number,
-        )
-        for order in orders
-        for payment in payments
-        if abs(order.sold_at - payment.sold_at) <= PAIR_WINDOW
-    )
+    payments = sorted((c for c in every if c.platform == "stripe"), key=lambda c: c.sold_at)
+    times = [payment.sold_at for payment in payments]
+    near = []
+    for order in (c for c in every if c.platform == "shopify"):
+        # Only those in reach are compared: a till's one address may have thousands of like sales.
+        first, end = bisect_left(times, order.sold_at - PAIR_WINDOW), bisect_right(times, order.sold_at + PAIR_WINDOW)
+        near += [
+            (abs(order.sold_at - p.sold_at), order.platform_id, p.platform_id, order.number, p.number)
+            for p in payments[first:end]
+        ]
     pairs: dict[int, int] = {}
-    for _, _, _, order_number, payment_number in near:
+    for _, _, _, order_number, payment_number in sorted(near):
         if order_number not in pairs and payment_number not in pairs:
             pairs[order_number] = payment_number
             pairs[payment_number] = order_number
