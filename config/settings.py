@@ -4,7 +4,9 @@ import os
 import secrets
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -58,6 +60,34 @@ class Settings(BaseSettings):
             raise ValueError(f"each key needs {SHORTEST_SECRET_KEY} characters or more")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _on_the_web(cls, value: str) -> str:
+        if value and not _is_address(value, "http", "https"):
+            raise ValueError("it must look like https://regulars.example")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _of_a_mail_server(cls, value: str | None) -> str | None:
+        if value and not _is_address(value, "smtp", "smtps"):
+            raise ValueError("it must look like smtp://user:password@host:587, with what is special in it %-encoded")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _of_a_mailbox(cls, value: str | None) -> str | None:
+        """Keep the address alone: the name that mails show is the merchant's."""
+        if not value:
+            return value
+        try:
+            # Checked here, for a wrong sender would make every mail fail for good.
+            return validate_email(
+                value, allow_display_name=True, check_deliverability=False, globally_deliverable=False
+            ).normalized
+        except EmailNotValidError:
+            raise ValueError("it must be a mail address, such as hello@shop.example") from None
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -90,6 +120,14 @@ def load() -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError(f"The environment is not usable: {problems}.") from None
+
+
+def _is_address(value: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port or a host in brackets that is none
+        return False
 
 
 def _kept_key(data_dir: Path) -> str:

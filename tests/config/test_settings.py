@@ -49,7 +49,18 @@ def test_both_app_secrets_sign_during_a_rotation(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SECRET_KEY", "short"), ("SECRET_KEY", f"{KEY},short"), ("PORT", "many"), ("LOG_LEVEL", "loud")],
+    [
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", f"{KEY},short"),
+        ("PORT", "many"),
+        ("LOG_LEVEL", "loud"),
+        ("PUBLIC_URL", "shop.short.example"),
+        ("SMTP_URL", "ftp://mail.short.example"),
+        ("SMTP_URL", "smtp://ada:short#1@mail.example:587"),
+        ("SMTP_URL", "smtp://mail.example:short"),
+        ("MAIL_FROM", "short"),
+        ("MAIL_FROM", "hello@shop.example\nBcc: short@shop.example"),
+    ],
 )
 def test_what_is_wrong_is_named_but_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """One sentence for the operator; a secret never gets into it."""
@@ -64,3 +75,10 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
     monkeypatch.setenv("LOG_FORMAT", "JSON")
     assert load().database_url is None and load().log_format == "json"
+
+
+@pytest.mark.parametrize("written", ["hello@shop.example", "Corner Shop <hello@shop.example>"])
+def test_the_sender_is_the_address_alone(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    """Operators write it either way; the name that mails show is the merchant's."""
+    monkeypatch.setenv("MAIL_FROM", written)
+    assert load().mail_from == "hello@shop.example"
