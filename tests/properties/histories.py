@@ -21,6 +21,26 @@ from tests.properties.tape import (
     micros,
 )
 
+BUYERS = ("account", "guest", "household", "merged", "moved", "unverified", "nobody")
+LIVES = ("account", "merge", "failed merge", "moves", "stripe", "stripe moves", "leaves", "consent")
+BEGINNINGS = ("paid", "authorized", "pending", "partially_paid", "foreign")
+ORDER_STEPS = (
+    "pieces", "all", "discrepancy", "money only", "shipping refund", "pending refund", "store credit", "exchange",
+    "edit up", "edit down", "cancel", "reopen", "delete", "dispute", "inquiry", "ship", "touch", "pending money",
+)  # fmt: skip
+WAYS = ("checkout", "intent", "old charge", "invoice", "manual capture", "later", "fails", "authorised only")
+STRIPE_CURRENCIES = ("eur", "isk", "jpy")
+PAYMENT_STEPS = ("refund", "failed refund", "pending refund", "all", "dispute", "inquiry", "odd")
+COURSES = (
+    ["needs_response"],
+    ["needs_response", "under_review"],
+    ["needs_response", "under_review", "won"],
+    ["needs_response", "lost"],
+    ["under_review", "lost"],
+)
+LINKS = ("note", "metadata", "none", "none twice")
+NOISES = ("shop", "scopes", "unknown", "thin", "plan", "privacy", "lonely refund", "lonely session")
+
 MOST_STORIES = 4
 MOST_STEPS = 4
 ACCOUNT = "acct_corner"
@@ -75,16 +95,33 @@ def summary(delivery: Delivery) -> str:
     return f"{delivery.topic} {[body[key] for key in keys]} {customer} {lines} {refunds}"
 
 
-class Teller:
-    """Draws one history: who lives in it, what they buy, and what becomes of it."""
+Plan = dict[str, list[Any]]
 
-    def __init__(self, draw: Any) -> None:
+
+class Teller:
+    """Draws one history: who lives in it, what they buy, and what becomes of it.
+
+    A plan names choices that are made for it: `{"step": ["cancel", "reopen"]}` makes the first two steps of an
+    order. With a plan the shop is an ordinary one, so that what is planned has an effect.
+    """
+
+    def __init__(self, draw: Any, plan: Plan | None = None) -> None:
         self.draw = draw
+        self.plan = {name: list(choices) for name, choices in (plan or {}).items()}
+        self.planned = plan is not None
         self.tape = Tape(ticks=self.draw(st.integers(1, 4)) > 1)
-        self.currency = draw(st.sampled_from(CURRENCIES))
+        self.currency = "USD" if self.planned else draw(st.sampled_from(CURRENCIES))
 
     def pick(self, *choices: Any) -> Any:
         return self.draw(st.sampled_from(choices))
+
+    def choose(self, name: str, *choices: Any) -> Any:
+        """Make a choice that a plan may have made already."""
+        return self.plan[name].pop(0) if self.plan.get(name) else self.pick(*choices)
+
+    def steps(self, name: str) -> int:
+        """How many steps a story takes: those planned, and perhaps one more."""
+        return len(self.plan.get(name, ())) + self.amount(0, 1 if self.planned else MOST_STEPS)
 
     def amount(self, least: int = 1, most: int = 30_000) -> int:
         return int(self.draw(st.integers(least, most)))
@@ -107,7 +144,7 @@ class Teller:
 
     def shopper(self) -> Buyer:
         """Somebody who buys at the shop: the same few people again and again."""
-        kind = self.pick("account", "account", "guest", "household", "merged", "moved", "unverified", "nobody")
+        kind = self.choose("buyer", *BUYERS)
         self.case(f"buyer: {kind}")
         if kind == "account":
             return Buyer(5001, "ana@home.example")
@@ -142,7 +179,7 @@ class Teller:
     def lives(self) -> None:
         """What happens to the people themselves."""
         at = self.moment()
-        what = self.pick("account", "merge", "failed merge", "moves", "stripe", "stripe moves", "leaves", "consent")
+        what = self.choose("life", *LIVES)
         self.case(f"person: {what}")
         tell = self.tape.shopify
         if what == "account":
@@ -193,7 +230,7 @@ class Teller:
             line.discount = self.amount(1, whole)
         if self.chance(3):
             line.tax = (whole - line.discount) // self.pick(5, 6, 11)
-        what = self.pick("goods", "goods", "goods", "goods", "gift card", "tip")
+        what = self.choose("line", "goods", "goods", "goods", "goods", "gift card", "tip")
         line.gift_card, line.tip = what == "gift card", what == "tip"
         self.case(f"line: {what}")
         return line
@@ -206,9 +243,9 @@ class Teller:
             "taxes_included": self.chance(),
             "shipping": self.pick(0, 0, 500, 990),
             "shown": self.pick(None, None, ("SEK", 11)),
-            "test": self.chance(8),
-            "source": self.pick("web", "web", "pos", "shopify_draft_order"),
-            "tags": self.pick("", "", "staff, vip"),
+            "test": self.choose("test", *[False] * 7, True) if not self.planned or "test" in self.plan else False,
+            "source": self.pick("web", "web", "pos", "shopify_draft_order") if not self.planned else "web",
+            "tags": self.pick("", "", "staff, vip") if not self.planned else "",
         } | more
         if words["shipping"] and self.chance():
             words["shipping_tax"] = words["shipping"] // 6
@@ -219,28 +256,23 @@ class Teller:
 
     def order_story(self) -> None:
         """An order and up to a few things that become of it."""
-        begin = self.pick("paid", "paid", "paid", "paid", "authorized", "pending", "partially_paid", "foreign")
+        begin = self.choose("begin", *["paid"] * (100 if self.planned else 4), *BEGINNINGS[1:])
         self.case(f"order: {begin}")
         more: dict[str, Any] = {"status": "paid" if begin == "foreign" else begin}
         if begin == "foreign":
             more["currency"] = self.pick("CHF", "GBP")
         order = self.order(self.moment(), self.shopper(), **more).place()
         if begin not in ("paid", "foreign"):
-            end = self.pick("paid", "paid", "voided", "expired", "stays")
+            end = self.choose("end", "paid", "paid", "voided", "expired", "stays")
             self.case(f"order: {begin} then {end}")
             if end != "stays":
                 order.becomes(end, self.after())
-        for _ in range(self.amount(0, MOST_STEPS)):
+        for _ in range(self.steps("step")):
             self.order_step(order)
 
     def order_step(self, order: PretendOrder) -> None:
         """One thing that happens to an order."""
-        step = self.pick(
-            "pieces", "pieces", "all", "discrepancy", "money only", "shipping refund", "pending refund",
-            "store credit", "exchange", "edit up", "edit down", "cancel", "reopen", "delete", "dispute",
-            "inquiry",
-            "ship", "touch", "pending money",
-        )  # fmt: skip
+        step = self.choose("step", "pieces", "all", *ORDER_STEPS)
         self.case(f"step: {step}")
         later = self.after()
         some = {i: line.current for i, line in enumerate(order.lines) if line.current > 0}
@@ -279,7 +311,7 @@ class Teller:
         elif step == "reopen":
             order.cancel(later)
             order.reopen(self.after())
-        elif step == "delete" and self.chance(3):
+        elif step == "delete" and (self.planned or self.chance(3)):
             order.delete(later)
         elif step == "dispute":
             order.dispute(later, self.amount(1, 12_000), self.dispute_course())
@@ -294,13 +326,7 @@ class Teller:
             order.becomes(order.status, later, "orders/updated")
 
     def dispute_course(self) -> list[str]:
-        course: list[str] = self.pick(
-            ["needs_response"],
-            ["needs_response", "under_review"],
-            ["needs_response", "under_review", "won"],
-            ["needs_response", "lost"],
-            ["under_review", "lost"],
-        )
+        course: list[str] = self.choose("course", *COURSES)
         self.case("dispute: " + course[-1])
         return course
 
@@ -308,10 +334,7 @@ class Teller:
 
     def payment_story(self) -> None:
         """A Stripe payment and up to a few things that become of it."""
-        way = self.pick(
-            "checkout", "checkout", "intent", "old charge", "invoice", "manual capture", "later", "fails",
-            "authorised only",
-        )  # fmt: skip
+        way = self.choose("way", "checkout", *WAYS)
         self.case(f"payment: {way}")
         payment = self.payment(way)
         if way == "manual capture":
@@ -331,7 +354,7 @@ class Teller:
             payment.pay(told=told)
         if way in ("fails", "authorised only"):
             return
-        for _ in range(self.amount(0, MOST_STEPS)):
+        for _ in range(self.steps("payment step")):
             self.payment_step(payment)
 
     def payment(self, way: str) -> PretendPayment:
@@ -339,11 +362,11 @@ class Teller:
         if way == "invoice" and who is None:
             who, email = "cus_cleo", "cleo@home.example"
         amount = self.amount(100, 30_000)
-        currency = self.pick(self.currency.lower(), self.currency.lower(), "eur", "isk", "jpy")
+        currency = self.choose("currency", *[self.currency.lower()] * (100 if self.planned else 2), *STRIPE_CURRENCIES)
         if currency in ("isk", "ugx"):
             amount = amount // 100 * 100
         self.case(f"payment: {currency}")
-        live = not self.chance(8)
+        live = self.choose("live", True) if self.planned else not self.chance(8)
         if not live:
             self.case("payment: not livemode")
         whole = currency in ("isk",)
@@ -359,7 +382,7 @@ class Teller:
 
     def payment_step(self, payment: PretendPayment) -> None:
         """One thing that happens to a payment."""
-        step = self.pick("refund", "refund", "failed refund", "pending refund", "all", "dispute", "inquiry", "odd")
+        step = self.choose("payment step", "refund", *PAYMENT_STEPS)
         self.case(f"payment step: {step}")
         later, left = self.after(), payment.captured - payment.refunded
         unit = 100 if payment.currency == "isk" else 1
@@ -397,7 +420,7 @@ class Teller:
 
     def twins_story(self) -> None:
         """An order that was paid through the shop's own Stripe account, with or without a name in common."""
-        link = self.pick("note", "metadata", "none", "none", "none twice")
+        link = self.choose("link", *LINKS, "none")
         self.case(f"twins: {link}")
         buyer = self.pick(Buyer(5001, "ana@home.example"), Buyer(None, "bo@home.example"))
         at = self.moment()
@@ -439,7 +462,7 @@ class Teller:
     def noise(self) -> None:
         """What must change nothing."""
         at = self.moment()
-        what = self.pick("shop", "scopes", "unknown", "thin", "plan", "privacy", "lonely refund", "lonely session")
+        what = self.choose("noise", *NOISES)
         self.case(f"noise: {what}")
         tell = self.tape.shopify
         if what == "shop":
@@ -485,7 +508,7 @@ class Teller:
 
     def leaves_story(self) -> None:
         """The merchant disconnects a platform; it is told of once."""
-        at, platform = self.moment(), self.pick("shopify", "stripe")
+        at, platform = self.moment(), self.choose("leaves", "shopify", "stripe")
         if f"left: {platform}" in self.tape.offered:
             return
         self.case(f"left: {platform}")
@@ -504,20 +527,20 @@ class Teller:
     def shop(self) -> Shop:
         """The shop and one to three versions of its programme."""
         versions = []
-        begin = START - timedelta(days=self.pick(-10, 5, 5, 5))
-        for position in range(self.pick(1, 1, 2, 3)):
+        begin = START - timedelta(days=5 if self.planned else self.pick(-10, 5, 5, 5))
+        for position in range(1 if self.planned else self.pick(1, 1, 2, 3)):
             earning = {
-                "enabled": not self.chance(8),
+                "enabled": self.planned or not self.chance(8),
                 "points_per_unit": self.pick(*RATES),
                 "hold_days": self.pick(0, 14, 30, 90),
                 "include_tax": self.chance(4),
                 "include_shipping": self.chance(4),
-                "rates": {self.pick("EUR", "CHF"): "1.08", "JPY": "0.0067"},
+                "rates": {self.pick("EUR", "CHF"): "1.08", "JPY": "0.0067", "ISK": "0.007"},
             }
             earning["rates"].pop(self.currency, None)
-            earning["exclude_tags"] = self.pick([], [], ["Staff"])
-            earning["exclude_channels"] = self.pick([], [], [], ["pos"])
-            earning["exclude_products"] = self.pick([], [], [], ["9002"])
+            earning["exclude_tags"] = [] if self.planned else self.pick([], [], ["Staff"])
+            earning["exclude_channels"] = [] if self.planned else self.pick([], [], [], ["pos"])
+            earning["exclude_products"] = [] if self.planned else self.pick([], [], [], ["9002"])
             for name in ("exclude_tags", "exclude_channels", "exclude_products"):
                 if earning[name]:
                     self.case(f"programme: {name}")
@@ -539,6 +562,46 @@ class Teller:
         )
 
 
+def cases() -> dict[str, tuple[str, Plan]]:
+    """Every case of the rules by name: which story tells it, and what is planned for it."""
+    found: dict[str, tuple[str, Plan]] = {}
+    for step in ORDER_STEPS:
+        found[f"order: {step}"] = ("order", {"step": [step]})
+        found[f"order: {step} twice"] = ("order", {"step": [step, step]})
+    for course in COURSES:
+        found[f"order: dispute {' '.join(course)}"] = ("order", {"step": ["dispute"], "course": [course]})
+        found[f"payment: dispute {' '.join(course)}"] = ("payment", {"payment step": ["dispute"], "course": [course]})
+    for begin in BEGINNINGS[1:4]:
+        for end in ("paid", "voided", "expired", "stays"):
+            found[f"order: {begin} then {end}"] = ("order", {"begin": [begin], "end": [end]})
+    found["order: foreign"] = ("order", {"begin": ["foreign"]})
+    found["order: test"] = ("order", {"test": [True]})
+    for line in ("gift card", "tip"):
+        found[f"order: {line}"] = ("order", {"line": [line, "goods"], "step": ["all"]})
+    for buyer in BUYERS:
+        found[f"buyer: {buyer}"] = ("order", {"buyer": [buyer]})
+    for life in LIVES:
+        found[f"person: {life}"] = ("person", {"life": [life]})
+    for way in WAYS:
+        found[f"payment: {way}"] = ("payment", {"way": [way]})
+    for step in PAYMENT_STEPS:
+        found[f"payment: {step}"] = ("payment", {"payment step": [step]})
+        found[f"payment: {step} twice"] = ("payment", {"payment step": [step, step]})
+    for currency in STRIPE_CURRENCIES:
+        found[f"payment: {currency}"] = ("payment", {"currency": [currency]})
+    found["payment: not livemode"] = ("payment", {"live": [False]})
+    for link in LINKS:
+        found[f"twins: {link}"] = ("twins", {"link": [link]})
+    for noise in NOISES:
+        found[f"noise: {noise}"] = ("noise", {"noise": [noise]})
+    for platform in ("shopify", "stripe"):
+        found[f"left: {platform}"] = ("leaves", {"leaves": [platform]})
+    return found
+
+
+CASES = cases()
+
+
 @st.composite
 def histories(draw: Any) -> History:
     """Draw a shop's history; some deliveries are lost for good."""
@@ -554,6 +617,28 @@ def histories(draw: Any) -> History:
     if draw(st.integers(1, 4)) == 1 and len(deliveries) > 1:
         lost = draw(st.sets(st.integers(0, len(deliveries) - 1), max_size=3))
         deliveries = [d for i, d in enumerate(deliveries) if i not in lost]
+    return _history(teller, shop, deliveries)
+
+
+@st.composite
+def planned(draw: Any, case: str) -> History:
+    """Draw a history of an ordinary shop in which one case of the rules happens."""
+    kind, plan = CASES[case]
+    teller = Teller(draw, plan)
+    shop = teller.shop()
+    story = {
+        "order": teller.order_story, "payment": teller.payment_story, "twins": teller.twins_story,
+        "person": teller.lives, "noise": teller.noise, "leaves": teller.leaves_story,
+    }[kind]  # fmt: skip
+    story()
+    if kind in ("person", "noise", "leaves"):
+        # Somebody it could matter to.
+        for beside in (teller.order_story, teller.order_story, teller.payment_story):
+            beside()
+    return _history(teller, shop, teller.tape.deliveries)
+
+
+def _history(teller: Teller, shop: Shop, deliveries: list[Delivery]) -> History:
     return History(shop, tuple(deliveries), frozenset(teller.tape.offered), teller.tape.ticks)
 
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.properties.histories import History, histories
+from tests.properties.conftest import EXAMPLES
+from tests.properties.histories import CASES, History, histories, planned
 from tests.properties.plays import Stage
 
 settings.load_profile("ends")
@@ -24,10 +26,24 @@ def ways(draw: st.DrawFn, history: History) -> tuple[list[int], list[int]]:
     return order, sizes
 
 
+@pytest.mark.parametrize("case", CASES)
+@settings(settings.get_profile("ends"), max_examples=max(EXAMPLES // 20, 1))
+@given(st.data())
+def test_every_case_comes_to_the_same_end_however_it_is_told(
+    stage: Stage, runner: asyncio.Runner, case: str, data: st.DataObject
+) -> None:
+    """Each case of the rules by itself in an ordinary shop: as it happened, backwards and twice, and drawn."""
+    history = data.draw(planned(case))
+    _told_in_three_ways(stage, runner, history, data)
+
+
 @given(st.data())
 def test_any_way_of_telling_comes_to_the_same_end(stage: Stage, runner: asyncio.Runner, data: st.DataObject) -> None:
-    """As it happened, backwards and twice one by one, and drawn at will: each time the oracle's end."""
-    history = data.draw(histories())
+    """Whole histories of any shop: as it happened, backwards and twice one by one, and drawn at will."""
+    _told_in_three_ways(stage, runner, data.draw(histories()), data)
+
+
+def _told_in_three_ways(stage: Stage, runner: asyncio.Runner, history: History, data: st.DataObject) -> None:
     forwards: Sequence[int] = range(len(history.deliveries))
     drawn, sizes = data.draw(ways(history))
     as_it_happened = runner.run(stage.perform(history, forwards, [100]))
