@@ -278,10 +278,8 @@ def _payments_of(*sales: LoadedSale) -> tuple[str, ...]:
     for facts in (sale.facts for sale in sales):
         named |= facts.payments.keys() | {c.payment_id or c.id for c in facts.charges.values()}
         named |= {s.payment_id for s in facts.sessions.values() if s.payment_id}
-        for invoice in facts.invoices.values():
-            # One that was paid in several parts says nothing of which of them this is.
-            if len(invoice.payment_ids) <= 1:
-                named |= {*invoice.payment_ids, *((invoice.charge_id,) if invoice.charge_id else ())}
+        # An invoice that was paid in several parts says nothing of which of them this is.
+        named |= {i.payment_ids[0] for i in facts.invoices.values() if len(i.payment_ids) == 1}
     return tuple(sorted(named))
 
 

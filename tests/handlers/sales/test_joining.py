@@ -110,3 +110,21 @@ async def test_an_invoice_of_two_payments_counts_alike_in_every_order(shop: Shop
         ends.add(tuple(sorted(await shop.rows("SELECT platform_id, eligible_minor FROM sales"))))
         await _forget_everything(shop)
     assert ends == {(("pi_1", 3_000), ("pi_2", 3_000))}
+
+
+async def test_an_older_invoice_its_intent_and_its_charge_are_one_sale_with_its_tax_in_every_order(
+    shop: Shopkeeper,
+) -> None:
+    """An intent told before its charge does not make the invoice look paid twice."""
+    facts: tuple[Fact, ...] = (
+        InvoiceSeen(Invoice("in_1", "USD", NOON, total_minor=3_000, tax_minor=500, charge_id="ch_1")),
+        PaymentSeen(Payment("pi_1", "USD", 3_000, 0, "processing", NOON, invoice_id="in_1")),
+        charge(1, payment_id="pi_1", invoice_id="in_1"),
+    )
+    for told in permutations(facts):
+        for one in told:
+            await shop.hears(one)
+        assert await shop.rows("SELECT platform_id, eligible_minor FROM sales WHERE merged_into IS NULL") == [
+            ("pi_1", 2_500)
+        ]
+        await _forget_everything(shop)

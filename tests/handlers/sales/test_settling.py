@@ -300,7 +300,7 @@ async def test_of_two_words_that_a_shop_has_left_the_earlier_counts(database: An
         await shop.clock_strikes(NOON + DAY)
         ends.append(await shop.balances())
         for table in ("merchants", "books", "connections", "program_versions", "sales", "accounts", "ledger_entries"):
-            await database.run(lambda t=table: ask(plain(f"DELETE FROM {t}"), ()))  # type: ignore[misc]
+            await database.run(lambda t=table: ask(plain(f"DELETE FROM {t}"), ()))
         for table in ("sale_identities", "customers", "customer_identities"):
-            await database.run(lambda t=table: ask(plain(f"DELETE FROM {t}"), ()))  # type: ignore[misc]
+            await database.run(lambda t=table: ask(plain(f"DELETE FROM {t}"), ()))
     assert ends == [{}, {}]
