@@ -142,7 +142,8 @@ def _migrate(loaded: Settings) -> None:
     except Exception as error:
         # The driver's own words may hold the address with its password.
         log.debug("migration_failed", exc_info=True)
-        raise Refused(f"The database cannot be brought up to date ({type(error).__name__}).") from None
+        words = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        raise Refused(f"The database cannot be brought up to date ({words or type(error).__name__}).") from None
 
 
 async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) -> None:
@@ -205,7 +206,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError:
-        raise Refused(f"Port {port} cannot be listened on.") from None
+        raise Refused(f"Port {port} of HOST {host} cannot be listened on.") from None
 
 
 def _announce(port: int, as_json: bool) -> None:

@@ -245,6 +245,14 @@ def test_a_wrong_environment_is_one_sentence(tmp_path: Path) -> None:
     assert "secret" not in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_place_for_files_that_is_none_is_named(tmp_path: Path) -> None:
+    """The sentence holds the path, so that the operator sees which variable it came from."""
+    taken = tmp_path / "file"
+    taken.touch()
+    done = Shop(taken, "", tmp_path).regulars("migrate")
+    assert done.returncode == 1 and str(taken) in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_a_port_that_is_taken_is_one_sentence(sqlite_database: Any, data_dir: Path, tmp_path: Path) -> None:
     """And everything that was started before is ended again."""
     import socket
@@ -254,7 +262,8 @@ def test_a_port_that_is_taken_is_one_sentence(sqlite_database: Any, data_dir: Pa
         taken.listen()
         port = str(taken.getsockname()[1])
         done = Shop(data_dir, sqlite_database(data_dir), tmp_path).regulars("serve", "--port", port)
-    assert done.returncode == 1 and done.stderr.splitlines()[-1] == f"Port {port} cannot be listened on."
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"Port {port} of HOST 0.0.0.0 cannot be listened on."
     assert find(data_dir) is None
 
 
