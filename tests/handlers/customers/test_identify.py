@@ -44,7 +44,7 @@ async def test_two_words_of_one_instant_leave_the_same_consent_in_either_order(d
         for state in states:
             word = ConsentSeen("shopify", "email", state, NOON, address="-".join(states))
             await database.run(lambda w=word: keep_consents(1, [w]))  # type: ignore[misc]
-    kept = dict(await database.read(lambda: ask(plain("SELECT address, state FROM consents"), ())))
+    kept: dict[str, str] = dict(await database.read(lambda: ask(plain("SELECT address, state FROM consents"), ())))
     assert "subscribed" not in kept.values()
     for one, other in permutations(STATES, 2):
         assert kept[f"{one}-{other}"] == kept[f"{other}-{one}"]
