@@ -35,10 +35,12 @@ def execute(work: Callable[[Context], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(opened_run())
-    except (sqlite3.OperationalError, asyncpg.UndefinedTableError) as error:
-        if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+    except (sqlite3.OperationalError, asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        if isinstance(error, sqlite3.OperationalError) and not str(error).startswith(
+            ("no such table", "no such column")
+        ):
             raise
-        raise Refused("The database is not set up yet: run `regulars migrate` first.") from error
+        raise Refused("The database is not set up yet, or not up to date: run `regulars migrate` first.") from error
 
 
 def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:

@@ -7,11 +7,11 @@ import typer
 
 from config.commands import Json, Refused, execute, show
 from handlers.context import Context
-from handlers.inbox.replay import STATES, Filter, failed_events, list_events, replay, show_event
+from handlers.inbox.replay import MOST_LISTED, STATES, Filter, failed_events, list_events, replay, show_event
 from handlers.inbox.work import BELL
+from handlers.merchants.connections import find_merchant
 
 MOST_REPLAYED = 10_000
-MOST_LISTED = 10_000
 LARGEST_NUMBER = 2**63 - 1
 """Events are counted in 64 bits; the engines cannot even be asked for more."""
 
@@ -34,6 +34,8 @@ def list_(
     chosen = Filter(state, merchant, topic)
 
     async def work(context: Context) -> list[dict[str, Any]]:
+        if merchant is not None:
+            await context.database.read(lambda: find_merchant(merchant))
         return await context.database.read(lambda: list_events(chosen, limit))
 
     events = execute(work)

@@ -219,6 +219,7 @@ def test_dead_letters_are_listed_shown_and_replayed(shop: Shop) -> None:
     [
         (("events", "show", "7"), 1, "There is no event 7.\n"),
         (("events", "replay", "7"), 1, "Cannot be replayed"),
+        (("events", "list", "--merchant", "Nobody"), 1, "There is no merchant named Nobody.\n"),
         (("events", "replay"), 2, "Usage:"),
         (("events", "show", "9223372036854775808"), 2, "Usage:"),
         (("events", "replay", "9223372036854775808"), 2, "Usage:"),
@@ -235,6 +236,13 @@ def test_errors_are_one_sentence_and_a_status(
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith(sentence)
     assert status == 2 or done.stderr.count("\n") == 1
+
+
+def test_a_database_of_an_older_release_is_one_sentence(shop: Shop) -> None:
+    """A command beside a release that has not been migrated yet says what to do."""
+    shop.database("ALTER TABLE events RENAME COLUMN reason TO older")
+    done = shop.regulars("events", "list")
+    assert done.returncode == 1 and "regulars migrate" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_wrong_environment_is_one_sentence(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_a_wrong_setting_is_named_and_changes_nothing(desk: Desk) -> None:
     answer = desk("merchant", "program", "Hats", "--set", "earning.enabled=true", "--set", "earning.hold_days=year")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "earning.hold_days cannot be year: it takes a whole number from 0 to 90.\n"
+    forged = desk("merchant", "program", "Hats", "--set", "messages.from_address=a@b.example\nBcc: c@d.example")
+    assert forged.code == 1 and forged.err.count("\n") == 1
     assert desk("merchant", "program", "Hats").value == before
 
 
