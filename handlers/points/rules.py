@@ -87,7 +87,7 @@ def refusal(sale: Sale) -> str | None:
         return f"Earning was switched off when it was sold (programme version {sale.version.number})."
     platform = "shopify" if sale.facts.order is not None else "stripe"
     closed_at = sale.shop.closed.get(platform)
-    if closed_at is not None and worth.sold_at >= closed_at:
+    if closed_at is not None and worth.sold_at > closed_at:
         return f"It was sold after {platform.capitalize()} was disconnected, so it earns nothing."
     return None
 

@@ -13,10 +13,19 @@ from handlers.inbox.rules import Apply, Outcome, Resettle, Told
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Earning, Shop
 from handlers.merchants.told import hear_of_shop
-from handlers.sales.books import LoadedSale, due_sales, find_sales, load_sales, save_sales, stir_sales, stir_sold_since
+from handlers.sales.books import (
+    LoadedSale,
+    due_sales,
+    find_sales,
+    load_sales,
+    put_off,
+    save_sales,
+    stir_sales,
+    stir_sold_since,
+)
 from handlers.sales.pairs import pair_twins
 from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, remember
-from handlers.sales.settle import Settler, forget_failures, settle_all
+from handlers.sales.settle import WHOLE, Settler, attempt, forget_failures, note_failure, settle_all
 from handlers.sales.worth import buyer, worth
 from integration.database.steps import Steps
 from integration.facts import (
@@ -70,8 +79,16 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tu
 
     def resettle(limit: int, now: int) -> Steps[int]:
         due = yield from due_sales(now, limit)
-        if not due:
-            return 0
+        if due and isinstance((yield from attempt(lambda: settle_due(due, now))), Exception):
+            for key in due:
+                # One sale that cannot be settled must not stop the clock for all others.
+                alone = yield from attempt(lambda one=key: settle_due([one], now))  # type: ignore[misc]
+                if isinstance(alone, Exception):
+                    yield from put_off(key, now)
+                    yield from note_failure((*key, WHOLE), 0, alone, now)
+        return len(due)
+
+    def settle_due(due: Sequence[tuple[int, int]], now: int) -> Steps[None]:
         counters = yield from lock_books(merchant_id for merchant_id, _ in due)
         known = yield from shops(counters)
         loaded = yield from load_sales(due, due=True)
@@ -83,8 +100,7 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tu
         for sale in loaded:
             if sale.merged_into is None:
                 books[sale.merchant_id].touched[sale.number] = sale
-        yield from _close(books, settlers, followers, now, retried=True)
-        return len(due)
+        yield from _close(books, settlers, followers, now)
 
     return apply, resettle
 
@@ -325,8 +341,6 @@ def _close(
     settlers: Sequence[Settler],
     followers: Sequence[Follower],
     now: int,
-    *,
-    retried: bool = False,
 ) -> Steps[None]:
     everyone = [book.people for book in books.values()]
     yield from save_people(everyone)
@@ -352,7 +366,7 @@ def _close(
         if sale.twin is not None and sale.facts.order is None:
             sale.worth = told_elsewhere(sale.worth)
     views = [view(books[sale.merchant_id].shop, sale) for sale in live]
-    wakes = yield from settle_all(settlers, views, now, retried=retried)
+    wakes = yield from settle_all(settlers, views, now)
     yield from forget_failures((sale.merchant_id, sale.number) for sale in gone)
     for sale in live:
         sale.settle_at = wakes.get((sale.merchant_id, sale.number))

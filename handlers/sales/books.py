@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from handlers.sales.rules import Identity, SaleFacts, Worth
+from integration.clock import HOUR
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
+
+PUT_OFF = HOUR  # of the failures of a sale that cannot be valued at all
 
 _FACTS = msgspec.json.Decoder(SaleFacts)
 
@@ -84,6 +87,21 @@ _STIR = keyed(
     " WHERE sales.merchant_id = k.merchant_id AND sales.customer = k.customer AND sales.merged_into IS NULL",
     merchant_id=BIG,
     customer=BIG,
+    at=BIG,
+)
+
+
+_PUT_OFF = keyed(
+    "UPDATE sales SET settle_at = NULL FROM {keys} k"
+    " WHERE sales.merchant_id = k.merchant_id AND sales.number = k.number",
+    merchant_id=BIG,
+    number=BIG,
+)
+_PUT_OFF_BEHIND = keyed(
+    "UPDATE settlements SET retry_at = k.at FROM {keys} k"
+    " WHERE settlements.merchant_id = k.merchant_id AND settlements.sale = k.sale AND settlements.retry_at < k.at",
+    merchant_id=BIG,
+    sale=BIG,
     at=BIG,
 )
 
@@ -200,6 +218,12 @@ def due_sales(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
 def stir_sold_since(merchant_id: int, instant: int, now: int) -> Steps[None]:
     """Have all sales of a merchant that were sold since an instant settled again: the shop has left."""
     yield from ask(_STIR_SOLD_SINCE, (merchant_id, instant, now))
+
+
+def put_off(key: tuple[int, int], now: int) -> Steps[None]:
+    """Take a (merchant, sale) that cannot be settled off the clock; its failure says when it is tried again."""
+    yield from ask(_PUT_OFF, [key])
+    yield from ask(_PUT_OFF_BEHIND, [(*key, now + PUT_OFF)])
 
 
 def stir_sales(owners: Iterable[tuple[int, int]], now: int) -> Steps[None]:

@@ -1,8 +1,8 @@
 """The contract of a settler, and running all of them so that one that fails holds up no other."""
 
 import traceback
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -38,6 +38,7 @@ _FAILED = insert(
     failed_at=BIG,
     retry_at=BIG,
 )
+_ANY_BEHIND = plain("SELECT 1 FROM settlements LIMIT 1")
 _CAUGHT_UP = keyed(
     "DELETE FROM settlements WHERE EXISTS (SELECT 1 FROM {keys} k"
     " WHERE settlements.merchant_id = k.merchant_id AND settlements.sale = k.sale"
@@ -54,6 +55,9 @@ _FORGET = keyed(
 )
 
 Wakes = dict[tuple[int, int], int]
+WHOLE = "sale"  # stands for a capability where the sale itself could not be valued
+
+T = TypeVar("T")
 
 
 class Settler(Protocol):
@@ -70,31 +74,45 @@ class Settler(Protocol):
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]: ...
 
 
-def settle_all(settlers: Sequence[Settler], sales: Sequence[Sale], now: int, *, retried: bool = False) -> Steps[Wakes]:
+def settle_all(settlers: Sequence[Settler], sales: Sequence[Sale], now: int) -> Steps[Wakes]:
     """Settle sales with every capability; return when each wants to be settled again, the earliest.
 
-    `retried` says that some of them may have been behind: what has caught up is forgotten.
+    What was behind and has caught up is forgotten.
     """
     wakes: Wakes = {}
     if not sales:
         return wakes
+    some_behind = bool((yield from ask(_ANY_BEHIND, ())))
     for settler in settlers:
         failed: set[tuple[int, int]] = set()
-        found = yield from _attempt(settler, sales, now)
+        found = yield from attempt(lambda s=settler: s.settle(sales, now))  # type: ignore[misc]
         if isinstance(found, Exception):
             for sale in sales:
-                alone = yield from _attempt(settler, [sale], now)
+                alone = yield from attempt(lambda s=settler, one=sale: s.settle([one], now))  # type: ignore[misc]
                 if isinstance(alone, Exception):
                     failed.add((sale.shop.id, sale.number))
-                    yield from _note_failure(settler, sale, alone, now)
+                    yield from note_failure((sale.shop.id, sale.number, settler.name), sale.revision, alone, now)
                 else:
                     _earliest(wakes, alone)
         else:
             _earliest(wakes, found)
-        if retried:
-            done = [(s.shop.id, s.number, settler.name) for s in sales if (s.shop.id, s.number) not in failed]
-            yield from ask(_CAUGHT_UP, done)
+        if some_behind:
+            well = [(s.shop.id, s.number) for s in sales if (s.shop.id, s.number) not in failed]
+            yield from ask(_CAUGHT_UP, [(*key, name) for key in well for name in (settler.name, WHOLE)])
     return wakes
+
+
+def attempt(make: Callable[[], Steps[T]]) -> Steps[T | Exception]:
+    """Run steps under a savepoint; return what they raise, with everything they wrote undone."""
+    yield from ask(_SAVEPOINT, ())
+    try:
+        result = yield from make()
+    except Exception as error:  # noqa: BLE001 - one that fails must not stop the others; it is kept and retried
+        yield from ask(_ROLLBACK, ())
+        yield from ask(_RELEASE, ())
+        return error
+    yield from ask(_RELEASE, ())
+    return result
 
 
 def forget_failures(merged: Iterable[tuple[int, int]]) -> Steps[None]:
@@ -102,39 +120,28 @@ def forget_failures(merged: Iterable[tuple[int, int]]) -> Steps[None]:
     yield from ask(_FORGET, sorted(merged))
 
 
-def _attempt(settler: Settler, sales: Sequence[Sale], now: int) -> Steps[Wakes | Exception]:
-    yield from ask(_SAVEPOINT, ())
-    try:
-        wakes = yield from settler.settle(sales, now)
-    except Exception as error:  # noqa: BLE001 - one capability must not stop the others; it is kept and retried
-        yield from ask(_ROLLBACK, ())
-        yield from ask(_RELEASE, ())
-        return error
-    yield from ask(_RELEASE, ())
-    return wakes
-
-
 def _earliest(wakes: Wakes, found: Wakes) -> None:
     for key, at in found.items():
         wakes[key] = min(at, wakes.get(key, at))
 
 
-def _note_failure(settler: Settler, sale: Sale, error: Exception, now: int) -> Steps[None]:
-    key = (sale.shop.id, sale.number, settler.name)
+def note_failure(key: tuple[int, int, str], revision: int, error: Exception, now: int) -> Steps[None]:
+    """Remember that (merchant, sale, capability) failed, and when to try again; in the end, that it was given up."""
     rows = yield from ask(_ATTEMPTS, [key])
     attempts = (rows[0][0] if rows else 0) + 1
     retry_at = now + RETRY_AFTER[attempts - 1] if attempts <= len(RETRY_AFTER) else None
+    merchant, sale, capability = key
     # The error's own words may hold personal data; its type and place are enough to find it.
     log.error(
         "settling failed",
-        capability=settler.name,
-        merchant=sale.shop.id,
-        sale=sale.number,
+        capability=capability,
+        merchant=merchant,
+        sale=sale,
         attempts=attempts,
         error=type(error).__name__,
         exc_info=error,
     )
-    yield from ask(_FAILED, [(*key, sale.revision, attempts, _in_words(error), now, retry_at)])
+    yield from ask(_FAILED, [(*key, revision, attempts, _in_words(error), now, retry_at)])
 
 
 def _in_words(error: Exception) -> str:

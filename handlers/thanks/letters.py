@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from handlers.merchants.rules import Program
+from handlers.merchants.rules import Earning, Program
 from handlers.messages.kinds import Content, Occasion, bought
 from handlers.messages.letters import choose_words, day, fill, frame_words, money, number
 from handlers.messages.outbox import Later, Never
+from handlers.sales.worth import worth
 from handlers.thanks.rules import KIND, STANDINGS
 from integration.database.steps import Steps, ask, plain
 
@@ -40,6 +41,8 @@ class ThankYou:
         if sale.standing != "counted":
             # Settling cancels notes; this catches what changed while the note was on its way out.
             return Never("cancelled", STANDINGS.get(sale.standing, "the sale does not count"))
+        if worth(sale.facts, Earning()).net_minor <= 0:
+            return Never("cancelled", "it was refunded in full")
         rows = yield from ask(_POINTS, (occasion.shop.id, sale.number))
         order = sale.facts.order
         words = choose_words(occasion.program, KIND, occasion.language, WORDS)

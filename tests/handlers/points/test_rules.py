@@ -103,7 +103,7 @@ def test_a_sale_that_may_not_earn_has_no_target_and_says_why(one: Sale) -> None:
 def test_a_sale_after_the_platform_was_disconnected_earns_nothing() -> None:
     """What was sold before stays as it was; the other platform goes on."""
     one = sale(counted(), hold_days=0)
-    for closed, points in (({"stripe": NOON}, 0), ({"stripe": NOON + 1}, 50), ({"shopify": NOON}, 50)):
+    for closed, points in (({"stripe": NOON - 1}, 0), ({"stripe": NOON}, 50), ({"shopify": NOON - 1}, 50)):
         left = structs.replace(one, shop=replace(one.shop, closed=closed))
         assert sum(target(left, NOON).balances.values()) == points * 1_000_000
 

@@ -168,6 +168,19 @@ async def test_a_capability_that_never_recovers_is_given_up_visibly(database: An
     assert failure.startswith("ValueError at settle:") and "trips me" not in failure
 
 
+async def test_one_sale_that_cannot_be_valued_does_not_stop_the_clock(ann: Shopkeeper) -> None:
+    """Whatever is wrong with its row, the others are released, and the failure is kept in words."""
+    await ann.hears(order("501"), order("502", buyer=Buyer(platform_id="71")))
+    await ann.database.run(lambda: ask(plain("UPDATE sales SET settle_at = 1"), ()))
+    await ann.database.run(lambda: ask(plain("UPDATE sales SET facts = '[]' WHERE number = 1"), ()))
+    assert await ann.clock_strikes() == 2
+    assert await ann.rows("SELECT number FROM sales WHERE settle_at IS NOT NULL") == []
+    ((sale, capability, failure),) = await ann.rows("SELECT sale, capability, failure FROM settlements")
+    assert (sale, capability) == (1, "sale")
+    assert "ValidationError" in failure
+    assert await ann.clock_strikes() == 0
+
+
 async def test_a_payment_that_names_its_order_is_that_orders_sale(ann: Shopkeeper) -> None:
     """An identity in common joins the two, whichever came first, and Shopify's money counts."""
     await ann.hears(charge("1", total=3_490))
