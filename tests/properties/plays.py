@@ -30,7 +30,8 @@ from tests.oracle.expectation import UNCLAIMED, Expected, expect
 from tests.oracle.notes import asked, has_like_moments, plain, thanked
 from tests.oracle.people import Name
 from tests.oracle.tellings import DAY, Delivery, Shop
-from tests.properties.histories import ACCOUNT, History, elsewhere
+from tests.properties.cases import ACCOUNT
+from tests.properties.histories import History, elsewhere
 from tests.properties.tape import NOW, START, micros
 
 SHOPIFY_SECRET = "shpss_the-app-secret-of-the-property-tests"

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.properties.cases import CASES
 from tests.properties.conftest import EXAMPLES
-from tests.properties.histories import CASES, History, histories, planned
+from tests.properties.histories import History, histories, planned
 from tests.properties.plays import Stage
 
 settings.load_profile("ends")
