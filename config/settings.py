@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from email_validator import EmailNotValidError, validate_email
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, validate_email
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHORTEST_SECRET_KEY = 32
@@ -82,10 +81,8 @@ class Settings(BaseSettings):
             return value
         try:
             # Checked here, for a wrong sender would make every mail fail for good.
-            return validate_email(
-                value, allow_display_name=True, check_deliverability=False, globally_deliverable=False
-            ).normalized
-        except EmailNotValidError:
+            return validate_email(value)[1]
+        except ValueError:
             raise ValueError("it must be a mail address, such as hello@shop.example") from None
 
     @field_validator("data_dir")
