@@ -1,6 +1,6 @@
 """Find or make the person behind platform ids and addresses, for a whole batch at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -47,23 +47,39 @@ _ADD_IDENTITIES = insert(
     value=TEXT,
     customer=BIG,
 )
-_PROFILE_COLUMNS = ("first_name", "last_name", "email", "phone", "locale", "country", "region")
-_KEEP_NEWEST = ", ".join(
-    f"{c} = CASE WHEN excluded.told_at >= customers.told_at"
-    f" THEN COALESCE(excluded.{c}, customers.{c}) ELSE COALESCE(customers.{c}, excluded.{c}) END"
-    for c in _PROFILE_COLUMNS
-)
+# What is told of a person goes by groups: the newest word on a group wins, whatever else came with it.
+_PROFILE = {
+    "email": ("email",),
+    "name": ("first_name", "last_name"),
+    "phone": ("phone",),
+    "locale": ("locale",),
+    "place": ("country", "region"),
+}
+
+
+def _newest(group: str, columns: tuple[str, ...]) -> str:
+    def words(table: str) -> str:
+        return " || ' ' || ".join(f"COALESCE({table}.{column}, '')" for column in columns)
+
+    # Between two words of one instant the greater is kept, whichever came first.
+    newer = (
+        f"(excluded.{group}_at > customers.{group}_at OR"
+        f" (excluded.{group}_at = customers.{group}_at AND {words('excluded')} > {words('customers')}))"
+    )
+    kept = [f"{c} = CASE WHEN {newer} THEN excluded.{c} ELSE customers.{c} END" for c in (*columns, f"{group}_at")]
+    return ", ".join(kept)
+
+
 _PUT_CUSTOMERS = insert(
     "customers",
-    f"ON CONFLICT (merchant_id, number) DO UPDATE SET {_KEEP_NEWEST},"
-    " shopify_id = COALESCE(customers.shopify_id, excluded.shopify_id),"
-    " told_at = CASE WHEN excluded.told_at > customers.told_at THEN excluded.told_at ELSE customers.told_at END",
+    "ON CONFLICT (merchant_id, number) DO UPDATE SET "
+    + ", ".join(_newest(group, columns) for group, columns in _PROFILE.items())
+    + ", shopify_id = COALESCE(customers.shopify_id, excluded.shopify_id)",
     merchant_id=BIG,
     number=BIG,
     shopify_id=TEXT,
-    **dict.fromkeys(_PROFILE_COLUMNS, TEXT),
-    told_at=BIG,
     created_at=BIG,
+    **{c: kind for g, columns in _PROFILE.items() for c, kind in (*((c, TEXT) for c in columns), (f"{g}_at", BIG))},
 )
 _POINT_AT = keyed(
     "UPDATE customers SET merged_into = k.owner FROM {keys} k"
@@ -90,6 +106,12 @@ class Person(NamedTuple):
     told_at: int = 0
 
 
+Profile = dict[str, tuple[int, tuple[str, ...]]]
+"""What is told of a person: group -> (when, its words)."""
+
+_UNKNOWN: Profile = {}
+
+
 class Moved(NamedTuple):
     """A number that used to stand for itself (or another) and now means somebody else."""
 
@@ -111,7 +133,7 @@ class People:
     fresh: set[int] = field(default_factory=set)
     claimed: set[int] = field(default_factory=set)  # nodes that claimed an address in this batch
     new_identities: list[tuple[str, str, int]] = field(default_factory=list)
-    profiles: dict[int, Person] = field(default_factory=dict)
+    profiles: dict[int, Profile] = field(default_factory=dict)
     unsettled: set[int] = field(default_factory=set)  # nodes whose claims may change who is who
     merges: list[tuple[str, str]] = field(default_factory=list)  # (kept, gone) Shopify ids
     stirred: set[int] = field(default_factory=set)  # owners whose sales may now belong to another
@@ -159,14 +181,12 @@ class People:
         return self.means[node]
 
     def _note(self, node: int, person: Person) -> None:
-        known = self.profiles.get(node)
-        if known is None:
-            self.profiles[node] = person
-            return
-        # Within a batch the newest word wins here, as the database lets it win across batches.
-        newer, older = (person, known) if person.told_at >= known.told_at else (known, person)
-        kept = {name: value for name, value in newer._asdict().items() if value}
-        self.profiles[node] = older._replace(**kept)
+        profile = self.profiles.setdefault(node, {})
+        for group, columns in _PROFILE.items():
+            words = tuple(getattr(person, column) or None for column in columns)
+            if any(words):
+                told = (max(1, person.told_at), tuple(word or "" for word in words))
+                profile[group] = max(profile.get(group, told), told)
 
     def _node(self, platform: str, platform_id: str) -> int:
         node = self.by_id.get((platform, platform_id))
@@ -228,9 +248,9 @@ def save(found: Iterable[People]) -> Steps[None]:
     if not people:
         return
     profiles = [
-        (p.counters.merchant_id, node, p.shopify_ids[node], *_profile(who), who.told_at, p.now)
+        (p.counters.merchant_id, node, p.shopify_ids[node], p.now, *_written(profile))
         for p in people
-        for node, who in sorted({**dict.fromkeys(p.fresh, Person()), **p.profiles}.items())
+        for node, profile in sorted({**dict.fromkeys(p.fresh, _UNKNOWN), **p.profiles}.items(), key=lambda n: n[0])
     ]
     yield from ask(_PUT_CUSTOMERS, profiles)
     yield from ask(
@@ -247,8 +267,11 @@ def save(found: Iterable[People]) -> Steps[None]:
     yield from ask(_POINT_AT, [(m, n, owner) for (m, n), owner in sorted(pointers.items())])
 
 
-def _profile(who: Person) -> tuple[str | None, ...]:
-    return (who.first_name, who.last_name, who.email, who.phone, who.locale, who.country, who.region)
+def _written(profile: Profile) -> Iterator[str | int | None]:
+    for group, columns in _PROFILE.items():
+        told_at, words = profile.get(group, (0, ("",) * len(columns)))
+        yield from (word or None for word in words)
+        yield told_at
 
 
 def _settle_who(people: People) -> Steps[list[tuple[int, int, int | None]]]:

@@ -17,7 +17,12 @@ customers = Table(
     Column("locale", Text),
     Column("country", Text),
     Column("region", Text),
-    Column("told_at", Instant, nullable=False),  # of the newest record the columns above come from
+    # When each of these was last told, so that an older word never overrules a newer one; 0 = never.
+    Column("email_at", Instant, nullable=False, server_default="0"),
+    Column("name_at", Instant, nullable=False, server_default="0"),
+    Column("phone_at", Instant, nullable=False, server_default="0"),
+    Column("locale_at", Instant, nullable=False, server_default="0"),
+    Column("place_at", Instant, nullable=False, server_default="0"),
     Column("merged_into", Number),  # the number this one now means; always the last of a chain
     Column("created_at", Instant, nullable=False),
 )

@@ -17,9 +17,12 @@ _PEOPLE = keyed(
     merchant_id=BIG,
     customer=BIG,
 )
+# The newest told last: what a person's own record lacks is taken from what they were known as before.
 _ALIASES = keyed(
-    "SELECT c.merchant_id, c.merged_into, c.number FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.merged_into = k.number",
+    "SELECT c.merchant_id, c.merged_into, c.number, c.first_name, c.last_name, c.email, c.locale, c.country, c.region"
+    " FROM {keys} k CROSS JOIN customers c"
+    " WHERE c.merchant_id = k.merchant_id AND c.merged_into = k.number"
+    " ORDER BY c.merchant_id, c.email_at, c.name_at, c.email, c.number",
     merchant_id=BIG,
     number=BIG,
 )
@@ -106,8 +109,15 @@ def load(keys: Collection[tuple[int, int]], now: int, claim: str | None = None) 
 
 def _numbers(people: dict[tuple[int, int], Person]) -> Steps[None]:
     rows = yield from ask(_ALIASES, sorted(people))
-    for merchant_id, number, alias in rows:
-        people[(merchant_id, number)].numbers.append(alias)
+    for merchant_id, number, alias, first, last, email, locale, country, region in reversed(rows):
+        person = people[(merchant_id, number)]
+        person.numbers.append(alias)
+        if not person.first_name and not person.last_name:
+            person.first_name, person.last_name = first or "", last or ""
+        person.email = person.email or email
+        person.locale = person.locale or locale
+        if person.country is None:
+            person.country, person.region = country, region
     owner = {(p.merchant_id, number): p for p in people.values() for number in p.numbers}
     rows = yield from ask(_SHOPIFY_IDS, sorted(owner))
     for merchant_id, number, value in rows:

@@ -14,7 +14,7 @@ from tests.handlers.points.books import post
 
 HATS = ("merchant", "add", "Hats", "--currency", "USD", "--timezone", "Europe/Paris")
 EVE = (
-    "INSERT INTO customers (merchant_id, number, email, told_at, created_at) VALUES (1, 1, 'eve@x.example', 0, 0)",
+    "INSERT INTO customers (merchant_id, number, email, created_at) VALUES (1, 1, 'eve@x.example', 0)",
     "INSERT INTO customer_identities (merchant_id, kind, value, customer) VALUES (1, 'email', 'eve@x.example', 1)",
 )
 
