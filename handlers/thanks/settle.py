@@ -1,6 +1,6 @@
 """Settles sales into thank-you notes: one a sale, cancelled and brought back as the sale changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from handlers.messages.outbox import UNSENT, Kept, Wish, keep, kept
 from handlers.messages.rules import Place
@@ -31,6 +31,14 @@ _PLACES = keyed(
     merchant_id=BIG,
     customer=BIG,
 )
+# Where the sales at hand stood before: until they are saved, the table has them as they were.
+_STOOD = keyed(
+    "SELECT s.merchant_id, s.number, s.customer, s.test, s.sold_at FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.merchant_id = k.merchant_id AND s.number = k.number AND s.standing = 'counted'"
+    " AND s.merged_into IS NULL AND s.customer IS NOT NULL AND s.sold_at IS NOT NULL",
+    merchant_id=BIG,
+    number=BIG,
+)
 # Sales of the same people whose place changed are settled by the sweep, each under its own programme.
 _AGAIN = keyed(
     "UPDATE sales SET settle_at = k.at FROM {keys} k"
@@ -42,6 +50,7 @@ _AGAIN = keyed(
 )
 
 _Person = tuple[int, int, int]  # merchant, customer, test
+_Stood = dict[tuple[int, int], tuple[_Person, int]]  # (merchant, number) -> (whose it was, sold_at)
 _Places = dict[_Person, list[tuple[int, int, int | None]]]  # (sold_at, number, twin), oldest first
 
 
@@ -55,7 +64,8 @@ class ThanksSettler:
         sales = [sale for sale in sales if may_thank(sale)]
         if not sales:
             return {}
-        places = yield from _places(sales)
+        stood = yield from _stood(sales)
+        places = yield from _places(sales, stood)
         have = yield from kept(_keys(sales, places, now))
         wishes: list[Wish] = []
         again: dict[tuple[int, int], int] = {}
@@ -74,16 +84,26 @@ class ThanksSettler:
         busy = yield from keep(wishes, have, now)
         for place, instant in busy.items():
             again[place] = min(instant, again.get(place, instant))
-        yield from _look_again_at_neighbours(sales, places, have, now)
+        yield from _look_again_at_neighbours(sales, stood, places, have, now)
         return again
 
 
-def _places(sales: Sequence[Sale]) -> Steps[_Places]:
+def _stood(sales: Sequence[Sale]) -> Steps[_Stood]:
+    """Find where the sales at hand, and those joined into them, counted before, where milestones are thanked for."""
+    keys = {(sale.shop.id, number) for sale in sales if by_milestones(sale) for number in (sale.number, *sale.absorbed)}
+    rows = yield from ask(_STOOD, sorted(keys))
+    return {
+        (merchant_id, number): ((merchant_id, customer, test), sold_at)
+        for merchant_id, number, customer, test, sold_at in rows
+    }
+
+
+def _places(sales: Sequence[Sale], stood: _Stood) -> Steps[_Places]:
     """List the sales that count of the people who are thanked at milestones, oldest first."""
-    milestone = [sale for sale in sales if sale.customer is not None and by_milestones(sale)]
-    if not milestone:
+    people = {(sale.shop.id, sale.customer) for sale in sales if sale.customer is not None and by_milestones(sale)}
+    people |= {(merchant_id, customer) for (merchant_id, customer, _), _ in stood.values()}
+    if not people:
         return {}
-    people = {(sale.shop.id, sale.customer or 0) for sale in milestone}
     # The sales at hand are not in the table yet as they are now; the table has the others.
     here = {(sale.shop.id, sale.number) for sale in sales}
     gone = {(sale.shop.id, number) for sale in sales for number in sale.absorbed}
@@ -210,24 +230,32 @@ def _yearly(sale: Sale, year: Anniversary, places: _Places, now: int) -> Wish:
 
 
 def _look_again_at_neighbours(
-    sales: Sequence[Sale], places: _Places, have: dict[tuple[int, str], Kept], now: int
+    sales: Sequence[Sale], stood: _Stood, places: _Places, have: dict[tuple[int, str], Kept], now: int
 ) -> Steps[None]:
     """Have later sales of the same people settled again where their place, and so their note, changed.
 
-    Only later ones: a sale moves the places behind it, and so the looking again comes to an end.
+    Only those behind where a sale stands or stood before: a sale moves the places behind it, and so the looking
+    again comes to an end.
     """
     here = {(sale.shop.id, sale.number) for sale in sales}
     moved = set()
-    for sale in sales:
-        person = (sale.shop.id, sale.customer or 0, int(sale.worth.test))
-        behind = (sale.worth.sold_at or 0, sale.number)
+    for person, behind in _moved_places(sales, stood):
         for rank, (sold_at, number, _) in enumerate(places.get(person, ()), start=1):
-            if (sold_at, number) <= behind or (sale.shop.id, number) in here:
+            if (sold_at, number) <= behind or (person[0], number) in here:
                 continue
-            note = have.get((sale.shop.id, key(number)))
+            note = have.get((person[0], key(number)))
             wanted = rank in MILESTONES
             missing = wanted and (note is None or (note.state == "cancelled" and note.closed_at is None))
             too_many = not wanted and note is not None and note.state in UNSENT
             if missing or too_many:
-                moved.add((sale.shop.id, number, now))
+                moved.add((person[0], number, now))
     yield from ask(_AGAIN, sorted(moved))
+
+
+def _moved_places(sales: Sequence[Sale], stood: _Stood) -> Iterator[tuple[_Person, tuple[int, int]]]:
+    """List whose places change, and from which (sold_at, number) on."""
+    for sale in sales:
+        yield (sale.shop.id, sale.customer or 0, int(sale.worth.test)), (sale.worth.sold_at or 0, sale.number)
+        for number in (sale.number, *sale.absorbed):
+            if (before := stood.get((sale.shop.id, number))) is not None:
+                yield before[0], (before[1], number)
