@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from tests.journeys.street import journey
 from tests.journeys.town import Town
+from tests.properties.shopify_stories import Line
 
 
 @journey()
@@ -201,3 +202,27 @@ async def test_nothing_goes_out_to_somebody_without_an_address(town: Town) -> No
     town.order(nameless)
     await town.passes(hours=2)
     assert await town.points(nameless) == {"pending": 40}
+
+
+@journey()
+async def test_a_sale_that_turns_out_to_be_later_moves_the_milestones_it_stood_before(town: Town) -> None:
+    """A payment seems to be Bo's first purchase; its order shows that it was his second."""
+    await town.programme(thanks__when="milestones")
+    moved = town.payment(town.bo, 9900)
+    moved.metadata = {"shopify_order_id": "5100000999999"}
+    moved.pay(told=("charge",))
+    await town.told()
+    await town.passes(minutes=1)
+    first = town.payment(town.bo, 1000).pay(told=("charge",))
+    await town.told()
+    assert [note["sale"] for note in await town.messages(town.bo, "thank_you")] == [1]
+    await town.passes(minutes=1)
+    order = town.order(town.bo, Line(9900))
+    for delivery in town.tape.deliveries[-3:]:
+        delivery.body["id"] = 5100000999999
+    third = town.payment(town.bo, 1000).pay(told=("charge",))
+    await town.told()
+    sales = {sale["number"]: sale for sale in await town.sales(town.bo)}
+    thanked = {sales[note["sale"]]["ids"][0] for note in await town.messages(town.bo, "thank_you")}
+    assert thanked == {f"stripe:charge:{first.charge_id}", f"stripe:charge:{third.charge_id}"}
+    assert order.id

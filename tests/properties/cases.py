@@ -61,6 +61,8 @@ def cases() -> dict[str, tuple[str, Plan]]:
     found["payment: not livemode"] = ("payment", {"live": [False]})
     for link in LINKS:
         found[f"twins: {link}"] = ("twins", {"link": [link]})
+    for link in LINKS:
+        found[f"milestones: {link}"] = ("milestones", {"when": ["milestones"], "link": [link], "buyer": ["guest"]})
     for noise in NOISES:
         found[f"noise: {noise}"] = ("noise", {"noise": [noise]})
     for platform in ("shopify", "stripe"):

@@ -91,13 +91,17 @@ def planned(draw: Any, case: str) -> History:
     shop = teller.shop()
     story = {
         "order": order_story, "payment": payment_story, "twins": twins_story,
-        "person": Teller.lives, "noise": noise, "leaves": leaves_story,
+        "person": Teller.lives, "noise": noise, "leaves": leaves_story, "milestones": twins_story,
     }[kind]  # fmt: skip
     story(teller)
     if kind in ("person", "noise", "leaves"):
         # Somebody it could matter to.
         for beside in (order_story, order_story, payment_story):
             beside(teller)
+    if kind == "milestones":
+        # The same few people again, so that a sale that moves has others to pass.
+        for again in (like_story, like_story, order_story):
+            again(teller)
     return _history(teller, shop, teller.tape.deliveries)
 
 

@@ -162,7 +162,7 @@ class Teller:
                 "earning": earning,
                 "thanks": {
                     "enabled": not self.chance(6),
-                    "when": self.pick("every", "milestones"),
+                    "when": self.choose("when", "every", "milestones"),
                     "delay_minutes": self.pick(0, 60, 1440),
                 },
                 "reviews": {"enabled": not self.chance(6), "days_after_delivery": self.pick(10, 5)},
