@@ -17,6 +17,7 @@ from handlers.merchants.connections import (
     add_merchant,
     connect_stripe,
     find_merchant,
+    left_at,
     merchants_after,
 )
 from handlers.merchants.programs import (
@@ -60,7 +61,16 @@ def add(
 
     async def work(context: Context) -> Merchant:
         now = context.clock.now()
-        merchant = await context.database.run(lambda: add_merchant(wish, context.vault, now))
+
+        def join() -> Steps[Merchant]:
+            left = yield from left_at(wish.name)
+            merchant = yield from add_merchant(wish, context.vault, now)
+            if left is not None:
+                # The shop is back: what it sold meanwhile, as far as it was told, counts again.
+                yield from stir_sold_since(merchant.id, left, now)
+            return merchant
+
+        merchant = await context.database.run(join)
         context.queue.ring(BELL)
         return merchant
 

@@ -66,6 +66,15 @@ _CONNECT = plain(
     " VALUES (?1, ?2, ?3, 'live', ?4, ?5, ?6, ?6)"
     " ON CONFLICT (platform, account, mode) DO NOTHING RETURNING id"
 )
+# Only its own merchant's, and only once it had left: a reinstall finds the books as they were.
+_RECONNECT = plain(
+    "UPDATE connections SET closed_at = NULL, revoked_at = NULL, connected_at = ?3, token = ?4"
+    " WHERE merchant_id = ?1 AND platform = 'shopify' AND account = ?2 AND closed_at IS NOT NULL"
+)
+_LEFT_AT = plain(
+    "SELECT max(c.closed_at) FROM connections c JOIN merchants m ON m.id = c.merchant_id"
+    " WHERE m.name = ?1 AND c.platform = 'shopify'"
+)
 _OWNER = plain(
     "SELECT m.name FROM connections c JOIN merchants m ON m.id = c.merchant_id"
     " WHERE c.platform = ?1 AND c.account = ?2 AND c.mode = 'live'"
@@ -134,12 +143,13 @@ def shop_domain(text: str) -> str:
 def add_merchant(wish: Wish, vault: Vault, now: int) -> Steps[Merchant]:
     """Add a merchant with empty books, everything off, and a trusted Shopify connection where one is named.
 
-    Events its shop sent before are handed over to it. Raises Refused where the name or the shop is taken.
+    Events its shop sent before are handed over to it. A merchant whose shop had left is connected again and finds
+    everything as it was. Raises Refused where the name or the shop is taken.
     """
     wish = checked(wish)
     rows = yield from ask(_ADD, (wish.name, wish.currency, wish.timezone, wish.country, wish.email, now))
     if not rows:
-        raise Refused(f"There is already a merchant named {wish.name}.")
+        return (yield from _reconnected(wish, vault, now))
     merchant_id: int = rows[0][0]
     yield from ask(_BOOKS, [(merchant_id,)])
     yield from first_version(merchant_id, now)
@@ -158,6 +168,24 @@ def add_merchant(wish: Wish, vault: Vault, now: int) -> Steps[Merchant]:
         wish.shop,
         None,
     )
+
+
+def _reconnected(wish: Wish, vault: Vault, now: int) -> Steps[Merchant]:
+    """Connect a merchant's own shop again; Refused for any other merchant of this name."""
+    merchant_id = yield from find_merchant(wish.name)
+    token = wish.token and vault.seal(wish.token, **place(merchant_id, "token"))
+    again = yield from ask(_RECONNECT, (merchant_id, wish.shop, now, token))
+    if wish.shop is None or not again[0][0]:
+        raise Refused(f"There is already a merchant named {wish.name}.")
+    yield from ask(_REOPEN, (merchant_id,))
+    yield from adopt("shopify", wish.shop, merchant_id, now)
+    return (yield from merchants_after(merchant_id - 1, 1))[0]
+
+
+def left_at(name: str) -> Steps[int | None]:
+    """Say since when a merchant's Shopify shop has been gone; None where it has not, or there is no such merchant."""
+    rows = yield from ask(_LEFT_AT, (" ".join(name.split()),))
+    return rows[0][0] if rows else None
 
 
 def connect_stripe(merchant_id: int, secret: str, key: str | None, vault: Vault, now: int) -> Steps[str]:

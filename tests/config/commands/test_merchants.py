@@ -141,3 +141,18 @@ def test_stripe_connected_again_counts_what_was_sold_meanwhile_and_sends_again(
     told = "SELECT s.settle_at, m.closed_at FROM sales s CROSS JOIN merchants m"
     ((settle_at, closed_at),) = apart(_in_database(database_url, data_dir, told))
     assert settle_at is not None and closed_at is None
+
+
+def test_a_shop_that_left_is_connected_again_and_finds_its_books(desk: Desk, database_url: str, data_dir: Path) -> None:
+    """A reinstall is the same merchant: the same command, the same programme, and sales made meanwhile count."""
+    desk.all([HATS, ("merchant", "program", "Hats", "--set", "earning.enabled=true")])
+    left = ("UPDATE connections SET closed_at = 1, token = NULL", "UPDATE merchants SET closed_at = 1")
+    apart(_in_database(database_url, data_dir, SOLD_LATE, *left))
+    other = desk("merchant", "add", "Hats", "--shopify", "caps", "--currency", "USD", "--timezone", "Europe/Paris")
+    assert (other.code, other.err) == (1, "There is already a merchant named Hats.\n")
+    again = desk(*HATS, "--json")
+    assert (again.code, again.value["shopify"], again.value["closed_at"]) == (0, "hats.myshopify.com", None)
+    assert desk("merchant", "program", "Hats", "--json").value["earning"]["enabled"] is True
+    ((settle_at,),) = apart(_in_database(database_url, data_dir, "SELECT settle_at FROM sales"))
+    assert settle_at is not None
+    assert desk(*HATS).err == "There is already a merchant named Hats.\n"
