@@ -70,7 +70,7 @@ def expect(shop: Shop, deliveries: Iterable[Delivery], now: int) -> Expected:
     left = _left(told)
     for sale in sales:
         gone = left.get(sale.money)
-        if gone is None or sale.sold_at is None or sale.sold_at < gone:
+        if gone is None or sale.sold_at is None or sale.sold_at <= gone:
             sale.postings = _postings(sale, shop, now)
     return Expected(people, sales)
 
@@ -81,14 +81,14 @@ def _once(deliveries: Sequence[Delivery]) -> list[Delivery]:
 
 
 def _left(told: Sequence[Delivery]) -> dict[str, int]:
-    """Since when each platform is disconnected: what it sold from then on earns nothing."""
-    left: dict[str, int] = {}
+    """Since when each platform is disconnected, by the earliest word: what it sold after that earns nothing."""
+    words: dict[str, list[int]] = defaultdict(list)
     for delivery in told:
         if delivery.topic == "app/uninstalled":
-            left["shopify"] = delivery.triggered_at
+            words["shopify"].append(delivery.triggered_at)
         elif delivery.topic in ("account.application.deauthorized", "apps.install.deleted"):
-            left["stripe"] = delivery.body["created"] * SECOND
-    return left
+            words["stripe"].append(delivery.body["created"] * SECOND)
+    return {platform: min(moments) for platform, moments in words.items()}
 
 
 # --- One sale for one commercial order ----------------------------------------------------------

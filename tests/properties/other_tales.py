@@ -103,10 +103,8 @@ def noise(teller: Teller) -> None:
 
 
 def leaves_story(teller: Teller) -> None:
-    """The merchant disconnects a platform; it is told of once."""
+    """The merchant disconnects a platform."""
     at, platform = teller.moment(), teller.choose("leaves", "shopify", "stripe")
-    if f"left: {platform}" in teller.tape.offered:
-        return
     teller.case(f"left: {platform}")
     if platform == "shopify":
         shop = {
