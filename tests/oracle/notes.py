@@ -79,7 +79,7 @@ def asked(expected: Expected, shop: Shop) -> dict[int, int]:
             due[place] = sale.sold_at + days("days_point_of_sale", 0)
         elif not any(line["requires_shipping"] for line in goods):
             due[place] = sale.sold_at + days("days_digital", 3)
-        elif times := _parcels(sale, shop, days):
+        elif order["fulfillment_status"] != "partial" and (times := _parcels(sale, shop, days)):
             due[place] = max(times)
     return due
 

@@ -31,7 +31,7 @@ class People:
             self.kept[gone] = number_of(body["admin_graphql_api_customer_kept_id"])
         if delivery.topic in ORDER_TOPICS:
             self._claim(body.get("customer") or {})
-        if delivery.topic in ("customers/create", "customers/update"):
+        if delivery.topic in ("customers/create", "customers/update", "customers/enable", "customers/disable"):
             self._claim(body)
 
     def _claim(self, customer: dict[str, Any]) -> None:

@@ -20,7 +20,19 @@ COURSES = (
     ["under_review", "lost"],
 )
 LINKS = ("note", "metadata", "none", "none twice")
-NOISES = ("shop", "scopes", "unknown", "thin", "plan", "privacy", "lonely refund", "lonely session")
+NOISES = (
+    "shop",
+    "scopes",
+    "unknown",
+    "thin",
+    "plan",
+    "privacy",
+    "redaction",
+    "expired session",
+    "reward code",
+    "lonely refund",
+    "lonely session",
+)
 
 MOST_STORIES = 4
 MOST_STEPS = 4

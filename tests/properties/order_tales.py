@@ -75,7 +75,7 @@ def order_step(teller: Teller, order: PretendOrder) -> None:
     elif step == "inquiry":
         order.dispute(later, teller.amount(1, 12_000), ["needs_response", "won"], kind="inquiry")
     elif step == "ship":
-        parcel = order.ship(later, country=teller.pick(None, "DE"))
+        parcel = order.ship(later, country=teller.pick(None, "DE"), partial=teller.chance(3))
         if teller.chance():
             order.arrive(parcel, teller.after(), teller.pick("in_transit", "delivered"))
     elif step == "touch":

@@ -82,6 +82,18 @@ def noise(teller: Teller) -> None:
             "data_request": {"id": 9},
         }  # fmt: skip
         tell("customers/data_request", body, at)
+    elif what == "redaction":
+        named = {"shop_id": SHOP_ID, "shop_domain": SHOP_DOMAIN}
+        tell("shop/redact", named, at)
+        nobody = {"id": 5999, "email": "nobody@home.example", "phone": None}
+        tell("customers/redact", {**named, "customer": nobody, "orders_to_redact": []}, at)
+    elif what == "expired session":
+        payment = PretendPayment(teller.tape, at, 900, email="bo@home.example")
+        session = {**payment.session("unpaid"), "status": "expired", "payment_intent": None}
+        teller.tape.stripe("checkout.session.expired", session, at)
+    elif what == "reward code":
+        code = {"id": "promo_1", "object": "promotion_code", "code": "ANA5", "active": False, "times_redeemed": 1}
+        teller.tape.stripe("promotion_code.updated", code, at)
     elif what == "plan":
         teller.tape.stripe("plan.created", {"id": "plan_1", "object": "plan", "amount": 100}, at)
     elif what == "thin":

@@ -74,7 +74,7 @@ class PretendOrder:
         self.cancelled_at: datetime | None = None
         self.refunds: list[dict[str, Any]] = []
         self.fulfilments: list[dict[str, Any]] = []
-        self.fulfilled = False
+        self.fulfilled: str | None = None
         for line in lines:
             line.id = tape.number(71_000_000_000_000)
         self.paid = self._paid()
@@ -173,8 +173,8 @@ class PretendOrder:
         self._pass(after)
         self.tape.shopify("orders/delete", {"id": self.id}, self.at)
 
-    def ship(self, after: timedelta = AT_ONCE, *, country: str | None = None) -> dict[str, Any]:
-        """The parcel leaves."""
+    def ship(self, after: timedelta = AT_ONCE, *, country: str | None = None, partial: bool = False) -> dict[str, Any]:
+        """A parcel leaves, with everything or with a part."""
         self._pass(after)
         parcel = {
             "id": self.tape.number(41_000_000_000_000), "order_id": self.id, "status": "success",
@@ -185,9 +185,9 @@ class PretendOrder:
             "receipt": {}, "name": f"#{self.id % 10000}.1",
         }  # fmt: skip
         self.fulfilments.append(parcel)
-        self.fulfilled = True
+        self.fulfilled = "partial" if partial else "fulfilled"
         self.tape.shopify("fulfillments/create", copy.deepcopy(parcel), self.at)
-        self._tell("orders/fulfilled", "orders/updated")
+        self._tell("orders/partially_fulfilled" if partial else "orders/fulfilled", "orders/updated")
         return parcel
 
     def arrive(self, parcel: dict[str, Any], after: timedelta = AT_ONCE, status: str = "delivered") -> None:
@@ -257,7 +257,7 @@ class PretendOrder:
             "customer_locale": "en",
             "email": self.buyer.email or "",
             "financial_status": self.status,
-            "fulfillment_status": "fulfilled" if self.fulfilled else None,
+            "fulfillment_status": self.fulfilled,
             "note_attributes": [{"name": name, "value": value} for name, value in self.notes.items()],
             "order_status_url": f"https://{SHOP_DOMAIN}/{SHOP_ID}/orders/abc/authenticate?key=k",
             "presentment_currency": (self.shown or (self.currency, 1))[0],

@@ -103,6 +103,9 @@ class Teller:
         tell = self.tape.shopify
         if what == "account":
             tell("customers/create", Account(5006, "later@home.example").body(at), at)
+            tell("customers/enable", Account(5006, "later@home.example").body(at), at)
+            if self.chance():
+                tell("customers/disable", Account(5006, "later@home.example").body(at), at)
         elif what == "merge":
             tell("customers/merge", merge_body(5004, 5005), at)
             if self.chance():
