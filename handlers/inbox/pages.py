@@ -42,6 +42,7 @@ log = structlog.get_logger()
 class _Answer(NamedTuple):
     start: Message
     body: Message
+    counter: str
 
 
 def _answer(status: int, words: bytes = b"", *headers: tuple[bytes, bytes]) -> _Answer:
@@ -49,6 +50,7 @@ def _answer(status: int, words: bytes = b"", *headers: tuple[bytes, bytes]) -> _
     return _Answer(
         {"type": "http.response.start", "status": status, "headers": [*fixed, *headers]},
         {"type": "http.response.body", "body": words},
+        f"deliveries_{status}",
     )
 
 
@@ -82,8 +84,18 @@ class Receiver:
         if scope["type"] == "http":
             path: str = scope["path"]
             if path == SHOPIFY_PATH or path.startswith(STRIPE_PREFIX):
-                answer = await self._answered(scope, receive, path)
+                try:
+                    answer = await self._answer(scope, receive, path)
+                except Unavailable as error:
+                    log.warning("delivery_not_stored", reason=str(error))
+                    answer = LATER
+                except Exception as error:
+                    # Whatever is wrong is ours, and passes: asking for a resend loses nothing.
+                    log.exception("delivery_not_stored", error=type(error).__name__)
+                    answer = LATER
                 if answer is not None:
+                    counters = self._context.counters
+                    counters[answer.counter] = counters.get(answer.counter, 0) + 1
                     await send(answer.start)
                     await send(answer.body)
                 return
@@ -93,22 +105,8 @@ class Receiver:
         """Wait until every delivery taken so far is durable."""
         await self._commits.drained()
 
-    async def _answered(self, scope: Scope, receive: Receive, path: str) -> _Answer | None:
-        """Return the answer to one delivery, or None when the sender hung up."""
-        try:
-            answer = await self._take(scope, receive, path)
-        except Unavailable as error:
-            log.warning("delivery_not_stored", reason=str(error))
-            answer = LATER
-        except Exception as error:
-            # Whatever is wrong is ours, and passes: asking for a resend loses nothing.
-            log.exception("delivery_not_stored", error=type(error).__name__)
-            answer = LATER
-        if answer is not None:
-            self._count(f"deliveries_{answer.start['status']}")
-        return answer
-
-    async def _take(self, scope: Scope, receive: Receive, path: str) -> _Answer | None:
+    async def _answer(self, scope: Scope, receive: Receive, path: str) -> _Answer | None:
+        """Take one delivery; None when the sender hung up. Few calls deep: every level costs each delivery."""
         if scope["method"] != "POST":
             return NOT_POST
         headers: Headers = scope["headers"]
@@ -127,17 +125,25 @@ class Receiver:
         if not isinstance(body, bytes):
             return body
         if token:
-            return await self._take_stripe(headers, token, secrets, body)
-        return await self._take_shopify(headers, secrets, body)
+            delivery = await self._from_stripe(headers, token, secrets, body)
+        else:
+            delivery = self._from_shopify(headers, secrets, body)
+        if delivery is None:
+            return FORGED
+        verdicts, position = self._commits.place(delivery, len(body))
+        return OK if (await verdicts)[position] else LATER
 
-    async def _take_shopify(self, headers: Headers, secrets: tuple[str, ...], body: bytes) -> _Answer:
+    def _from_shopify(self, headers: Headers, secrets: tuple[str, ...], body: bytes) -> Delivery | None:
+        """Return what a Shopify body and its headers tell; None where nobody we know signed it."""
         told = shopify.read_headers(headers)
         if not shopify.verify(body, told.signature, secrets):
-            return FORGED
+            return None
         envelope = shopify.envelope(told, body, self._context.clock.now())
-        return await self._store(envelope, told.shop or "", body)
+        return _delivery(envelope, told.shop or "", body)
 
-    async def _take_stripe(self, headers: Headers, token: str, secrets: tuple[str, ...], body: bytes) -> _Answer:
+    async def _from_stripe(
+        self, headers: Headers, token: str, secrets: tuple[str, ...], body: bytes
+    ) -> Delivery | None:
         signatures = [value for name, value in headers if name == b"stripe-signature"]
         # Twice the same header is two claims; neither is believed.
         signature = signatures[0] if len(signatures) == 1 else None
@@ -145,26 +151,21 @@ class Receiver:
         if not stripe.verify(body, signature, secrets, now / SECOND):
             fresh = await self._endpoints.read_again(token)
             if fresh in (None, secrets) or not stripe.verify(body, signature, fresh or (), now / SECOND):
-                return FORGED
-        envelope, _ = stripe.envelope(body, now)
-        return await self._store(envelope, token, body)
+                return None
+        return _delivery(stripe.envelope(body, now)[0], token, body)
 
-    async def _store(self, envelope: Envelope, connection: str, body: bytes) -> _Answer:
-        delivery = Delivery(
-            envelope.source,
-            connection,
-            envelope.delivery_id,
-            envelope.topic,
-            envelope.triggered_at,
-            envelope.received_at,
-            envelope.digest,
-            body,
-        )
-        return OK if await self._commits.add(delivery, len(body)) else LATER
 
-    def _count(self, name: str) -> None:
-        counters = self._context.counters
-        counters[name] = counters.get(name, 0) + 1
+def _delivery(envelope: Envelope, connection: str, body: bytes) -> Delivery:
+    return Delivery(
+        envelope.source,
+        connection,
+        envelope.delivery_id,
+        envelope.topic,
+        envelope.triggered_at,
+        envelope.received_at,
+        envelope.digest,
+        body,
+    )
 
 
 def _announced(headers: Headers) -> tuple[int | None, _Answer | None]:
@@ -199,8 +200,20 @@ class _Readers:
         if not self._looks:
             self._looks = True
             loop.call_later(BODY_SECONDS, self._look, loop)
+        chunks: list[bytes] = []
+        size = 0
         try:
-            return await _body(receive, announced)
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                chunk: bytes = message.get("body", b"")
+                size += len(chunk)
+                if size > MOST_BODY_BYTES:
+                    return LARGE
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    break
         except asyncio.CancelledError:
             if task not in self._slow:
                 raise
@@ -209,6 +222,9 @@ class _Readers:
         finally:
             self._slow.discard(task)
             self._since.pop(task, None)
+        if announced is not None and size != announced:
+            return TORN
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -223,22 +239,3 @@ class _Readers:
         self._looks = oldest is not None
         if oldest is not None:
             loop.call_later(max(0.0, oldest + BODY_SECONDS - now), self._look, loop)
-
-
-async def _body(receive: Receive, announced: int | None) -> bytes | _Answer | None:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > MOST_BODY_BYTES:
-            return LARGE
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            break
-    if announced is not None and size != announced:
-        return TORN
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -156,9 +156,9 @@ _EVENT_COLUMNS = (
 )
 
 _INSERT_EVENTS = Sql(
-    sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?6, "
-    + _OWNER.format(source="?1", connection="?2")
-    + ") ON CONFLICT DO NOTHING",
+    sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.column6, "
+    + _OWNER.format(source="u.column1", connection="u.column2")
+    + " FROM (VALUES {rows}) u WHERE true ON CONFLICT DO NOTHING",
     # Two receivers given the same deliveries in another order must not wait for each other in a circle.
     postgres=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.received_at, "
     + _OWNER.format(source="u.source", connection="u.connection")
@@ -173,8 +173,9 @@ _INSERT_EVENTS = Sql(
 
 # A body that has been pruned since is not wanted again when its delivery is repeated.
 _INSERT_BODIES = Sql(
-    sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, ?4 FROM events e WHERE e.source = ?1"
-    " AND e.connection = ?2 AND e.delivery_id = ?3 AND e.worked_at IS NULL ON CONFLICT DO NOTHING",
+    sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.column4 FROM (VALUES {rows}) u"
+    " CROSS JOIN events e WHERE e.source = u.column1 AND e.connection = u.column2 AND e.delivery_id = u.column3"
+    " AND e.worked_at IS NULL ON CONFLICT DO NOTHING",
     postgres="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.body FROM"
     " unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS u(source, connection, delivery_id, body)"
     " JOIN events e USING (source, connection, delivery_id) WHERE e.worked_at IS NULL ORDER BY e.id"

@@ -12,10 +12,13 @@ import json
 import re
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
+
+MOST_PACKED = 64  # rows in one statement
 
 BIG, TEXT, BLOB, REAL = "bigint", "text", "bytea", "double precision"
 
@@ -61,9 +64,7 @@ def keyed(sql: str, *, postgres_suffix: str = "", **columns: str) -> Sql:
     needs the keys first and `CROSS JOIN` to keep that order. `postgres_suffix` is for row locks, which
     SQLite's single writer does not need.
     """
-    fields = ", ".join(
-        f"json_extract(value, '$[{position}]') AS {name}" for position, name in enumerate(columns)
-    )
+    fields = ", ".join(f"json_extract(value, '$[{position}]') AS {name}" for position, name in enumerate(columns))
     arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), start=1))
     names = ", ".join(columns)
     return Sql(
@@ -78,10 +79,9 @@ def keyed(sql: str, *, postgres_suffix: str = "", **columns: str) -> Sql:
 def insert(table: str, suffix: str = "", **columns: str) -> Sql:
     """An INSERT of many rows; `suffix` holds the ON CONFLICT clause (both engines read the same)."""
     names = ", ".join(columns)
-    marks = ", ".join("?" for _ in columns)
     arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), start=1))
     return Sql(
-        sqlite=f"INSERT INTO {table} ({names}) VALUES ({marks}) {suffix}",
+        sqlite=f"INSERT INTO {table} ({names}) VALUES {{rows}} {suffix}",
         postgres=f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) {suffix}",
         kind="many",
         returns=False,
@@ -116,12 +116,34 @@ def drive_sqlite(steps: Steps[T], cursor: Any) -> T:
 
 def _ask_sqlite(cursor: Any, sql: Sql, rows: Sequence[Any]) -> list[Row]:
     if sql.kind == "many":
-        cursor.executemany(sql.sqlite, rows)
-    elif sql.kind == "keyed":
+        return [(_write_packed(cursor, sql, rows),)]
+    if sql.kind == "keyed":
         cursor.execute(sql.sqlite, (json.dumps(rows),))
     else:
         cursor.execute(sql.sqlite, tuple(rows))
     return cursor.fetchall() if sql.returns else [(cursor.rowcount,)]
+
+
+def _write_packed(cursor: Any, sql: Sql, rows: Sequence[Any]) -> int:
+    """Write many rows with few statements: `{rows}` becomes a list of rows, by powers of two.
+
+    The driver gives the interpreter away and takes it back for every statement it steps, and for every row of an
+    `executemany`; beside a busy event loop each of these is a wait.
+    """
+    done = touched = 0
+    while done < len(rows):
+        count = min(MOST_PACKED, 1 << ((len(rows) - done).bit_length() - 1))
+        part = rows[done : done + count]
+        cursor.execute(_packed(sql.sqlite, sql.columns, count), [value for row in part for value in row])
+        touched += cursor.rowcount
+        done += count
+    return touched
+
+
+@lru_cache(maxsize=1024)
+def _packed(sqlite: str, columns: int, count: int) -> str:
+    row = "(" + ", ".join("?" * columns) + ")"
+    return sqlite.replace("{rows}", ", ".join([row] * count))
 
 
 async def drive_postgres(steps: Steps[T], connection: Any) -> T:

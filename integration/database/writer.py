@@ -184,19 +184,24 @@ class GroupCommit(Generic[Item, Verdict]):
         self._pump: asyncio.Task[None] | None = None
 
     async def add(self, item: Item, size: int) -> Verdict:
-        """Return the item's verdict once it is durable; `size` in bytes.
+        """Return the item's verdict once it is durable; `size` in bytes. Raises as `place` does."""
+        verdicts, position = self.place(item, size)
+        return (await verdicts)[position]
 
-        Raises Unavailable at once when too much waits already, and after the deadline when the disk is slow.
+    def place(self, item: Item, size: int) -> tuple["asyncio.Future[list[Verdict]]", int]:
+        """Put an item into the next commit; return what to await and the position of its verdict there.
+
+        Raises Unavailable at once when too much waits already, and the future after the deadline when the disk
+        is slow.
         """
         if self._pending >= MOST_PENDING or self._pending_bytes + size > MOST_PENDING_BYTES:
             raise Unavailable("Too much waits to be stored.", RETRY_AFTER_SECONDS)
         batch = self._open_batch()
-        position = len(batch.items)
         batch.items.append(item)
         batch.bytes += size
         self._pending += 1
         self._pending_bytes += size
-        return (await batch.future)[position]
+        return batch.future, len(batch.items) - 1
 
     async def drained(self) -> None:
         """Wait until nothing is pending."""
