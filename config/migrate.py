@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import handlers
-from integration.database.engine import address
+from integration.database.engine import PAGE_BYTES, address
 from integration.database.schema import metadata
 
 LOCK_WAIT_S = 300  # how long a second process waits for the one that migrates
@@ -96,6 +96,11 @@ def _in_transaction(url: str, run: Callable[[Connection], T], *, locked: bool) -
     return asyncio.run(_on_postgres(target, run, locked))
 
 
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+
+
 def _on_sqlite(url: str, run: Callable[[Connection], T], locked: bool) -> T:
     Path(make_url(url).database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
@@ -106,7 +111,7 @@ def _on_sqlite(url: str, run: Callable[[Connection], T], locked: bool) -> T:
     )
     # The driver would begin late and not immediately: then two processes could both read "nothing is there".
     # Begun at once, SQLite's own file lock lets one in and keeps the other waiting.
-    event.listen(engine, "connect", lambda raw, _record: setattr(raw, "isolation_level", None))
+    event.listen(engine, "connect", _prepare)
     begin = "BEGIN IMMEDIATE" if locked else "BEGIN"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     try:

@@ -16,7 +16,7 @@ class Envelope(msgspec.Struct, frozen=True):
     delivery_id: str
     triggered_at: int | None
     received_at: int
-    digest: str  # sha256 of the body, hexadecimal
+    digest: str = ""  # sha256 of the body, hexadecimal; given to readers, the receiver does not need it
 
 
 class _Fact(msgspec.Struct, frozen=True, omit_defaults=True):

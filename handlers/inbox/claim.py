@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from handlers.inbox.rules import Connection
@@ -127,8 +128,8 @@ def _crashed(claims: int) -> str:
 
 
 def _claimed(row: Row) -> Claimed:
-    number, merchant_id, claims, body, source, connection, topic, delivery_id, triggered, received, digest = row
-    envelope = Envelope(source, topic, delivery_id, triggered, received, digest)
+    number, merchant_id, claims, body, source, connection, topic, delivery_id, triggered, received = row
+    envelope = Envelope(source, topic, delivery_id, triggered, received, sha256(body or b"").hexdigest())
     return Claimed(number, merchant_id, claims, envelope, connection, None if body is None else bytes(body))
 
 
@@ -158,7 +159,7 @@ _LEASE = keyed(
 
 _READ = keyed(
     "SELECT e.id, e.merchant_id, e.claims, b.body, e.source, e.connection, e.topic, e.delivery_id,"
-    " e.triggered_at, e.received_at, e.digest"
+    " e.triggered_at, e.received_at"
     " FROM {keys} k CROSS JOIN events e LEFT JOIN event_bodies b ON b.event_id = e.id WHERE e.id = k.id",
     id=BIG,
 )

@@ -163,7 +163,6 @@ def _delivery(envelope: Envelope, connection: str, body: bytes) -> Delivery:
         envelope.topic,
         envelope.triggered_at,
         envelope.received_at,
-        envelope.digest,
         body,
     )
 

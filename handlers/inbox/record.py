@@ -1,6 +1,5 @@
 """Storing verified deliveries: one durable row each, however often they come, and room for unknown shops."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,14 +26,8 @@ class Delivery(NamedTuple):
     topic: str
     triggered_at: int | None
     received_at: int
-    digest: str
     body: bytes
     recovered: int = 0  # 1 = found by asking the platform, not told
-
-
-def digest_of(body: bytes) -> str:
-    """Return the hexadecimal SHA-256 of a body."""
-    return hashlib.sha256(body).hexdigest()
 
 
 def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
@@ -45,7 +38,7 @@ def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     unknown = yield from _unknown_accounts(deliveries)
     refused = (yield from _over_limits(deliveries, unknown)) if unknown else frozenset()
     kept = [d for position, d in enumerate(deliveries) if position not in refused] if refused else deliveries
-    yield from ask(_INSERT_EVENTS, [(*d[:7], d.recovered) for d in kept])
+    yield from ask(_INSERT_EVENTS, [(*d[:6], d.recovered) for d in kept])
     yield from ask(_INSERT_BODIES, [(d.source, d.connection, d.delivery_id, d.body) for d in kept])
     return [position not in refused for position in range(len(deliveries))]
 
@@ -152,7 +145,7 @@ _OWNER = (
     " ORDER BY CASE WHEN c.closed_at IS NULL THEN 0 ELSE 1 END, c.id DESC LIMIT 1)"
 )
 _EVENT_COLUMNS = (
-    "source, connection, delivery_id, topic, triggered_at, received_at, digest, recovered, next_attempt_at, merchant_id"
+    "source, connection, delivery_id, topic, triggered_at, received_at, recovered, next_attempt_at, merchant_id"
 )
 
 _INSERT_EVENTS = Sql(
@@ -162,13 +155,12 @@ _INSERT_EVENTS = Sql(
     # Two receivers given the same deliveries in another order must not wait for each other in a circle.
     postgres=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.received_at, "
     + _OWNER.format(source="u.source", connection="u.connection")
-    + " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],"
-    " $8::integer[])"
-    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, digest, recovered)"
+    + " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[])"
+    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, recovered)"
     " ORDER BY u.source, u.connection, u.delivery_id ON CONFLICT DO NOTHING",
     kind="many",
     returns=False,
-    columns=8,
+    columns=7,
 )
 
 # A body that has been pruned since is not wanted again when its delivery is repeated.

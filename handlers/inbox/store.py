@@ -19,7 +19,6 @@ events = Table(
     Column("merchant_id", Number),
     Column("triggered_at", Instant),
     Column("received_at", Instant, nullable=False),
-    Column("digest", Text, nullable=False),
     Column("recovered", SmallNumber, nullable=False, server_default="0"),  # 1 = found by reconcile, not told
     Column("claims", SmallNumber, nullable=False, server_default="0"),
     Column("claim", Text),  # fencing token of the present claim

@@ -132,7 +132,11 @@ def address(url: str | None, data_dir: Path) -> str:
 
 # --- SQLite -------------------------------------------------------------------------------------
 
+# Of a new file: a webhook's body then fits on one page, and is written and checked as one.
+PAGE_BYTES = 8192
+
 _PRAGMAS = (
+    f"PRAGMA page_size={PAGE_BYTES}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",

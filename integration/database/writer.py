@@ -16,6 +16,7 @@ Item = TypeVar("Item")
 Verdict = TypeVar("Verdict")
 
 MOST_IN_A_COMMIT = 500
+LINGER_SECONDS = 0.001  # under load only
 MOST_PENDING = 5_000
 MOST_PENDING_BYTES = 64_000_000
 COMMIT_DEADLINE_SECONDS = 4.0  # Shopify hangs up after five
@@ -221,10 +222,15 @@ class GroupCommit(Generic[Item, Verdict]):
 
     async def _run(self) -> None:
         try:
+            stored = 0
             while self._waiting:
+                if len(self._waiting[0].items) < stored:
+                    # Those just answered send their next at once: worth waiting a moment for, in one commit.
+                    await asyncio.sleep(LINGER_SECONDS)
                 batch = self._waiting.popleft()
                 await self._store(batch)
-                self._pending -= len(batch.items)
+                stored = len(batch.items)
+                self._pending -= stored
                 self._pending_bytes -= batch.bytes
         finally:
             self._pump = None

@@ -19,8 +19,9 @@ from integration.errors import Unavailable
 
 QUEUE_NAME = "regulars:jobs"
 BELL_PREFIX = "regulars:bell:"
-BELL_KEEP_SECONDS = 60
+MOST_RINGS = 8  # kept for workers that are busy
 RING_PAUSE_SECONDS = 0.005
+RING_PAUSE_UNHEARD_SECONDS = 0.05
 LISTEN_SECONDS = 5
 AWAY_PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 2
@@ -188,14 +189,12 @@ class Queue:
 async def _push(redis: ArqRedis, bell: str) -> None:
     key = BELL_PREFIX + bell
     try:
-        async with redis.pipeline(transaction=False) as pipe:
-            # One waiting ring is enough; it is forgotten when nobody comes.
-            pipe.lpush(key, b"1")
-            pipe.ltrim(key, 0, 7)
-            pipe.expire(key, BELL_KEEP_SECONDS)
-            await pipe.execute()
-        # Who rings meanwhile is heard right after: under load a ring for every commit would cost more than
-        # the commits.
-        await asyncio.sleep(RING_PAUSE_SECONDS)
+        waiting = await cast(Any, redis.lpush(key, b"1"))
+        if waiting > MOST_RINGS:
+            # Nobody comes for them: a few are enough for whoever does.
+            await cast(Any, redis.ltrim(key, 0, MOST_RINGS - 1))
+        # Who rings meanwhile is heard right after: under load a ring for every commit would cost more than the
+        # commits, above all while the ring before still waits for somebody to have time.
+        await asyncio.sleep(RING_PAUSE_SECONDS if waiting <= 1 else RING_PAUSE_UNHEARD_SECONDS)
     except AWAY as error:
         log.warning("bell_away", bell=bell, error=type(error).__name__)

@@ -28,7 +28,11 @@ class Headers(NamedTuple):
     topic: str | None
     webhook_id: str | None
     triggered_at: int | None
-    api_version: str | None
+
+
+_READ = frozenset(
+    b"x-shopify-" + name for name in (b"hmac-sha256", b"shop-domain", b"topic", b"webhook-id", b"triggered-at")
+)
 
 
 def verify(body: bytes, header: bytes | str | None, secrets: Sequence[str]) -> bool:
@@ -52,7 +56,7 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Pick Shopify's headers out of ASGI's (names in lower case, as ASGI demands)."""
     found: dict[bytes, bytes | None] = {}
     for name, value in headers:
-        if name.startswith(b"x-shopify-"):
+        if name in _READ:
             # Twice the same header is two claims; neither is believed.
             found[name] = None if name in found else value
     return Headers(
@@ -61,7 +65,6 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         topic=_text(found.get(b"x-shopify-topic")),
         webhook_id=_text(found.get(b"x-shopify-webhook-id")),
         triggered_at=_instant(_text(found.get(b"x-shopify-triggered-at"))),
-        api_version=_text(found.get(b"x-shopify-api-version")),
     )
 
 
@@ -72,14 +75,12 @@ def envelope(headers: Headers, body: bytes, received_at: int) -> Envelope:
     becomes UNNAMED, which is unhandled. Where `headers.shop` is None the delivery belongs to nobody: answer
     200 (it is verified, and a resend would be no better), count it, and keep it under the connection "".
     """
-    digest = sha256(body).hexdigest()
     return Envelope(
         source="shopify",
         topic=headers.topic or UNNAMED,
-        delivery_id=headers.webhook_id or digest,
+        delivery_id=headers.webhook_id or sha256(body).hexdigest(),
         triggered_at=headers.triggered_at,
         received_at=received_at,
-        digest=digest,
     )
 
 

@@ -65,8 +65,7 @@ def envelope(body: bytes, received_at: int) -> tuple[Envelope, bool]:
 
     A body that is no event gets its digest as delivery id and the topic UNREADABLE.
     """
-    digest = sha256(body).hexdigest()
-    topic, delivery_id, created_at, livemode = UNREADABLE, digest, None, False
+    topic, delivery_id, created_at, livemode = UNREADABLE, "", None, False
     try:
         head = _head.decode(body)
     except (ValueError, RecursionError):
@@ -78,10 +77,9 @@ def envelope(body: bytes, received_at: int) -> tuple[Envelope, bool]:
         Envelope(
             source="stripe",
             topic=topic,
-            delivery_id=delivery_id,
+            delivery_id=delivery_id or sha256(body).hexdigest(),
             triggered_at=created_at,
             received_at=received_at,
-            digest=digest,
         ),
         livemode,
     )

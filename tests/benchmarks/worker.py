@@ -13,7 +13,7 @@ from pathlib import Path
 from config.migrate import upgrade
 from config.settings import Settings
 from config.wiring import opened
-from handlers.inbox.record import Delivery, digest_of, record_all
+from handlers.inbox.record import Delivery, record_all
 from handlers.inbox.work import drain
 from handlers.merchants.connections import Wish, add_merchant
 from handlers.merchants.programs import change_program
@@ -71,10 +71,7 @@ async def drain_once(settings: Settings) -> dict[str, object]:
         await context.database.run(lambda: change_program(merchant.id, SWITCHED_ON, start - 60 * SECOND))
         backlog = mixed(DOMAIN, SECRET, start, BACKLOG)
         for at in range(0, len(backlog), 500):
-            told = [
-                Delivery(d.source, DOMAIN, d.id, d.topic, d.at, now, digest_of(d.body), d.body)
-                for d in backlog[at : at + 500]
-            ]
+            told = [Delivery(d.source, DOMAIN, d.id, d.topic, d.at, now, d.body) for d in backlog[at : at + 500]]
             await record_all(context.database, told)
         size = sum(len(d.body) for d in backlog) / len(backlog)
         events = len(backlog)

@@ -132,7 +132,7 @@ class Stage:
             envelope, _ = stripe_webhooks.envelope(raw, now)
         return Recorded(
             envelope.source, delivery.connection, envelope.delivery_id, envelope.topic, envelope.triggered_at,
-            envelope.received_at, envelope.digest, raw,
+            envelope.received_at, raw,
         )  # fmt: skip
 
     async def play(self, deliveries: Sequence[Delivery], batches: Sequence[int]) -> None:

@@ -119,7 +119,6 @@ def upgrade() -> None:
         sa.Column("merchant_id", sa.BigInteger(), nullable=True),
         sa.Column("triggered_at", sa.BigInteger(), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("recovered", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claim", sa.Text(), nullable=True),

@@ -1,7 +1,7 @@
 """Idle means that nothing is left that happens by itself."""
 
 from handlers.inbox.idle import busy
-from handlers.inbox.record import Delivery, adopt_known, digest_of, record_all
+from handlers.inbox.record import Delivery, adopt_known, record_all
 from integration.database.engine import Database
 from integration.database.steps import ask, plain
 
@@ -10,7 +10,7 @@ ROSE = "rose.myshopify.com"
 
 async def test_events_that_came_beside_their_connection_are_still_to_be_worked(database: Database) -> None:
     """An unknown shop's events may lie for ever; those of a shop known by now are about to be adopted."""
-    delivery = Delivery("shopify", ROSE, "one", "orders/create", None, 1, digest_of(b"{}"), b"{}")
+    delivery = Delivery("shopify", ROSE, "one", "orders/create", None, 1, b"{}")
     assert await record_all(database, [delivery]) == [True]
     assert await database.read(lambda: busy(1)) == {}
     connect = plain(

@@ -9,7 +9,7 @@ import pytest
 from handlers.inbox import record as recording
 from handlers.inbox.jobs import adopt_stragglers
 from handlers.inbox.prune import prune_all
-from handlers.inbox.record import Delivery, adopt, digest_of, record, record_all
+from handlers.inbox.record import Delivery, adopt, record, record_all
 from integration.clock import DAY
 from tests.handlers.inbox.conftest import LAVENDER, MERCHANT, Desk, connect
 
@@ -17,7 +17,7 @@ NEWCOMER = "newcomer.myshopify.com"
 
 
 def delivery(number: int, shop: str = LAVENDER, body: bytes = b"{}", at: int = 1) -> Delivery:
-    return Delivery("shopify", shop, f"w{number}", "note", None, at, digest_of(body), body)
+    return Delivery("shopify", shop, f"w{number}", "note", None, at, body)
 
 
 @pytest.fixture

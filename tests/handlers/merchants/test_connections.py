@@ -119,7 +119,7 @@ async def test_an_unknown_merchant_is_one_sentence(database: Any) -> None:
 async def test_events_a_shop_sent_before_joining_become_the_merchants(database: Any) -> None:
     """They are claimable from now on; those of another shop stay where they are."""
     event = plain(
-        "INSERT INTO events (source, connection, delivery_id, topic, received_at, digest, next_attempt_at)"
+        "INSERT INTO events (source, connection, delivery_id, topic, received_at, next_attempt_at)"
         " VALUES ('shopify', ?1, ?2, 'orders/paid', ?3, 'd', ?3)"
     )
     await database.run(lambda: ask(event, ("hats.myshopify.com", "first", NOW)))

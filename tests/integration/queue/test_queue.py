@@ -55,16 +55,16 @@ async def test_a_bell_wakes_another_process(queues: tuple[Queue, Queue]) -> None
 
 
 async def test_rings_without_anybody_do_not_pile_up(queues: tuple[Queue, Queue]) -> None:
-    """A thousand rings while the worker is away are a handful when it comes."""
+    """A thousand rings while the worker is away are a handful when it comes, even on a full list."""
     web, _ = queues
     assert web.redis is not None
+    await web.redis.lpush("regulars:bell:inbox", *[b"1"] * 100)  # type: ignore[misc]
     for _ in range(1000):
         web.ring("inbox")
         await asyncio.sleep(0)
     while web._pushes:
         await asyncio.sleep(0.001)
     assert 1 <= await web.redis.llen("regulars:bell:inbox") <= 8  # type: ignore[misc]
-    assert 0 < await web.redis.ttl("regulars:bell:inbox") <= 60
 
 
 async def test_a_job_is_json_and_waits_once_under_its_name(queues: tuple[Queue, Queue]) -> None:
