@@ -46,7 +46,9 @@ class _Answer(NamedTuple):
 
 
 def _answer(status: int, words: bytes = b"", *headers: tuple[bytes, bytes]) -> _Answer:
-    fixed = [(b"content-length", str(len(words)).encode()), (b"content-type", b"text/plain; charset=utf-8")]
+    fixed = [(b"content-length", str(len(words)).encode())]
+    if words:
+        fixed.append((b"content-type", b"text/plain; charset=utf-8"))
     return _Answer(
         {"type": "http.response.start", "status": status, "headers": [*fixed, *headers]},
         {"type": "http.response.body", "body": words},

@@ -9,8 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,57 +43,71 @@ def measure(repetitions: int, seconds: int) -> bool:
     """Measure and print; tells whether every floor was reached and every 200 was durable."""
     if shutil.which("wrk") is None:
         raise SystemExit("This benchmark needs the load generator wrk (Debian: apt-get install wrk).")
-    binaries = postgres_binaries()
-    if binaries is None:
-        raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
-    with tempfile.TemporaryDirectory(prefix="regulars-bench-") as folder, private_postgres(binaries, fsync=True) as pg:
+    runs: dict[tuple[str, int], list[Run]] = {}
+    baseline: dict[tuple[str, int], list[Run]] = {}
+    memory: dict[str, list[tuple[float, float]]] = {}
+    durable = True
+    with tempfile.TemporaryDirectory(prefix="regulars-bench-") as folder, _bare() as bare:
         bodies = _write_bodies(Path(folder))
-        runs: dict[tuple[str, int], list[Run]] = {}
-        memory: dict[str, tuple[float, float]] = {}
-        durable = True
-        with (
-            _bare() as bare,
-            _product(Path(folder) / "sqlite", None) as (sqlite_port, sqlite_pid),
-            _product(Path(folder) / "postgresql", pg) as (pg_port, pg_pid),
-        ):
-            ports = {"bare": bare, "SQLite": sqlite_port, "PostgreSQL": pg_port}
-            pids = {"SQLite": sqlite_pid, "PostgreSQL": pg_pid}
-            for name, port in ports.items():
-                _load(port, bodies, 32, 2, f"warm-{name}")
-            started = {name: resident_megabytes(pid) for name, pid in pids.items()}
+        _load(bare, bodies, 32, 1, "warm")
+        # One engine after the other: what one still has to write to the disk must not slow the other down.
+        for engine in ("SQLite", "PostgreSQL"):
             for repetition in range(repetitions):
-                for connections in CONNECTIONS:
-                    # In turn, so that what disturbs the machine disturbs all of them.
-                    for name, port in ports.items():
-                        run = _load(port, bodies, connections, seconds, f"{name}-{connections}-{repetition}")
-                        runs.setdefault((name, connections), []).append(run)
+                with _fresh(engine) as (port, pid, stored):
+                    warmed = _load(port, bodies, 32, 1, "warm").answered
+                    before, answered = resident_megabytes(pid), 0
+                    for connections in CONNECTIONS:
+                        base = _load(bare, bodies, connections, seconds, "bare")
+                        run = _load(port, bodies, connections, seconds, f"{connections}")
+                        baseline.setdefault((engine, connections), []).append(base)
+                        runs.setdefault((engine, connections), []).append(run)
+                        answered += run.answered
                         console.print(
-                            f"  {repetition + 1}/{repetitions}  {name:<10} {connections:>3} connections"
-                            f"  {run.per_second:>8,.0f}/s  p99 {run.p99_ms:.0f} ms",
+                            f"  {repetition + 1}/{repetitions}  {engine:<10} {connections:>3} connections"
+                            f"  {run.per_second:>8,.0f}/s  p99 {run.p99_ms:.0f} ms  bare {base.per_second:>8,.0f}/s",
                             highlight=False,
                         )
-            memory = {name: (started[name], resident_megabytes(pid)) for name, pid in pids.items()}
-            stored = {"SQLite": _stored_sqlite(Path(folder) / "sqlite"), "PostgreSQL": _stored_postgres(pg)}
-        for name, rows in stored.items():
-            answered = sum(run.answered for key, several in runs.items() if key[0] == name for run in several)
-            durable &= rows >= answered > 0
-            console.print(f"{name}: {answered:,} answered with 200, {rows:,} stored (the warm-up's among them).")
-        return _print(runs, memory) and durable
+                    memory.setdefault(engine, []).append((before, resident_megabytes(pid)))
+                    rows = stored()
+                    durable &= rows >= answered + warmed
+                    if rows < answered + warmed:
+                        console.print(f"[bold red]{engine}: {answered + warmed:,} answered, only {rows:,} stored.[/]")
+    return _print(runs, baseline, memory) and durable
 
 
-def _print(runs: dict[tuple[str, int], list[Run]], memory: dict[str, tuple[float, float]]) -> bool:
+@contextmanager
+def _fresh(engine: str) -> Iterator[tuple[int, int, Callable[[], int]]]:
+    """Serve on a new database; yields the port, the process, and what counts the deliveries stored."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-bench-")))
+        url = None
+        if engine == "PostgreSQL":
+            binaries = postgres_binaries()
+            if binaries is None:
+                raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
+            url = stack.enter_context(private_postgres(binaries, fsync=True))
+        port, pid = stack.enter_context(_product(folder / "data", url))
+        yield port, pid, lambda: _stored_sqlite(folder / "data") if url is None else _stored_postgres(url)
+
+
+def _print(
+    runs: dict[tuple[str, int], list[Run]],
+    baseline: dict[tuple[str, int], list[Run]],
+    memory: dict[str, list[tuple[float, float]]],
+) -> bool:
     rows, reached = [], True
-    for (name, connections), several in runs.items():
-        pairs = zip(several, runs["bare", connections], strict=True)
-        ratio = figure([one.per_second / base.per_second for one, base in pairs])
+    for (engine, connections), several in runs.items():
+        bases = baseline[engine, connections]
+        ratio = figure([run.per_second / base.per_second for run, base in zip(several, bases, strict=True)])
         p99 = figure([run.p99_ms for run in several])
         refused = sum(run.refused for run in several)
-        floor = FLOORS.get((name, connections))
+        floor = FLOORS.get((engine, connections))
         reached &= refused == 0 and (floor is None or (ratio.middle >= floor and p99.middle < 50))
-        rate = figure([run.per_second for run in several])
-        held = "" if name == "bare" else f"{memory[name][0]:.0f} → {memory[name][1]:.0f}"
-        rows.append((name, connections, rate, ratio, "" if floor is None else f"≥ {floor}", p99, refused, held))
-    heads = ("receiver", "connections", "requests/s", "ratio to bare", "floor", "p99 ms", "not 200", "MB, start → end")
+        held = " → ".join(f"{figure(values).middle:.0f}" for values in zip(*memory[engine], strict=True))
+        rate, base_rate = figure([run.per_second for run in several]), figure([base.per_second for base in bases])
+        shown_floor = "" if floor is None else f"≥ {floor}"
+        rows.append((engine, connections, rate, base_rate, ratio, shown_floor, p99, refused, held))
+    heads = ("receiver", "connections", "requests/s", "bare", "ratio", "floor", "p99 ms", "not 200", "MB, start → end")
     show("Receiver: verify, store durably, ring, answer 200 (median, least to most)", heads, rows)
     return reached
 
