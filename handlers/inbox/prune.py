@@ -50,5 +50,9 @@ _UNHANDLED = plain("SELECT id FROM events WHERE outcome = 'unhandled' AND worked
 
 _OLDEST_BODIES = plain(
     "SELECT b.event_id, e.worked_at, e.failed_at FROM event_bodies b JOIN events e ON e.id = b.event_id"
-    " WHERE e.failed_at IS NULL OR e.failed_at < ?2 ORDER BY b.event_id LIMIT ?1"
+    " WHERE (e.failed_at IS NULL OR e.failed_at < ?2)"
+    # What people or the platform ask of us by law is kept until it has been carried out.
+    " AND NOT (e.source = 'shopify' AND e.outcome = 'waiting'"
+    " AND e.topic IN ('customers/data_request', 'customers/redact', 'shop/redact'))"
+    " ORDER BY b.event_id LIMIT ?1"
 )

@@ -25,11 +25,11 @@ def worth(facts: SaleFacts, earning: Earning) -> Worth:
     """Value a sale's merged facts under one programme's earning rules; Shopify's word on money goes first."""
     if facts.order is not None:
         return _order_worth(facts, facts.order, earning)
+    if facts.order_deleted:
+        return Worth(standing="deleted", why=("The order was deleted in the shop.",))
     charges = [c for c in facts.charges.values() if c.status == "succeeded"]
     if charges or any(p.status == "succeeded" for p in facts.payments.values()):
         return _payment_worth(facts, charges, earning)
-    if facts.order_deleted:
-        return Worth(standing="deleted", why=("The order was deleted in the shop.",))
     if facts.charges or facts.payments or facts.sessions or facts.invoices or facts.stripe_refunds:
         return _awaited_payment(facts)
     return Worth(

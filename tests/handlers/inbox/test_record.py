@@ -107,3 +107,14 @@ async def test_bodies_are_deleted_after_their_time_and_rows_stay(desk: Desk) -> 
     assert {(name, bool(body)) for name, body in await desk.rows(left)} == {("w0", False), ("w2", True), ("w3", True)}
     await prune_all(database, now=91 * DAY)
     assert {(name, bool(body)) for name, body in await desk.rows(left)} == {("w0", False), ("w2", False), ("w3", True)}
+
+
+async def test_what_the_law_asks_of_us_is_kept_until_it_is_carried_out(desk: Desk) -> None:
+    """A request for somebody's data says whose only in its body."""
+    database = desk.context.database
+    asked, seen = delivery(1)._replace(topic="customers/redact"), delivery(2)
+    await database.run(lambda: record([asked, seen]))
+    await desk.rows("UPDATE events SET worked_at = 1, outcome = 'waiting'")
+    await prune_all(database, now=91 * DAY)
+    left = "SELECT e.delivery_id FROM events e JOIN event_bodies b ON b.event_id = e.id"
+    assert await desk.rows(left) == [("w1",)]

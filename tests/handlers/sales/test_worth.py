@@ -256,3 +256,9 @@ def test_a_deleted_order_is_worth_nothing() -> None:
     """Deleting an order in the shop takes its points back."""
     facts = msgspec.structs.replace(placed(), order_deleted=True)
     assert (worth(facts, PLAIN).standing, worth(facts, PLAIN).eligible_minor) == ("deleted", 0)
+
+
+def test_a_payment_of_a_deleted_order_is_worth_nothing_though_the_order_was_never_seen() -> None:
+    """The deletion may be all that is ever told of the order."""
+    facts = msgspec.structs.replace(charged(), order_deleted=True)
+    assert (worth(facts, PLAIN).standing, worth(facts, PLAIN).eligible_minor) == ("deleted", 0)
