@@ -120,7 +120,7 @@ async def test_events_a_shop_sent_before_joining_become_the_merchants(database: 
     """They are claimable from now on; those of another shop stay where they are."""
     event = plain(
         "INSERT INTO events (source, connection, delivery_id, topic, received_at, next_attempt_at)"
-        " VALUES ('shopify', ?1, ?2, 'orders/paid', ?3, 'd', ?3)"
+        " VALUES ('shopify', ?1, ?2, 'orders/paid', ?3, ?3)"
     )
     await database.run(lambda: ask(event, ("hats.myshopify.com", "first", NOW)))
     await database.run(lambda: ask(event, ("caps.myshopify.com", "second", NOW)))
