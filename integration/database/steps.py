@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
-MOST_PACKED = 128  # rows in one statement
+MOST_PACKED = 64  # rows in one statement
 
 BIG, TEXT, BLOB, REAL = "bigint", "text", "bytea", "double precision"
 
