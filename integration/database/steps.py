@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 MOST_PACKED = 64  # rows in one statement
 
-BIG, TEXT, BLOB, REAL = "bigint", "text", "bytea", "double precision"
+BIG, TEXT = "bigint", "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _returns(sql: str) -> bool:
 def keyed(sql: str, *, postgres_suffix: str = "", **columns: str) -> Sql:
     """A SELECT, UPDATE or DELETE over a relation of keys: write `{keys} k` (or any alias) where it stands.
 
-    Columns are named in the order the row tuples carry them, with a type (`BIG`, `TEXT`, `REAL`). SQLite
+    Columns are named in the order the row tuples carry them, with a type (`BIG` or `TEXT`). SQLite
     needs the keys first and `CROSS JOIN` to keep that order. `postgres_suffix` is for row locks, which
     SQLite's single writer does not need.
     """
