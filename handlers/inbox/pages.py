@@ -18,6 +18,7 @@ from integration.clock import SECOND
 from integration.database.writer import GroupCommit
 from integration.errors import Unavailable
 from integration.facts import Envelope
+from integration.faults import point
 from integration.shopify import webhooks as shopify
 from integration.stripe import webhooks as stripe
 
@@ -100,6 +101,7 @@ class Receiver:
                     counters[answer.counter] = counters.get(answer.counter, 0) + 1
                     await send(answer.start)
                     await send(answer.body)
+                    point("receive.answered")
                 return
         await self._app(scope, receive, send)
 
@@ -123,6 +125,7 @@ class Receiver:
             if found is None:
                 return NO_ENDPOINT
             secrets = found
+        point("receive.before_read")
         body = await self._readers.body(receive, announced)
         if not isinstance(body, bytes):
             return body
@@ -132,6 +135,7 @@ class Receiver:
             delivery = self._from_shopify(headers, secrets, body)
         if delivery is None:
             return FORGED
+        point("receive.verified")
         verdicts, position = self._commits.place(delivery, len(body))
         return OK if (await verdicts)[position] else LATER
 

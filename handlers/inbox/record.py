@@ -7,6 +7,7 @@ from integration.clock import DAY
 from integration.database.engine import Database
 from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, insert, keyed, plain
 from integration.errors import Unavailable
+from integration.faults import point
 
 # Events come before a merchant first opens the app, so shops we do not know are kept, within limits.
 MOST_UNKNOWN_SHOPS = 1_000
@@ -40,6 +41,7 @@ def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     kept = [d for position, d in enumerate(deliveries) if position not in refused] if refused else deliveries
     yield from ask(_INSERT_EVENTS, [(*d[:6], d.recovered) for d in kept])
     yield from ask(_INSERT_BODIES, [(d.source, d.connection, d.delivery_id, d.body) for d in kept])
+    point("record.before_commit")
     return [position not in refused for position in range(len(deliveries))]
 
 
@@ -50,7 +52,9 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
     """
     rows = list(deliveries)
     try:
-        return await database.run(lambda: record(rows), urgent=True)
+        stored = await database.run(lambda: record(rows), urgent=True)
+        point("record.committed")
+        return stored
     except Unavailable:
         raise
     except Exception:

@@ -24,6 +24,7 @@ from handlers.inbox.rules import Apply, Outcome, Told
 from integration.clock import SECOND
 from integration.database.steps import Steps
 from integration.errors import Suspect, Unavailable, Unreadable
+from integration.faults import point
 from integration.stripe.webhooks import UNREADABLE
 
 BELL = "inbox"
@@ -145,10 +146,13 @@ class Worker:
         context = self._context
         now = context.clock.now()
         token = _fencing_token()
+        point("work.claimed")
 
         def turn() -> Steps[Claim]:
             yield from _apply(context.apply, batch.claim, batch.told, batch.endings, now)
-            return (yield from claim(token, now, limit))
+            following = yield from claim(token, now, limit)
+            point("work.before_commit")
+            return following
 
         try:
             following = await context.database.run(turn)
@@ -162,6 +166,7 @@ class Worker:
             await self._each_alone(batch)
             following = await self._claim(limit)
         else:
+            point("work.committed")
             self._count(len(batch.told) + len(batch.endings))
         for event, reason in batch.failed:
             await self._put_back(batch.claim, event, reason)
@@ -262,6 +267,7 @@ class Worker:
         connection = held.connections[event.envelope.source, event.connection]
         try:
             reading, outcome = await look(self._context, connection, told.reading)
+            point("look.answered")
             await self._alone(held, event, told._replace(reading=reading), outcome)
         except Unavailable as error:
             await self._put_back(held, event, str(error))
@@ -282,6 +288,7 @@ def _apply(
     reasons = (yield from suspects(told, held.connections)) if told else {}
     sound = [event for event in told if event.event_id not in reasons and event.reading.facts]
     outcomes = (yield from apply(sound, now)) if sound else {}
+    point("work.applied")
     ended = list(endings)
     for event in told:
         number = event.event_id

@@ -36,6 +36,7 @@ from integration.channels import Letter, Refused, Unreachable
 from integration.clock import MINUTE
 from integration.database.steps import Steps
 from integration.errors import Rejected, Unavailable
+from integration.faults import point
 
 BATCH = 50  # messages claimed at once
 SENDING_AT_ONCE = 8
@@ -221,7 +222,9 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
         if not isinstance(content, Content):
             return content
         letter = _letter(context, item, content)
+        point("send.before")
         receipt = await context.channels[message.channel].send(letter)
+        point("send.accepted")
     except Refused as error:
         said = str(error)
         await context.database.run(lambda: refuse(message.merchant_id, item.address, said, now))
@@ -238,6 +241,7 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
         return Later(now + pause(message.attempts), f"it could not be written: {type(error).__name__}", True)
     answer, sent_at = receipt.answer, context.clock.now()
     await context.database.run(lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
+    point("send.recorded")
     context.counters["messages_sent"] = context.counters.get("messages_sent", 0) + 1
     return None
 
