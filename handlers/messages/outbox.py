@@ -1,6 +1,6 @@
 """The outbox in set-based steps: what is wished for is kept here, claimed and finished once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from integration.clock import MINUTE, SECOND
@@ -82,14 +82,6 @@ _WISH = insert(
     details=TEXT,
     created_at=BIG,
 )
-_CANCEL = keyed(
-    "UPDATE messages SET state = 'cancelled', reason = k.why FROM {keys} k"
-    " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key"
-    " AND messages.state IN ('scheduled', 'waiting')",
-    merchant_id=BIG,
-    key=TEXT,
-    why=TEXT,
-)
 
 
 def kept(keys: Sequence[tuple[int, str]]) -> Steps[dict[tuple[int, str], Kept]]:
@@ -98,11 +90,12 @@ def kept(keys: Sequence[tuple[int, str]]) -> Steps[dict[tuple[int, str], Kept]]:
     return {(row[0], row[1]): Kept(*row) for row in rows}
 
 
-def keep(wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int) -> Steps[dict[tuple[int, int], int]]:
+def keep(wishes: Sequence[Wish], have: dict[tuple[int, str], Kept], now: int) -> Steps[dict[tuple[int, int], int]]:
     """Write what differs between wishes and what `kept` found, in one statement.
 
     Returns for sales whose message is on its way at this moment, though no longer wanted as it is, when to
-    look again: the attempt may fail, and then the wish counts.
+    look again: the attempt may fail, and then the wish counts. The messages are not locked meanwhile: senders
+    would wait for settlers, though the two hardly ever meet.
     """
     rows: list[tuple[Any, ...]] = []
     again: dict[tuple[int, int], int] = {}
@@ -116,7 +109,14 @@ def keep(wishes: Iterable[Wish], have: dict[tuple[int, str], Kept], now: int) ->
         rows.append(_row(wish, message, now))
     # Always in the order of the key, so that two writers never wait for each other.
     rows.sort(key=lambda row: (row[0], row[1]))
-    yield from ask(_WISH, rows)
+    written = yield from ask(_WISH, rows)
+    if rows and written[0][0] < len(rows):
+        # A sender claimed one of them after `kept` had looked, and holds it now: this wish was not written.
+        fresh = yield from kept([(row[0], row[1]) for row in rows])
+        for wish in wishes:
+            message = fresh.get((wish.merchant_id, wish.key))
+            if message is not None and _differs(wish, message) and (look_at := message.under_way(now)) is not None:
+                again[(wish.merchant_id, wish.sale)] = look_at
     return again
 
 
@@ -127,8 +127,6 @@ def _differs(wish: Wish, message: Kept | None) -> bool:
         return False
     if wish.due_at is None:
         return message.state != "cancelled"
-    if message.state == "sending":
-        return False
     return (
         message.state == "cancelled"
         or message.due_at != wish.due_at
@@ -159,11 +157,6 @@ def _row(wish: Wish, message: Kept | None, now: int) -> tuple[Any, ...]:
         details,
         now,
     )
-
-
-def cancel(rows: Sequence[tuple[int, str, str]]) -> Steps[None]:
-    """Cancel unsent messages named as (merchant, key, reason)."""
-    yield from ask(_CANCEL, sorted(rows))
 
 
 class Due(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from handlers.messages.outbox import UNSENT, Kept, Wish, cancel, keep, kept
+from handlers.messages.outbox import UNSENT, Kept, Wish, keep, kept
 from handlers.messages.rules import Place
 from handlers.reviews.rules import (
     MOST_POSTPONED,
@@ -35,12 +35,9 @@ class ReviewsSettler:
                 keys.add((sale.shop.id, request_key(number)))
                 keys.add((sale.shop.id, reminder_key(number)))
         have = yield from kept(sorted(keys))
-        wishes: list[Wish] = []
-        stopped: list[tuple[int, str, str]] = []
-        for sale, aim in aims:
-            wishes.extend(_wishes(sale, aim, have))
-            stopped.extend(_put_off(sale, aim, have))
-        yield from cancel(stopped)
+        late = [key for sale, aim in aims for key in _put_off(sale, aim, have)]
+        have |= yield from kept(sorted(late))
+        wishes = [wish for sale, aim in aims for wish in _wishes(sale, aim, have)]
         return (yield from keep(wishes, have, now))
 
 
@@ -63,6 +60,8 @@ def _wishes(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[
     if due_at is None:
         for number in (sale.number, *sale.absorbed):
             unwanted(reminder_key(number), REMINDER, reason)
+        for time in range(1, MOST_POSTPONED + 1):
+            unwanted(reminder_key(sale.number, time), REMINDER, reason)
     for number in sale.absorbed:
         message = have.get((merchant_id, request_key(number)))
         if message is None:
@@ -75,15 +74,12 @@ def _wishes(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[
     return wishes
 
 
-def _put_off(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[tuple[int, str, str]]:
-    """Name the questions that were put off for a late parcel, where they are not to be asked any more."""
+def _put_off(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[tuple[int, str]]:
+    """Name the questions that may have been put off for a late parcel, where they are not to be asked any more."""
     request = have.get((sale.shop.id, request_key(sale.number)))
-    if request is None or request.state != "sent":
+    if aim.due_at is not None or request is None or request.state != "sent":
         return []
-    if aim.due_at is not None:
-        return []
-    times = range(1, MOST_POSTPONED + 1)
-    return [(sale.shop.id, reminder_key(sale.number, time), aim.reason or "it is off") for time in times]
+    return [(sale.shop.id, reminder_key(sale.number, time)) for time in range(1, MOST_POSTPONED + 1)]
 
 
 def _request(sale: Sale, due_at: int | None, reason: str | None) -> Wish:

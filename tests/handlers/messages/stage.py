@@ -133,12 +133,17 @@ class Stage:
 
     async def hears(self, *facts: Fact) -> None:
         """Work one event for each fact, as one batch."""
+        told, now = self.told(*facts), self.clock.now()
+        await self.database.run(lambda: self.context.apply(told, now))
+
+    def told(self, *facts: Fact) -> list[Told]:
+        """Make one event for each fact, as the worker would have read it now."""
         told, now = [], self.clock.now()
         for fact in facts:
             self.events += 1
             envelope = Envelope("shopify", "any", str(self.events), now, now, "digest")
             told.append(Told(self.events, 1, "nora.myshopify.com", envelope, Reading((fact,))))
-        await self.database.run(lambda: self.context.apply(told, now))
+        return told
 
     async def settles(self) -> int:
         """Settle what the clock made due."""
