@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from integration.facts import Reader
-from integration.shopify.payloads import disputes, fulfilments, orders, people, refunds, shop
+from integration.shopify.payloads import disputes, fulfilments, orders, people, recovered, refunds, shop
 from integration.stripe.payloads import checkout, money
 from integration.stripe.payloads import people as stripe_people
 from integration.stripe.payloads.events import read_thin
@@ -78,4 +78,17 @@ STRIPE: Mapping[str, Reader] = {
     **dict.fromkeys([f"v1.{topic}" for topic in _STRIPE_SNAPSHOTS], read_thin),
 }
 
-TOPICS: Mapping[str, Mapping[str, Reader]] = {"shopify": SHOPIFY, "stripe": STRIPE}
+# No platform's topics: what we fetched ourselves because no webhook told of it.
+RECOVERED: Mapping[str, Mapping[str, Reader]] = {
+    "shopify": {recovered.TOPIC: recovered.read_recovered, "disputes/recovered": disputes.read_dispute},
+    "stripe": {
+        "charge.recovered": money.read_charge,
+        "refund.recovered": money.read_refund,
+        "dispute.recovered": money.read_dispute,
+    },
+}
+
+TOPICS: Mapping[str, Mapping[str, Reader]] = {
+    "shopify": {**SHOPIFY, **RECOVERED["shopify"]},
+    "stripe": {**STRIPE, **RECOVERED["stripe"]},
+}

@@ -4,6 +4,7 @@ Real addresses are `https://{shop}/admin/…`; here the shop's domain comes firs
 server stands for all of them: `http://127.0.0.1:PORT/{shop}/admin/oauth/access_token`.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -17,26 +18,35 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from integration.clock import SECOND, from_iso
 from integration.sandbox import graph
 from integration.sandbox.shopify import Shop
-from integration.sandbox.shopify_nodes import customer_node, order_node, refund_node, shop_node
+from integration.sandbox.shopify_nodes import customer_node, dispute_node, order_node, refund_node, shop_node
+from integration.sandbox.shopify_records import Dispute, Order
 
 ACCESS_SECONDS = 3600
 REFRESH_SECONDS = 90 * 86_400
 BUCKET = 2000.0
 RESTORED_A_SECOND = 100.0
 MOST_FOR_ONE_QUERY = 1000
+HANGS = 0
+"""Stands among the statuses to fail with for a shop that takes the question and does not answer."""
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a grant's name
 
 _decode = msgspec.json.Decoder().decode
 
 
+class Denied(GraphQLError):
+    """The app lacks the scope for what it asks."""
+
+
 @dataclass(slots=True)
 class PretendShopify:
     """The endpoints of some shops; `app` is the Starlette application.
 
-    `throttle_next` answers so many queries as throttled, `fail_next` with HTTP statuses.
+    `throttle_next` answers so many queries as throttled, `fail_next` with HTTP statuses (HANGS: with nothing
+    for `hang_seconds`). `restored` points a second come back into the bucket.
     """
 
     shops: dict[str, Shop]
@@ -45,6 +55,8 @@ class PretendShopify:
     seconds: Callable[[], float] = time.monotonic
     throttle_next: int = 0
     fail_next: list[int] = field(default_factory=list)
+    hang_seconds: float = 30.0
+    restored: float = RESTORED_A_SECOND
     most_for_one_query: int = MOST_FOR_ONE_QUERY
     calls: list[dict[str, Any]] = field(default_factory=list)  # every GraphQL request's body, oldest first
     access: dict[str, tuple[str, float]] = field(default_factory=dict)  # token -> (shop, expires)
@@ -107,7 +119,11 @@ class PretendShopify:
         if shop is None:
             return Response(status_code=404)
         if self.fail_next:
-            return Response(status_code=self.fail_next.pop(0), headers={"Retry-After": "2.0"})
+            status = self.fail_next.pop(0)
+            if status == HANGS:
+                await asyncio.sleep(self.hang_seconds)
+                status = 504
+            return Response(status_code=status, headers={"Retry-After": "2.0"})
         granted, expires = self.access.get(request.headers.get("x-shopify-access-token", ""), ("", 0.0))
         if granted != domain or expires <= self.seconds() or not shop.installed:
             return JSONResponse({"errors": "[API] Invalid API key or access token"}, 401)
@@ -123,25 +139,29 @@ class PretendShopify:
         cost = document.cost()
         left = self._bucket(shop.domain)
         if cost > self.most_for_one_query:
-            return _errors("Query cost exceeds the single query limit", "MAX_COST_EXCEEDED") | _cost(cost, left)
+            return _errors("Query cost exceeds the single query limit", "MAX_COST_EXCEEDED") | _cost(
+                cost, left, self.restored
+            )
         if self.throttle_next or cost > left:
             # A programmed refusal is short by what comes back in a tenth of a second.
-            left = min(left, max(0.0, cost - RESTORED_A_SECOND / 10))
+            left = min(left, max(0.0, cost - self.restored / 10))
             self.throttle_next = max(0, self.throttle_next - 1)
-            return _errors("Throttled", "THROTTLED") | _cost(cost, left)
+            return _errors("Throttled", "THROTTLED") | _cost(cost, left, self.restored)
         try:
             data = document.answer(_root(shop))
+        except Denied as error:
+            return {"data": None} | _errors(error.message, "ACCESS_DENIED") | _cost(cost, left, self.restored)
         except GraphQLError as error:
-            return _errors(error.message, "undefinedField") | _cost(cost, left)
-        # What was reserved and not used comes back; half of it is a fair stand-in for that.
-        actual = max(1, cost // 2)
+            return _errors(error.message, "undefinedField") | _cost(cost, left, self.restored)
+        # What was reserved and not used comes back.
+        actual = min(cost, graph.weight(data))
         self._available[shop.domain] = (left - actual, self.seconds())
-        return {"data": data} | _cost(cost, left - actual, actual)
+        return {"data": data} | _cost(cost, left - actual, self.restored, actual)
 
     def _bucket(self, domain: str) -> float:
         """What the shop's bucket holds now: it fills by the second up to its brim."""
         left, since = self._available.get(domain, (BUCKET, self.seconds()))
-        return min(BUCKET, left + (self.seconds() - since) * RESTORED_A_SECOND)
+        return min(BUCKET, left + (self.seconds() - since) * self.restored)
 
 
 def _root(shop: Shop) -> graph.Node:
@@ -161,11 +181,20 @@ def _root(shop: Shop) -> graph.Node:
                         return refund_node(refund, order)
         return None
 
-    def orders(**asked: Any) -> graph.Node:
-        found = sorted(shop.orders.values(), key=lambda order: order.updated_at)
-        query = asked.pop("query", None) or ""
-        nodes = [node for order in found if _matches(node := order_node(order, shop), query)]
-        page: graph.Node = graph.connection(nodes)(**asked)
+    def orders(query: str | None = None, **asked: Any) -> graph.Node:
+        found = [order for order in shop.orders.values() if _matches(order, query or "")]
+        page: graph.Node = graph.sorted_connection(
+            found, lambda order: (order.updated_at // SECOND, order.id), lambda order: order_node(order, shop)
+        )(**asked)
+        return page
+
+    def disputes(query: str | None = None, **asked: Any) -> graph.Node:
+        if "read_shopify_payments_disputes" not in shop.scopes:
+            raise Denied("Access denied for disputes field.")
+        found = [dispute for dispute in shop.disputes.values() if _matches(dispute, query or "")]
+        page: graph.Node = graph.sorted_connection(
+            found, lambda each: (each.initiated_at // SECOND, each.id), lambda each: dispute_node(each, shop)
+        )(**asked)
         return page
 
     return {
@@ -175,6 +204,7 @@ def _root(shop: Shop) -> graph.Node:
         "refund": one,
         "node": one,
         "orders": orders,
+        "disputes": disputes,
         "customers": graph.connection([customer_node(each, shop) for each in shop.customers.values()]),
         "ordersCount": lambda **_: {"count": len(shop.orders), "precision": "EXACT"},
         "currentAppInstallation": {
@@ -186,19 +216,15 @@ def _root(shop: Shop) -> graph.Node:
     }
 
 
-def _matches(node: graph.Node, query: str) -> bool:
-    """Apply the comparisons of a search query on times (`updated_at:>='2026-11-01T00:00:00Z'`)."""
+def _matches(thing: Order | Dispute, query: str) -> bool:
+    """Apply the comparisons of a search query on times (`updated_at:>='2026-11-01T00:00:00Z'`), in whole seconds."""
     for term in query.split():
         name, _, wanted = term.partition(":")
-        field_name = {
-            "updated_at": "updatedAt",
-            "created_at": "createdAt",
-            "processed_at": "processedAt",
-        }.get(name)
-        if field_name is None:
+        if name not in ("updated_at", "created_at", "processed_at", "initiated_at"):
             continue
         sign = wanted[: len(wanted) - len(wanted.lstrip("<>="))]
-        bound, value = wanted.lstrip("<>=").strip("'\""), node[field_name]
+        bound = from_iso(wanted.lstrip("<>=").strip("'\"")) // SECOND
+        value = getattr(thing, name) // SECOND
         held = {
             ">=": value >= bound,
             ">": value > bound,
@@ -214,7 +240,7 @@ def _errors(message: str, code: str) -> dict[str, Any]:
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
 
 
-def _cost(requested: int, available: float, actual: int | None = None) -> dict[str, Any]:
+def _cost(requested: int, available: float, restored: float, actual: int | None = None) -> dict[str, Any]:
     return {
         "extensions": {
             "cost": {
@@ -223,7 +249,7 @@ def _cost(requested: int, available: float, actual: int | None = None) -> dict[s
                 "throttleStatus": {
                     "maximumAvailable": BUCKET,
                     "currentlyAvailable": int(available),
-                    "restoreRate": RESTORED_A_SECOND,
+                    "restoreRate": restored,
                 },
             }
         }

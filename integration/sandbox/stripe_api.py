@@ -3,6 +3,7 @@
 Point a client at it with `base_addresses={"api": "http://127.0.0.1:PORT"}`.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from integration.clock import SECOND
 from integration.sandbox.stripe import Account
 from integration.sandbox.stripe_objects import Object
 
@@ -20,6 +22,9 @@ DEFAULT_PAGE = 10
 MOST_A_PAGE = 100
 MOST_TYPES = 20
 MOST_EXPANSIONS = 20
+EVENTS_REACH = 30 * 86_400  # seconds
+HANGS = 0
+"""Stands among the statuses to fail with for a Stripe that takes the request and does not answer."""
 
 _KINDS = {
     "charges": "charge",
@@ -43,11 +48,13 @@ _decode = msgspec.json.Decoder().decode
 class PretendStripe:
     """The API of one account; `app` is the Starlette application.
 
-    `fail_next` answers so many requests with these HTTP statuses first (429, 500, …); `revoked` with 401.
+    `fail_next` answers so many requests with these HTTP statuses first (429, 500, …; HANGS: with nothing for
+    `hang_seconds`); `revoked` with 401. Events are listed for thirty days.
     """
 
     account: Account
     fail_next: list[int] = field(default_factory=list)
+    hang_seconds: float = 30.0
     revoked: bool = False
     calls: list[str] = field(default_factory=list)  # "GET /v1/charges/ch_…", oldest first
     endpoints: list[Object] = field(default_factory=list)
@@ -72,7 +79,11 @@ class PretendStripe:
         async def guarded(request: Request) -> Response:
             self.calls.append(f"{request.method} {request.url.path}")
             if self.fail_next:
-                return _error(self.fail_next.pop(0), "api_error", "Something went wrong on Stripe's end.")
+                status = self.fail_next.pop(0)
+                if status == HANGS:
+                    await asyncio.sleep(self.hang_seconds)
+                    status = 504
+                return _error(status, "api_error", "Something went wrong on Stripe's end.")
             key = request.headers.get("authorization", "").removeprefix("Bearer ")
             if self.revoked or key != self.account.api_key:
                 return _error(401, "invalid_request_error", "Invalid API Key provided.")
@@ -113,7 +124,8 @@ class PretendStripe:
         asked, types = dict(given), _many(given, "types")
         if len(types) > MOST_TYPES or (types and "type" in asked):
             return _error(400, "invalid_request_error", "Give at most 20 types, or one type.")
-        found = [_decode(body) for body in reversed(self.account.events)]
+        oldest = self.account.clock() // SECOND - EVENTS_REACH
+        found = [event for body in reversed(self.account.events) if (event := _decode(body))["created"] >= oldest]
         if types:
             found = [each for each in found if each["type"] in types]
         if "type" in asked:

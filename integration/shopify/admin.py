@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 import msgspec
@@ -12,7 +12,8 @@ import msgspec
 from integration.clock import Clock
 from integration.errors import Rejected, Revoked, Unavailable, Unreadable
 from integration.facts import Order, ShopSeen
-from integration.shopify.answers import OrderAnswer, RefundAnswer, ShopAnswer, order_of, shop_of
+from integration.shopify.answers import OrderAnswer, Page, RefundAnswer, ShopAnswer, order_of, shop_of
+from integration.shopify.pace import LONGEST_PACE, MOST_ATTEMPTS_AT_LEISURE, Pace
 from integration.shopify.shops import exact_domain
 
 API_VERSION = "2026-10"
@@ -28,6 +29,13 @@ _DOCUMENTS = Path(__file__).parent / "documents"
 T = TypeVar("T")
 
 
+class OrderParts(NamedTuple):
+    """An order as Shopify answered it: by pages of its lines, and each refund by pages of its own."""
+
+    pages: list[dict[str, Any]]
+    refunds: list[list[dict[str, Any]]]
+
+
 class Admin:
     """The Admin API of every shop; shop and token come with each question, nothing is remembered between them."""
 
@@ -37,11 +45,20 @@ class Admin:
         base: str = "https://{shop}",
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pace: Pace | None = None,
     ) -> None:
         self._client = client or httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False)
         self._base = base
         self._clock = clock or Clock()
         self._sleep = sleep
+        self.pace = pace
+
+    def at_leisure(self) -> Self:
+        """Return a client for a long run through one shop, which asks no faster than the shop's bucket refills.
+
+        It shares this one's connections, and is not to be closed.
+        """
+        return type(self)(self._client, self._base, self._clock, self._sleep, Pace(self._sleep))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -55,77 +72,87 @@ class Admin:
         Waits and asks again when throttled, by the cost Shopify names. Raises Unavailable (throttled too long,
         429, 5xx, no answer), Revoked (401, 404) or Rejected (everything else, errors without data among it).
         """
-        for attempt in range(1, MOST_ATTEMPTS + 1):
+        most, longest = (MOST_ATTEMPTS_AT_LEISURE, LONGEST_PACE) if self.pace else (MOST_ATTEMPTS, LONGEST_WAIT)
+        for attempt in range(1, most + 1):
+            if self.pace:
+                await self.pace.turn(document)
             answer = await self._ask(shop, token, document, variables or {})
+            if self.pace:
+                self.pace.saw(document, answer)
             errors = answer.get("errors") or []
             if answer.get("data") or not errors:
                 return answer
             wait = _throttled(answer)
             if wait is None:
-                raise _refusal(shop, errors)
-            if attempt == MOST_ATTEMPTS or wait > LONGEST_WAIT:
+                raise refusal(shop, errors)
+            if attempt == most or wait > longest:
                 break
             await self._sleep(wait)
         raise Unavailable(f"{shop} answers no more questions for now (throttled)", retry_after=wait)
 
     async def order(self, shop: str, token: str, order_id: str) -> Order:
         """Fetch an order as it is now, complete. Raises Rejected where there is none, and as `graphql` does."""
-        pages: list[OrderAnswer] = []
+        parts = await self.order_parts(shop, token, order_id)
+        try:
+            return order_from_parts(parts)
+        except Unreadable as error:
+            raise Rejected(f"order {order_id} of {shop} cannot be read: {error}") from error
+
+    async def order_parts(self, shop: str, token: str, order_id: str) -> OrderParts:
+        """Fetch all that makes up an order as it is now, as it was answered. Raises as `order` does."""
+        pages: list[dict[str, Any]] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
             variables = {"id": f"gid://shopify/Order/{order_id}", "after": after}
-            page = await self._one(shop, token, "order", variables, OrderAnswer, f"order {order_id}")
-            if pages and page.updated_at != pages[0].updated_at:
+            page = await self._one(shop, token, "order", variables, f"order {order_id}")
+            if pages and page.get("updatedAt") != pages[0].get("updatedAt"):
                 raise Unavailable(f"order {order_id} of {shop} changed while it was read", retry_after=1)
             pages.append(page)
-            after = page.line_items.page_info.end_cursor
-            if not page.line_items.page_info.has_next_page:
+            after = _next(page, "lineItems")
+            if after is None:
                 break
         else:
             raise Rejected(f"order {order_id} of {shop} has more lines than are read")
-        if len(pages[0].refunds) >= MOST_REFUNDS:
+        named = [one.get("id") or "" for one in pages[0].get("refunds") or []]
+        if len(named) >= MOST_REFUNDS:
             raise Rejected(f"order {order_id} of {shop} has more refunds than are read")
-        refunds = [await self._refund(shop, token, one.id or "") for one in pages[0].refunds]
-        try:
-            return order_of(pages, refunds)
-        except Unreadable as error:
-            raise Rejected(f"order {order_id} of {shop} cannot be read: {error}") from error
+        return OrderParts(pages, [await self._refund(shop, token, gid) for gid in named])
 
     async def customer_exists(self, shop: str, token: str, customer_id: str) -> bool:
         """Tell whether the shop still has this customer. Raises as `graphql` does."""
         answer = await self.graphql(shop, token, document("customer"), {"id": f"gid://shopify/Customer/{customer_id}"})
         data = answer.get("data") or {}
         if data.get("customer") is None and answer.get("errors"):
-            raise _refusal(shop, answer["errors"])
+            raise refusal(shop, answer["errors"])
         return data.get("customer") is not None
 
     async def ping(self, shop: str, token: str) -> ShopSeen:
         """Ask for the shop's own record, which also proves the token. Raises Revoked where it is dead."""
-        answer = await self._one(shop, token, "shop", {}, ShopAnswer, "record")
-        return shop_of(answer, self._clock.now())
+        found = await self._one(shop, token, "shop", {}, "record")
+        try:
+            return shop_of(msgspec.convert(found, ShopAnswer), self._clock.now())
+        except msgspec.ValidationError as error:
+            raise Rejected(f"{shop} tells its record in another shape: {error}") from None
 
-    async def _refund(self, shop: str, token: str, gid: str) -> list[RefundAnswer]:
-        pages: list[RefundAnswer] = []
+    async def _refund(self, shop: str, token: str, gid: str) -> list[dict[str, Any]]:
+        pages: list[dict[str, Any]] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
-            page = await self._one(shop, token, "refund", {"id": gid, "after": after}, RefundAnswer, "refund")
+            page = await self._one(shop, token, "refund", {"id": gid, "after": after}, "refund")
             pages.append(page)
-            after = page.refund_line_items.page_info.end_cursor
-            if not page.refund_line_items.page_info.has_next_page:
+            after = _next(page, "refundLineItems")
+            if after is None:
                 return pages
         raise Rejected(f"a refund of {shop} has more lines than are read")
 
-    async def _one(self, shop: str, token: str, name: str, variables: dict[str, Any], form: type[T], what: str) -> T:
-        """Ask for the one object a document names, and read it as `form`."""
+    async def _one(self, shop: str, token: str, name: str, variables: dict[str, Any], what: str) -> dict[str, Any]:
+        """Ask for the one object a document names."""
         answer = await self.graphql(shop, token, document(name), variables)
         found = (answer.get("data") or {}).get(name)
-        if found is None:
+        if not isinstance(found, dict):
             errors = answer.get("errors")
-            raise _refusal(shop, errors) if errors else Rejected(f"{shop} has no such {what}")
-        try:
-            return msgspec.convert(found, form)
-        except msgspec.ValidationError as error:
-            raise Rejected(f"{shop} tells its {what} in another shape: {error}") from None
+            raise refusal(shop, errors) if errors else Rejected(f"{shop} has no such {what}")
+        return found
 
     async def _ask(self, shop: str, token: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:
         if exact_domain(shop) is None:
@@ -156,6 +183,27 @@ class Admin:
         except (ValueError, RecursionError):
             raise Unavailable(f"{shop} answered something that is no JSON object") from None
         return answer
+
+
+def order_from_parts(parts: OrderParts) -> Order:
+    """Read an answered order. Raises Unreadable where it has another shape than was asked for."""
+    try:
+        pages = msgspec.convert(parts.pages, list[OrderAnswer])
+        refunds = msgspec.convert(parts.refunds, list[list[RefundAnswer]])
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"it is told in another shape: {error}") from None
+    if not pages:
+        raise Unreadable("nothing was answered")
+    return order_of(pages, refunds)
+
+
+def _next(node: dict[str, Any], lines: str) -> str | None:
+    """Where the next page of a node's lines begins; None where there is none."""
+    try:
+        page = msgspec.convert((node.get(lines) or {}).get("pageInfo") or {}, Page)
+    except (AttributeError, msgspec.ValidationError):
+        raise Rejected("an answer tells its pages in another shape") from None
+    return page.end_cursor if page.has_next_page else None
 
 
 @cache
@@ -211,7 +259,8 @@ def _throttled(answer: dict[str, Any]) -> float | None:
         return 1.0
 
 
-def _refusal(shop: str, errors: object) -> Exception:
+def refusal(shop: str, errors: object) -> Exception:
+    """Say in our words why a question was answered with errors and without data."""
     codes = _codes(errors)
     if "INTERNAL_SERVER_ERROR" in codes:
         return Unavailable(f"{shop} failed inside")

@@ -27,7 +27,7 @@ from integration.shopify.payloads.refunds import (
 from integration.shopify.shops import exact_domain
 from integration.shopify.values import Money, MoneySet, country_of, email_of, instant_of, named_id, text_of
 
-_FULFILMENT = {"FULFILLED": "fulfilled", "PARTIALLY_FULFILLED": "partial", "RESTOCKED": "restocked"}
+FULFILMENT = {"FULFILLED": "fulfilled", "PARTIALLY_FULFILLED": "partial", "RESTOCKED": "restocked"}
 # Display statuses that say nothing of where the parcel is.
 _NOT_OF_CARRIERS = frozenset({"FULFILLED", "MARKED_AS_FULFILLED", "SUBMITTED", "CANCELED"})
 
@@ -244,7 +244,7 @@ def order_of(pages: list[OrderAnswer], refunds: list[list[RefundAnswer]]) -> Ord
         processed_at=head.processed_at,
         cancelled_at=head.cancelled_at,
         financial_status=head.display_financial_status,
-        fulfillment_status=_FULFILMENT.get(head.display_fulfillment_status or ""),
+        fulfillment_status=FULFILMENT.get(head.display_fulfillment_status or ""),
         test=head.test,
         taxes_included=head.taxes_included,
         total_price_set=_money(head.total_price_set),

@@ -90,9 +90,9 @@ class StripeApi:
         try:
             found = await fetch(id, {"expand": expand} if expand else {})
         except stripe.StripeError as error:
-            raise _translated(error, f"{kind} {id}") from error
+            raise translated(error, f"{kind} {id}") from error
         try:
-            return _facts(kind, _body_of(found), self._clock.now())
+            return _facts(kind, body_of(found), self._clock.now())
         except Unreadable as error:
             raise Rejected(f"{kind} {id} cannot be read: {error}") from error
 
@@ -109,7 +109,7 @@ class StripeApi:
         }
 
 
-def _body_of(found: Any) -> bytes:
+def body_of(found: Any) -> bytes:
     """Return the answer's own bytes: Stripe's objects are no plain data, and hide what they do not know."""
     body: str | bytes = found.last_response.body
     return body if isinstance(body, bytes) else body.encode()
@@ -159,7 +159,8 @@ _TELLERS: dict[str, Callable[[Any, Telling], tuple[Fact, ...]]] = {
 }
 
 
-def _translated(error: stripe.StripeError, what: str) -> OutsideError:
+def translated(error: stripe.StripeError, what: str) -> OutsideError:
+    """Say in our words what went wrong with a question about `what`."""
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return Revoked("Stripe no longer accepts our key, or it lacks a permission")
     if isinstance(error, stripe.RateLimitError):

@@ -1,42 +1,34 @@
 """Every topic has a reader that reads a real body of it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from config.topics import SHOPIFY, STRIPE, TOPICS
+from config.topics import RECOVERED, SHOPIFY, STRIPE, TOPICS
 from integration.facts import Envelope
+from integration.stripe.listing import TYPES
 from integration.stripe.webhooks import envelope
 from tests.conftest import REPOSITORY, missing
 from tests.integration.shopify.bodies import SAMPLES as SHOPIFY_SAMPLES
 from tests.integration.stripe.bodies import SAMPLES as STRIPE_SAMPLES
 
-PAYLOADS = REPOSITORY.parent / "shared" / "payloads"
+ANSWERED_ORDER = {
+    "id": "gid://shopify/Order/1001",
+    "updatedAt": "2026-11-01T10:00:00Z",
+    "currencyCode": "USD",
+    "lineItems": {"pageInfo": {"hasNextPage": False}, "nodes": []},
+}
+RECOVERED_SAMPLES = {
+    "orders/recovered": {"recovered": {"pages": [ANSWERED_ORDER], "refunds": []}},
+    "disputes/recovered": SHOPIFY_SAMPLES["disputes/create"],
+    "charge.recovered": {**STRIPE_SAMPLES["charge.succeeded"], "type": "charge.recovered"},
+    "refund.recovered": {**STRIPE_SAMPLES["refund.created"], "type": "refund.recovered"},
+    "dispute.recovered": {**STRIPE_SAMPLES["charge.dispute.created"], "type": "dispute.recovered"},
+}
 
-# The types an endpoint is told to send, at most twenty so that one list call can ask for them all.
-SUBSCRIBED = [
-    "charge.succeeded",
-    "charge.captured",
-    "charge.refunded",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.closed",
-    "charge.dispute.funds_reinstated",
-    "checkout.session.completed",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "payment_intent.succeeded",
-    "invoice.paid",
-    "customer.created",
-    "customer.updated",
-    "customer.deleted",
-    "promotion_code.updated",
-    "account.application.deauthorized",
-]
+PAYLOADS = REPOSITORY.parent / "shared" / "payloads"
 
 
 def published(folder: str) -> list[object]:
@@ -78,16 +70,34 @@ def test_samples_are_of_topics_that_are_read() -> None:
 
 
 def test_what_an_endpoint_is_told_to_send_is_read() -> None:
-    """Whole and thin."""
-    assert len(SUBSCRIBED) <= 20
-    for type in SUBSCRIBED:
+    """Whole and thin; at most twenty, so that one question can ask for them all."""
+    assert len(TYPES) <= 20
+    for type in TYPES:
         assert type in STRIPE
         assert f"v1.{type}" in STRIPE
 
 
+def test_the_readme_names_what_is_listed() -> None:
+    """What an endpoint is subscribed to and what is asked for again are the same types."""
+    readme = (REPOSITORY / "README.md").read_text()
+    told = readme[readme.index("with these events:") : readme.index("Run the command of step 1 again")]
+    assert set(re.findall(r"`([a-z_.]+)`", told)) == set(TYPES)
+
+
 def test_both_platforms_are_in_one_table() -> None:
-    """It is what the worker looks into."""
-    assert TOPICS == {"shopify": SHOPIFY, "stripe": STRIPE}
+    """It is what the worker looks into: what platforms tell, and what we fetched."""
+    assert TOPICS["shopify"] == {**SHOPIFY, **RECOVERED["shopify"]}
+    assert TOPICS["stripe"] == {**STRIPE, **RECOVERED["stripe"]}
+
+
+@pytest.mark.parametrize("platform", sorted(RECOVERED))
+def test_what_we_fetch_is_filed_under_no_platforms_topic(platform: str) -> None:
+    """And reads: what goes wrong with it is our own mistake."""
+    sent = {"shopify": SHOPIFY, "stripe": STRIPE}[platform]
+    assert not set(RECOVERED[platform]) & set(sent)
+    for topic, reader in RECOVERED[platform].items():
+        body = json.dumps(RECOVERED_SAMPLES[topic]).encode()
+        assert reader(body, Envelope(platform, topic, "d", 7, 8, "digest")).facts
 
 
 @pytest.mark.parametrize("path", published("shopify"))
