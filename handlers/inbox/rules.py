@@ -7,14 +7,22 @@ from integration.database.steps import Steps
 from integration.facts import Envelope, Reading
 
 
-class Told(NamedTuple):
-    """One claimed event of a known merchant, read."""
+class Run(NamedTuple):
+    """A backfill's number, and the programme version under which it awards what was sold before there was one."""
 
-    event_id: int
+    number: int
+    version: int
+
+
+class Told(NamedTuple):
+    """One claimed event of a known merchant, or one object a backfill lists, read."""
+
+    event_id: int  # of a backfill: its place in the batch
     merchant_id: int
     connection: str  # the connection's account: shop domain, or the Stripe path's token
     envelope: Envelope
     reading: Reading
+    run: Run | None = None  # the backfill that tells it, where no delivery does
 
 
 class Outcome(NamedTuple):

@@ -155,6 +155,15 @@ class Shop:
         second = instant - instant % 1_000_000
         return newest(v for v in reversed(self.versions) if v.in_force_at <= second)
 
+    def version(self, number: int | None) -> Version | None:
+        """The version of a number; None where there is none."""
+        return next((v for v in self.versions if v.number == number), None)
+
+    def is_history(self, instant: int) -> bool:
+        """Tell whether an instant lies before earning was first switched on."""
+        began = min((v.in_force_at for v in self.versions if v.program.earning.enabled), default=None)
+        return began is None or instant - instant % 1_000_000 < began
+
     @property
     def current(self) -> Program:
         """The newest programme written, whether or not its second has come."""

@@ -54,7 +54,7 @@ def target(sale: Sale, now: int) -> Target:
     Points wait in `pending` until the hold ends, then are `available`; the share under an open dispute is
     `disputed`; what was lost to a dispute is gone (settlement rules, sections 2 and 3).
     """
-    worth, version = sale.worth, sale.version
+    worth, version = sale.worth, sale.earns_under
     if version is None or worth.currency is None or worth.sold_at is None or refusal(sale) is not None:
         return Target({})
     earning = version.program.earning
@@ -81,10 +81,11 @@ def refusal(sale: Sale) -> str | None:
         return f"The same sale was told by Shopify as sale {sale.twin}; it earns there, once."
     if worth.standing != "counted" or worth.sold_at is None or worth.currency is None:
         return "So it earns nothing now."
-    if sale.version is None:
+    version = sale.earns_under
+    if version is None:
         return "It was sold before there was a programme, so it earns nothing."
-    if not sale.version.program.earning.enabled:
-        return f"Earning was switched off when it was sold (programme version {sale.version.number})."
+    if not version.program.earning.enabled:
+        return f"Earning was switched off when it was sold (programme version {version.number})."
     platform = "shopify" if sale.facts.order is not None else "stripe"
     closed_at = sale.shop.closed.get(platform)
     if closed_at is not None and worth.sold_at > closed_at:
@@ -115,7 +116,7 @@ def explain(sale: Sale, posted: Mapping[str, int], now: int) -> list[str]:
 
 
 def _reckoning(sale: Sale, now: int) -> list[str]:
-    worth, version = sale.worth, sale.version
+    worth, version = sale.worth, sale.earns_under
     refused = refusal(sale)
     if refused is not None or version is None or worth.currency is None or worth.sold_at is None:
         return [refused or "It earns nothing."]
@@ -133,6 +134,9 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
         f"{amount}{converted} × {earning.points_per_unit.normalize():f} points = {_shown(whole)} points"
         f" under programme version {version.number}{apart}."
     ]
+    if sale.awarded_under is not None and sale.facts.imported is not None:
+        run = sale.facts.imported.run
+        lines.append(f"It was sold before earning was switched on; backfill {run} awards it under that version.")
     if worth.lost_minor:
         lines.append("The payment was disputed and lost: that share earns nothing.")
     if disputed:

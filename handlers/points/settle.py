@@ -88,13 +88,17 @@ def _whose_points_fell(sale: Sale, made: Sequence[Move]) -> set[tuple[int, int]]
     version = sale.version
     if sale.worth.test or version is None or not version.program.earning.notify_reductions:
         return set()
-    return {
+    fallen = {
         (sale.shop.id, int(owner.removeprefix("customer:")))
         for move in made
         if move.reason in _FALLS and move.source.endswith(":available")
         for owner in (move.source.rpartition(":")[0],)
         if owner.startswith("customer:")
     }
+    if fallen and (sale.quiet or (sale.worth.sold_at is not None and sale.shop.is_history(sale.worth.sold_at))):
+        # What only a backfill awards, it also takes back without a word.
+        return set()
+    return fallen
 
 
 def follow(moved: Sequence[Moved], now: int) -> Steps[None]:

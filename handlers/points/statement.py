@@ -215,7 +215,7 @@ def _sale(shop: Shop, standing: Standing, names: Iterable[Row], now: int) -> dic
         "currency": worth.currency,
         "total": _money(worth.paid_minor, worth.currency),
         "eligible": _money(worth.eligible_minor, worth.currency),
-        "program_version": sale.version.number if sale.version is not None else None,
+        "program_version": sale.earns_under.number if sale.earns_under is not None else None,
         "points": _by_bucket(standing.held),
         "why": explain(sale, standing.posted, now),
     }

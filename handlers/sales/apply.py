@@ -23,6 +23,7 @@ from handlers.sales.books import (
     stir_sales,
     stir_sold_since,
 )
+from handlers.sales.history import earning_version, is_quiet, is_undone, mark, undone
 from handlers.sales.pairs import pair_twins
 from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, remember
 from handlers.sales.settle import WHOLE, Settler, attempt, forget_failures, note_failure, settle_all
@@ -254,11 +255,11 @@ def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:
                 outcome = Outcome("waiting", f"Dispute {dispute.id} names no order or payment.")
             case _:
-                _remember(book, fact, now)
+                _remember(book, fact, told, now)
     return outcome
 
 
-def _remember(book: Book, fact: SaleFact, now: int) -> None:
+def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> None:
     """Put a fact into the sale it names, made or joined as need be."""
     strong, weak = naming(fact)
     named = {sale.number: sale for i in strong if (sale := book.by_name.get(i)) is not None}
@@ -269,6 +270,7 @@ def _remember(book: Book, fact: SaleFact, now: int) -> None:
         named[owner.number] = owner
     sale = _survivor(book, named, now)
     sale.changed |= remember(sale.facts, fact)
+    sale.changed |= mark(sale.facts, told.run, not named, told.envelope.received_at)
     for identity in strong:
         _name(book, identity, sale)
     if weak is not None:
@@ -388,12 +390,15 @@ def _value(book: Book, sale: LoadedSale) -> None:
 
 
 def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
-    """Value facts under the programme in force when they were sold; return that version's number too."""
+    """Value facts under the programme they earn under; return that version's number too."""
     first = worth(facts, _NO_EARNING)
-    version = None if first.sold_at is None else shop.version_at(first.sold_at)
+    if is_undone(facts):
+        return undone(first), None
+    number = None if first.sold_at is None else earning_version(shop, facts, first.sold_at)
+    version = shop.version(number)
     if version is None or version.program.earning == _NO_EARNING:
-        return first, None if version is None else version.number
-    return worth(facts, version.program.earning), version.number
+        return first, number
+    return worth(facts, version.program.earning), number
 
 
 def told_elsewhere(value: Worth) -> Worth:
@@ -403,6 +408,9 @@ def told_elsewhere(value: Worth) -> Worth:
 
 def view(shop: Shop, sale: LoadedSale) -> Sale:
     """Show a valued sale to the settlers."""
+    sold_at = sale.worth.sold_at
+    sold_under = None if sold_at is None else shop.version_at(sold_at)
+    earns_under = shop.version(sale.version)
     return Sale(
         shop=shop,
         number=sale.number,
@@ -410,8 +418,10 @@ def view(shop: Shop, sale: LoadedSale) -> Sale:
         twin=sale.twin,
         facts=sale.facts,
         worth=sale.worth,
-        version=next((v for v in shop.versions if v.number == sale.version), None),
+        version=sold_under,
         customer=sale.customer,
         created_at=sale.created_at,
         revision=sale.revision,
+        awarded_under=earns_under if earns_under is not sold_under else None,
+        quiet=is_quiet(sale.facts, sold_at),
     )

@@ -50,6 +50,7 @@ _SAVE_COLUMNS = {
     "absorbed": TEXT,
     "paired_with": BIG,
     "settle_at": BIG,
+    "backfill": BIG,
 }
 _SAVE = insert(
     "sales",
@@ -195,6 +196,7 @@ def _row(sale: LoadedSale) -> tuple[object, ...]:
         json.dumps(sale.absorbed) if sale.absorbed else "[]",
         sale.twin if alive else None,
         sale.settle_at if alive else None,
+        facts.imported.run or None if alive and facts.imported is not None else None,
     )
 
 

@@ -49,6 +49,15 @@ _DISPUTE_RANK = {
 }
 
 
+class Imported(msgspec.Struct, frozen=True, omit_defaults=True):
+    """That a backfill told of a sale; `run` 0 = what told of it was undone."""
+
+    run: int
+    version: int  # the programme what was sold before earning was switched on earns under
+    first: bool = False  # no delivery had told of the sale before
+    told_at: int | None = None  # the earliest delivery since, where the backfill was first
+
+
 class SaleFacts(msgspec.Struct, omit_defaults=True):
     """Everything told about one sale, merged; equal for any order and repetition of the telling."""
 
@@ -62,6 +71,7 @@ class SaleFacts(msgspec.Struct, omit_defaults=True):
     invoices: dict[str, Invoice] = {}
     stripe_refunds: dict[str, StripeRefund] = {}
     disputes: dict[str, Dispute] = {}
+    imported: Imported | None = None
 
 
 class Worth(msgspec.Struct, frozen=True):
@@ -69,7 +79,7 @@ class Worth(msgspec.Struct, frozen=True):
 
     `standing` is one word: `counted`, `waiting_for_order`, `waiting_for_payment`, `unpaid`, `authorized`,
     `partially_paid`, `cancelled`, `voided`, `deleted`, `uncaptured`, `elsewhere` (the Shopify twin is the sale
-    that is paid).
+    that is paid), `undone` (only a backfill told of it, and that was taken back).
     """
 
     standing: str
@@ -98,6 +108,13 @@ class Sale(msgspec.Struct, frozen=True):
     customer: int | None  # resolved through merges; None = unclaimed
     created_at: int
     revision: int
+    awarded_under: Version | None = None  # where a backfill awards what was sold before earning was switched on
+    quiet: bool = False  # a backfill told of it first: nobody gets mail about it
+
+    @property
+    def earns_under(self) -> Version | None:
+        """The programme whose earning rules hold: mostly the one it was sold under."""
+        return self.awarded_under or self.version
 
 
 class Identity(NamedTuple):
@@ -262,6 +279,17 @@ def absorb(facts: SaleFacts, other: SaleFacts) -> None:
         _keep(facts.stripe_refunds, given_back, _merge_stripe_refunds)
     for dispute in other.disputes.values():
         _keep(facts.disputes, dispute, _merge_disputes)
+    facts.imported = _join_imports(facts.imported, other.imported)
+
+
+def _join_imports(one: Imported | None, other: Imported | None) -> Imported | None:
+    """Join the notes of two sales that are one: a backfill was first only where it was first to tell of both."""
+    if one is None or other is None:
+        mine = one or other
+        return mine and Imported(mine.run, mine.version)
+    newest = max(one, other, key=lambda i: (i.run, i.version))
+    told = [i.told_at for i in (one, other) if i.told_at is not None]
+    return Imported(newest.run, newest.version, one.first and other.first, min(told, default=None))
 
 
 def is_known(dispute: Dispute) -> bool:

@@ -28,6 +28,15 @@ sales = Table(
     Column("paired_with", Number),  # suspected to be the same sale on the other platform
     Column("settle_at", Instant),  # when settling again will change something without an event
     Column("created_at", Instant, nullable=False),
+    Column("backfill", Number),  # the run of the merchant that covers it
+)
+Index(
+    "ix_sales_backfill",
+    sales.c.backfill,
+    sales.c.merchant_id,
+    sales.c.number,
+    sqlite_where=text("backfill IS NOT NULL"),
+    postgresql_where=text("backfill IS NOT NULL"),
 )
 Index(
     "ix_sales_settle",

@@ -11,6 +11,8 @@ MILESTONES = frozenset({1, 3, 10})  # which of a person's sales are thanked for,
 ANNIVERSARY_FRESH = 2 * 365 * DAY
 ANNIVERSARY_LATE = 14 * DAY  # later than this a missed anniversary is let go
 MOST_ANNIVERSARIES = 20
+# A backfill of old orders makes a second purchase a third. Who bought longer ago than this is not thanked for it now.
+MOVED_LATE = 2 * DAY
 YEAR = 365 * DAY  # the shortest there is
 
 
@@ -44,6 +46,8 @@ def by_milestones(sale: Sale) -> bool:
 def target(sale: Sale, rank: int | None) -> Target:
     """Decide a sale's note; `rank` is the sale's place among the person's own (needed at milestones only)."""
     worth = sale.worth
+    if sale.quiet:
+        return Target(None, "a backfill told of it: nobody is thanked for old orders")
     if sale.version is None or worth.sold_at is None:
         return Target(None, "no programme was in force when it was sold")
     thanks = sale.version.program.thanks
@@ -91,6 +95,7 @@ STANDINGS = {
     "voided": "the payment was voided",
     "deleted": "the order was deleted",
     "elsewhere": "the same purchase is thanked for as the shop's order",
+    "undone": "the backfill that told of it was undone",
     "unpaid": "it is not paid",
     "authorized": "it is authorised, not paid",
     "partially_paid": "it is paid in part only",

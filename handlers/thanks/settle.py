@@ -10,6 +10,7 @@ from handlers.thanks.rules import (
     ANNIVERSARY_LATE,
     KIND,
     MILESTONES,
+    MOVED_LATE,
     YEAR,
     Anniversary,
     anniversary,
@@ -24,9 +25,10 @@ from integration.facts import Charge, Session
 
 # Every sale that counts of the people concerned: a sale's place among them is its milestone.
 _PLACES = keyed(
-    "SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at, s.paired_with"
+    "SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at, s.paired_with, s.standing,"
+    " CASE WHEN s.backfill IS NULL THEN 0 ELSE 1 END"
     " FROM {keys} k CROSS JOIN sales s"
-    " WHERE s.merchant_id = k.merchant_id AND s.customer = k.customer AND s.standing = 'counted'"
+    " WHERE s.merchant_id = k.merchant_id AND s.customer = k.customer AND s.standing IN ('counted', 'undone')"
     " AND s.merged_into IS NULL AND s.sold_at IS NOT NULL",
     merchant_id=BIG,
     customer=BIG,
@@ -65,16 +67,18 @@ class ThanksSettler:
         if not sales:
             return {}
         stood = yield from _stood(sales)
-        places = yield from _places(sales, stood)
+        places, moved_by_backfill = yield from _places(sales, stood)
         have = yield from kept(_keys(sales, places, now))
         wishes: list[Wish] = []
         again: dict[tuple[int, int], int] = {}
         for sale in sales:
             rank = _rank(sale, places) if places else None
-            wishes.extend(_wishes(sale, rank, have))
+            is_moved = (sale.shop.id, sale.customer or 0, int(sale.worth.test)) in moved_by_backfill
+            is_late = is_moved and _is_late(sale, have, now)
+            wishes.extend(_wishes(sale, None if is_late else rank, have))
             if (look_at := _under_way(sale, have, now)) is not None:
                 again[(sale.shop.id, sale.number)] = look_at
-            if rank == 1:
+            if rank == 1 and not sale.quiet:
                 year = anniversary(sale.worth.sold_at or now, now)
                 if year.next_at is not None:
                     place = (sale.shop.id, sale.number)
@@ -98,19 +102,25 @@ def _stood(sales: Sequence[Sale]) -> Steps[_Stood]:
     }
 
 
-def _places(sales: Sequence[Sale], stood: _Stood) -> Steps[_Places]:
-    """List the sales that count of the people who are thanked at milestones, oldest first."""
+def _places(sales: Sequence[Sale], stood: _Stood) -> Steps[tuple[_Places, set[_Person]]]:
+    """List the sales that count of the people who are thanked at milestones, oldest first.
+
+    Returns too whose places a backfill, or the undoing of one, may have moved.
+    """
     people = {(sale.shop.id, sale.customer) for sale in sales if sale.customer is not None and by_milestones(sale)}
     people |= {(merchant_id, customer) for (merchant_id, customer, _), _ in stood.values()}
     if not people:
-        return {}
+        return {}, set()
     # The sales at hand are not in the table yet as they are now; the table has the others.
     here = {(sale.shop.id, sale.number) for sale in sales}
     gone = {(sale.shop.id, number) for sale in sales for number in sale.absorbed}
     places: _Places = {}
+    moved: set[_Person] = set()
     rows = yield from ask(_PLACES, sorted(people))
-    for merchant_id, customer, test, number, sold_at, twin in rows:
-        if (merchant_id, number) not in here and (merchant_id, number) not in gone:
+    for merchant_id, customer, test, number, sold_at, twin, standing, covered in rows:
+        if covered or standing == "undone":
+            moved.add((merchant_id, customer, test))
+        if standing == "counted" and (merchant_id, number) not in here and (merchant_id, number) not in gone:
             places.setdefault((merchant_id, customer, test), []).append((sold_at, number, twin))
     for sale in sales:
         if sale.customer is None or sale.worth.standing != "counted" or sale.worth.sold_at is None:
@@ -118,7 +128,9 @@ def _places(sales: Sequence[Sale], stood: _Stood) -> Steps[_Places]:
         if (sale.shop.id, sale.customer) in people:
             person = (sale.shop.id, sale.customer, int(sale.worth.test))
             places.setdefault(person, []).append((sale.worth.sold_at, sale.number, sale.twin))
-    return {person: _without_twins(sorted(own)) for person, own in places.items()}
+            if sale.facts.imported is not None:
+                moved.add(person)
+    return {person: _without_twins(sorted(own)) for person, own in places.items()}, moved
 
 
 def _without_twins(own: list[tuple[int, int, int | None]]) -> list[tuple[int, int, int | None]]:
@@ -130,6 +142,13 @@ def _without_twins(own: list[tuple[int, int, int | None]]) -> list[tuple[int, in
         if place[2] is None or place[2] not in seen:
             kept_places.append(place)
     return kept_places
+
+
+def _is_late(sale: Sale, have: dict[tuple[int, str], Kept], now: int) -> bool:
+    """Tell whether a note that nobody wanted so far would come long after its sale."""
+    note = have.get((sale.shop.id, key(sale.number)))
+    missing = note is None or note.state == "cancelled"
+    return missing and sale.worth.sold_at is not None and now > sale.worth.sold_at + MOVED_LATE
 
 
 def _rank(sale: Sale, places: _Places) -> int | None:

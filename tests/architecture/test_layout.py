@@ -13,7 +13,7 @@ DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {"books", "connections", "programs", "told"},
     "customers": {"consent", "identify"},
-    "sales": {"apply", "books", "pairs", "worth"},
+    "sales": {"apply", "books", "history", "pairs", "worth"},
     "messages": {"falls", "kinds", "letters", "outbox", "people", "permission", "sending", "zones"},
     "points": {"adjust", "audit", "posting", "seal", "standing", "statement"},
 }
