@@ -6,17 +6,26 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 
 from config import logs, settings
-from config.routes import ROUTES
+from config.routes import HEALTH, ROUTES
 from config.wiring import opened
 from handlers.context import Context
 from handlers.inbox.pages import App, Receive, Receiver, Scope, Send
 
 
-def build(context: Context) -> Receiver:
-    """Return the application on an opened context."""
+def build(context: Context, metrics_token: str | None = None) -> Receiver:
+    """Return the application on an opened context; who knows the token may read its metrics."""
     starlette = Starlette(routes=ROUTES)
     starlette.state.context = context
+    starlette.state.metrics_token = metrics_token
     return Receiver(starlette, context)
+
+
+def build_aside(context: Context) -> Starlette:
+    """Return what answers on METRICS_PORT: health and metrics alone, to everybody who reaches that port."""
+    starlette = Starlette(routes=HEALTH)
+    starlette.state.context = context
+    starlette.state.aside = True
+    return starlette
 
 
 def app() -> App:
@@ -29,7 +38,7 @@ def app() -> App:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         nonlocal receiver
         async with opened(loaded, serving=True) as context:
-            receiver = build(context)
+            receiver = build(context, loaded.metrics_token)
             yield
             await receiver.drained()
 

@@ -1,16 +1,17 @@
-"""Is the process alive, are its engines there, and what has it counted: for health checks and Prometheus."""
+"""Is the process alive, and are its engines and workers there: for health checks, and for who looks at a browser."""
 
 import asyncio
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from prometheus_client.core import CounterMetricFamily
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from handlers.context import Context
+from handlers.watch.jobs import SILENT_AFTER
+from handlers.watch.store import signs
 from integration.errors import Unavailable
 
 PING_SECONDS = 3
+WITHOUT_QUEUE = "Deliveries are stored and worked all the same; recurring jobs wait."
 
 
 async def alive(request: Request) -> Response:
@@ -21,18 +22,15 @@ async def alive(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Ask every engine, and name the ones that are down; 503 only without the database.
 
-    Without Redis deliveries are still stored and worked: a machine taken out of rotation for it would lose them.
+    Without Redis or a worker deliveries are still stored: a machine taken out of rotation for it would lose them.
     """
-    problems = await down(request.app.state.context)
-    is_ready = "database" not in problems
-    return JSONResponse({"ready": is_ready, "down": problems}, status_code=200 if is_ready else 503)
-
-
-async def metrics(request: Request) -> Response:
-    """Tell what was counted, for Prometheus."""
     context: Context = request.app.state.context
-    lines = generate_latest(_Counts(context)) + generate_latest(REGISTRY)
-    return Response(lines, media_type=CONTENT_TYPE_LATEST)
+    problems = await down(context)
+    is_ready = "database" not in problems
+    if "queue" in problems:
+        problems["queue"] += f" {WITHOUT_QUEUE}"
+    told = {"ready": is_ready, "down": problems, "workers": await _workers(context) if is_ready else None}
+    return JSONResponse(told, status_code=200 if is_ready else 503)
 
 
 async def down(context: Context) -> dict[str, str]:
@@ -49,14 +47,12 @@ async def down(context: Context) -> dict[str, str]:
     return problems
 
 
-class _Counts:
-    """The context's counters, as prometheus-client reads a registry."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def collect(self) -> list[CounterMetricFamily]:
-        return [
-            CounterMetricFamily(f"regulars_{name}", name.replace("_", " "), value=value)
-            for name, value in sorted(self._context.counters.items())
-        ]
+async def _workers(context: Context) -> int | None:
+    """Count the workers heard of lately; None where that cannot be told now."""
+    now = context.clock.now()
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            heard = await context.database.read(lambda: signs("process"))
+    except (Unavailable, TimeoutError):
+        return None
+    return sum(now - sign.at < SILENT_AFTER for sign in heard)

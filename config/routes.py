@@ -6,14 +6,19 @@ A page reads its context from `request.app.state.context`.
 
 from starlette.routing import BaseRoute, Route
 
-from config import health
+from config import health, metrics
 from handlers.messages import pages as messages
 from handlers.reviews import pages as reviews
 
-ROUTES: tuple[BaseRoute, ...] = (
+# For whoever runs the program; METRICS_PORT answers these alone.
+HEALTH: tuple[BaseRoute, ...] = (
     Route("/healthz", health.alive, name="alive"),
     Route("/readyz", health.ready, name="ready"),
-    Route("/metrics", health.metrics, name="metrics"),
+    Route("/metrics", metrics.metrics, name="metrics"),
+)
+
+ROUTES: tuple[BaseRoute, ...] = (
+    *HEALTH,
     # The merchant's pages in the shop admin: /app/…
     # The shop's app proxy: /proxy/…
     # The customer's pages by signed link: /c/…

@@ -14,6 +14,7 @@ from handlers.inbox import work
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.points import seal
+from handlers.watch import jobs as watch
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -44,6 +45,7 @@ class Tick(NamedTuple):
 LOOPS: tuple[Loop, ...] = (
     Loop("inbox.work", work.work_for_ever),
     Loop("messages.send", messages.send_for_ever),
+    Loop("watch.beat", watch.beat_for_ever),
 )
 
 JOBS: tuple[Job, ...] = (
@@ -51,11 +53,13 @@ JOBS: tuple[Job, ...] = (
     Job("inbox.adopt", inbox.adopt_stragglers),
     Job("merchants.reseal", merchants.reseal, timeout=60),
     Job("points.seal", seal.seal_new_entries, timeout=60),
+    Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
 )
 
 TICKS: tuple[Tick, ...] = (
     Tick("inbox.adopt", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
+    Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=6 * HOUR),
     Tick("merchants.reseal", every=DAY),
 )

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     shopify_old_api_secret: str | None = None
     smtp_url: str | None = None
     mail_from: str | None = None
+    metrics_token: str | None = None
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] | None = None  # None: console on a terminal, else JSON
 

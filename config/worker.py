@@ -12,6 +12,7 @@ from arq.worker import Function
 
 from config.schedule import DAY, HOUR, JOBS, LOOPS, MINUTE, TICKS, Job, Loop, Tick
 from handlers.context import Context
+from integration import meters
 from integration.errors import Unavailable
 from integration.queue import QUEUE_NAME, cancel, read, write
 
@@ -45,6 +46,7 @@ async def _kept_up(context: Context, loop: Loop, stop: asyncio.Event) -> None:
         try:
             await loop.run(context, stop)
         except Exception:
+            meters.LOOP_FAILURES.labels(loop.name).inc()
             log.exception("loop_failed", loop=loop.name)
             await _pause(stop, failures)
             failures += 1
@@ -107,12 +109,16 @@ def _coroutine(job: Job) -> Callable[..., Awaitable[None]]:
         try:
             await job.run(ctx["context"], *ids)
         except Unavailable as error:
+            meters.JOBS.labels(job.name, "put_off").inc()
             log.warning("job_put_off", job=job.name, reason=str(error))
             attempt = int(ctx.get("job_try", 1))
             raise Retry(defer=error.retry_after or RETRY_SECONDS * attempt) from error
         except Exception:
+            meters.JOBS.labels(job.name, "failed").inc()
             log.exception("job_failed", job=job.name)
             raise
+        else:
+            meters.JOBS.labels(job.name, "ok").inc()
 
     return run
 

@@ -39,7 +39,6 @@ class Context:
     channels: Mapping[str, "Channel"]
     shopify: "Admin"
     stripe: "StripeApi"
-    counters: dict[str, int] = field(default_factory=dict)
     kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
 
     @property

@@ -19,6 +19,7 @@ from handlers.context import Context
 from handlers.merchants.connections import Merchant, find_merchant, merchants_after
 from handlers.merchants.jobs import unopened
 from handlers.points.audit import Findings, audit_books
+from handlers.watch.store import tell
 from integration.database.backup import Copied, Progress, back_up
 from integration.database.engine import address
 from integration.database.restore import Unfit
@@ -49,6 +50,10 @@ def audit(
                 findings = await context.database.read(
                     lambda number=one.id, now=now: audit_books(number, now)  # type: ignore[misc]
                 )
+                drifts = len(findings.drifts) + findings.unnamed
+                await context.database.run(
+                    lambda number=one.id, now=now, n=drifts: tell("audit", str(number), now, n, whole=True)  # type: ignore[misc]
+                )
                 found.append((one, findings))
             if only is not None or len(page) < PAGE:
                 break
@@ -68,6 +73,12 @@ def backup(file: File, as_json: Json = False) -> None:
     url = _address()
     with _bar("Copying", as_json) as progress, _in_words(f"Nothing was written to {file}"):
         copied = asyncio.run(back_up(url, file.absolute(), migrate.declared(), progress))
+
+    async def keep(context: Context) -> None:
+        now = context.clock.now()
+        await context.database.run(lambda: tell("backup", "last", now, _count(copied)))
+
+    execute(keep)
     lines = [
         f"{_count(copied)} rows are in {file}.",
         "The key that opens tokens is not: keep SECRET_KEY, or secret_key in DATA_DIR, somewhere else.",

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -17,7 +17,7 @@ import uvloop
 
 from config import health, logs, settings
 from config import migrate as migrating
-from config.asgi import build
+from config.asgi import build, build_aside
 from config.commands import Json, Refused, execute, show
 from config.settings import Settings
 from config.wiring import opened
@@ -164,6 +164,8 @@ async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) ->
         tasks = []
         if worker:
             tasks.append(asyncio.create_task(work(context, worker_stop), name="worker"))
+        if loaded.metrics_port is not None:
+            tasks.append(asyncio.create_task(_listen_aside(context, loaded, stop), name="metrics"))
         if web:
             tasks.append(asyncio.create_task(_listen(context, loaded, as_json, stop), name="web"))
         stopping = asyncio.create_task(stop.wait())
@@ -179,7 +181,20 @@ async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) ->
 
 
 async def _listen(context: Context, loaded: Settings, as_json: bool, stop: asyncio.Event) -> None:
-    application = build(context)
+    application = build(context, loaded.metrics_token)
+    with _bound(loaded.host, loaded.port) as own_socket:
+        _announce(own_socket.getsockname()[1], as_json)
+        await _until(stop, _server(application), own_socket)
+    await application.drained()
+
+
+async def _listen_aside(context: Context, loaded: Settings, stop: asyncio.Event) -> None:
+    with _bound(loaded.host, loaded.metrics_port or 0) as own_socket:
+        log.info("metrics_listen", port=own_socket.getsockname()[1])
+        await _until(stop, _server(build_aside(context)), own_socket)
+
+
+def _server(application: Any) -> uvicorn.Server:
     server = uvicorn.Server(
         uvicorn.Config(
             application,
@@ -188,7 +203,7 @@ async def _listen(context: Context, loaded: Settings, as_json: bool, stop: async
             access_log=False,
             log_config=None,
             server_header=False,
-            # Nothing asks for the sender's address, and links are made from PUBLIC_URL.
+            # Links are made from PUBLIC_URL, and whoever says they come from elsewhere is not believed.
             proxy_headers=False,
             limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -197,15 +212,17 @@ async def _listen(context: Context, loaded: Settings, as_json: bool, stop: async
     )
     # Signals are ours: the worker has to finish after the web.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    with _bound(loaded.host, loaded.port) as own_socket:
-        serving = asyncio.create_task(server.serve(sockets=[own_socket]))
-        _announce(own_socket.getsockname()[1], as_json)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        server.should_exit = True
-        await serving
-    await application.drained()
+    return server
+
+
+async def _until(stop: asyncio.Event, server: uvicorn.Server, own_socket: socket.socket) -> None:
+    """Serve on a socket that listens already, until told to stop; then what is under way is answered."""
+    serving = asyncio.create_task(server.serve(sockets=[own_socket]))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    server.should_exit = True
+    await serving
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -6,6 +6,7 @@ A raw ASGI callable in front of Starlette: a route of the framework would cost a
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,6 +20,7 @@ from integration.database.writer import GroupCommit
 from integration.errors import Unavailable
 from integration.facts import Envelope
 from integration.faults import point
+from integration.meters import DELIVERY
 from integration.shopify import webhooks as shopify
 from integration.stripe import webhooks as stripe
 
@@ -43,7 +45,7 @@ log = structlog.get_logger()
 class _Answer(NamedTuple):
     start: Message
     body: Message
-    counter: str
+    status: int
 
 
 def _answer(status: int, words: bytes = b"", *headers: tuple[bytes, bytes]) -> _Answer:
@@ -53,7 +55,7 @@ def _answer(status: int, words: bytes = b"", *headers: tuple[bytes, bytes]) -> _
     return _Answer(
         {"type": "http.response.start", "status": status, "headers": [*fixed, *headers]},
         {"type": "http.response.body", "body": words},
-        f"deliveries_{status}",
+        status,
     )
 
 
@@ -87,6 +89,7 @@ class Receiver:
         if scope["type"] == "http":
             path: str = scope["path"]
             if path == SHOPIFY_PATH or path.startswith(STRIPE_PREFIX):
+                began = perf_counter()
                 try:
                     answer = await self._answer(scope, receive, path)
                 except Unavailable as error:
@@ -97,11 +100,11 @@ class Receiver:
                     log.exception("delivery_not_stored", error=type(error).__name__)
                     answer = LATER
                 if answer is not None:
-                    counters = self._context.counters
-                    counters[answer.counter] = counters.get(answer.counter, 0) + 1
                     await send(answer.start)
                     await send(answer.body)
                     point("receive.answered")
+                    source = "shopify" if path == SHOPIFY_PATH else "stripe"
+                    DELIVERY[source, answer.status].observe(perf_counter() - began)
                 return
         await self._app(scope, receive, send)
 

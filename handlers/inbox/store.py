@@ -45,6 +45,21 @@ Index(
     sqlite_where=text("merchant_id IS NULL"),
     postgresql_where=text("merchant_id IS NULL"),
 )
+# Few rows each, so that what went wrong can be counted at any time without reading what went well.
+Index(
+    "ix_events_failed",
+    events.c.failed_at,
+    events.c.source,
+    sqlite_where=text("failed_at IS NOT NULL"),
+    postgresql_where=text("failed_at IS NOT NULL"),
+)
+Index(
+    "ix_events_recovered",
+    events.c.source,
+    events.c.merchant_id,
+    sqlite_where=text("recovered = 1"),
+    postgresql_where=text("recovered = 1"),
+)
 Index("ix_events_merchant", events.c.merchant_id, events.c.id)
 
 event_bodies = Table(

@@ -21,6 +21,7 @@ from handlers.inbox.claim import (
 from handlers.inbox.look import look, must_look
 from handlers.inbox.origin import suspects
 from handlers.inbox.rules import Apply, Outcome, Told
+from integration import meters
 from integration.clock import SECOND
 from integration.database.steps import Steps
 from integration.errors import Suspect, Unavailable, Unreadable
@@ -167,7 +168,7 @@ class Worker:
             following = await self._claim(limit)
         else:
             point("work.committed")
-            self._count(len(batch.told) + len(batch.endings))
+            self._count(batch.claim, {one.event_id for one in batch.told} | {one.event_id for one in batch.endings})
         for event, reason in batch.failed:
             await self._put_back(batch.claim, event, reason)
         for event, told in batch.looks:
@@ -182,7 +183,7 @@ class Worker:
         now = self._context.clock.now()
         if batch.endings:
             await self._while_held(lambda: finish(batch.claim.token, batch.endings, now))
-            self._count(len(batch.endings))
+            self._count(batch.claim, {ending.event_id for ending in batch.endings})
 
     async def _alone(self, held: Claim, event: Claimed, told: Told, outcome: Outcome | None) -> None:
         context = self._context
@@ -192,10 +193,11 @@ class Worker:
         except (LostClaim, Unavailable) as error:
             log.warning("event_left", event_id=event.id, reason=str(error))
         except Exception as error:
+            meters.EVENT_FAILURES.labels("apply").inc()
             log.exception("event_failed", event_id=event.id, topic=event.envelope.topic, claims=event.claims)
             await self._put_back(held, event, _in_words(error))
         else:
-            self._count(1)
+            self._count(held, {event.id})
 
     async def _put_back(self, held: Claim, event: Claimed, reason: str) -> None:
         now = self._context.clock.now()
@@ -208,10 +210,12 @@ class Worker:
         except (LostClaim, Unavailable) as error:
             log.warning("event_left", reason=str(error))
 
-    def _count(self, events: int) -> None:
-        self.ended += events
-        counters = self._context.counters
-        counters["events_worked"] = counters.get("events_worked", 0) + events
+    def _count(self, held: Claim, ended: set[int]) -> None:
+        self.ended += len(ended)
+        now = self._context.clock.now()
+        for event in held.events:
+            if event.id in ended:
+                meters.worked(event.envelope.source, event.envelope.received_at, now)
 
     # --- Reading ---------------------------------------------------------------------------------
 
@@ -240,6 +244,7 @@ class Worker:
                 except RecursionError:
                     batch.endings.append(Ending(event.id, None, "unreadable: nested too deeply"))
                 except Exception as error:
+                    meters.EVENT_FAILURES.labels("read").inc()
                     log.exception("reader_failed", event_id=event.id, topic=event.envelope.topic)
                     batch.failed.append((event, _in_words(error)))
                 else:
@@ -270,8 +275,10 @@ class Worker:
             point("look.answered")
             await self._alone(held, event, told._replace(reading=reading), outcome)
         except Unavailable as error:
+            meters.EVENT_FAILURES.labels("look").inc()
             await self._put_back(held, event, str(error))
         except Exception as error:
+            meters.EVENT_FAILURES.labels("look").inc()
             log.exception("look_failed", event_id=event.id, topic=event.envelope.topic)
             await self._put_back(held, event, _in_words(error))
 

@@ -32,6 +32,7 @@ from handlers.messages.rules import (
     shown,
 )
 from handlers.messages.zones import zone, zone_of
+from integration import meters
 from integration.channels import Letter, Refused, Unreachable
 from integration.clock import MINUTE
 from integration.database.steps import Steps
@@ -227,22 +228,26 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
         point("send.accepted")
     except Refused as error:
         said = str(error)
+        meters.MESSAGES.labels(message.channel, "refused").inc()
         await context.database.run(lambda: refuse(message.merchant_id, item.address, said, now))
         return Never("failed", f"the mailbox refused it for good: {error}")
     except Rejected as error:
+        meters.MESSAGES.labels(message.channel, "rejected").inc()
         return Never("failed", str(error))
     except Unavailable as error:
+        meters.MESSAGES.labels(message.channel, "unavailable").inc()
         if isinstance(error, Unreachable):
             this.down = error
         return Later(now + max(pause(message.attempts), int((error.retry_after or 0) * 1_000_000)), str(error), True)
     except Exception as error:
         # A fault of ours in one letter must not hold up the others; it is seen in the log and in the reason.
+        meters.MESSAGES.labels(message.channel, "fault").inc()
         log.exception("letter_not_written", merchant=message.merchant_id, key=message.key)
         return Later(now + pause(message.attempts), f"it could not be written: {type(error).__name__}", True)
     answer, sent_at = receipt.answer, context.clock.now()
     await context.database.run(lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
     point("send.recorded")
-    context.counters["messages_sent"] = context.counters.get("messages_sent", 0) + 1
+    meters.MESSAGES.labels(message.channel, "sent").inc()
     return None
 
 

@@ -34,5 +34,12 @@ Index(
     sqlite_where=text("state IN ('scheduled', 'waiting', 'sending')"),
     postgresql_where=text("state IN ('scheduled', 'waiting', 'sending')"),
 )
+# Few rows, so that what failed can be counted at any time.
+Index(
+    "ix_messages_failed",
+    messages.c.closed_at,
+    sqlite_where=text("state = 'failed'"),
+    postgresql_where=text("state = 'failed'"),
+)
 Index("ix_messages_customer", messages.c.customer, messages.c.merchant_id)
 Index("ix_messages_sale", messages.c.sale, messages.c.merchant_id)

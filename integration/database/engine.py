@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from integration import meters
 from integration.database.steps import Steps, ask, drive_postgres, plain
 from integration.database.writer import WriterThread
 from integration.errors import Unavailable
@@ -262,6 +263,7 @@ class _Postgres:
                 ):
                     return await drive_postgres(make(), connection)
             except _AGAIN as error:
+                meters.DATABASE_RETRIES.labels(_reason(error)).inc()
                 if attempt == MOST_TRIES - 1:
                     raise Unavailable("The database is too busy to agree on a change.") from error
                 # At random, so that two that met do not meet again.
@@ -271,5 +273,10 @@ class _Postgres:
         raise AssertionError("a try ends with a result or an error")
 
 
+def _reason(error: BaseException) -> str:
+    return "deadlock" if isinstance(error, asyncpg.DeadlockDetectedError) else "serialization"
+
+
 def _unavailable(error: BaseException) -> Unavailable:
+    meters.DATABASE_AWAY.inc()
     return Unavailable(f"PostgreSQL cannot be used now ({type(error).__name__}).", retry_after=2.0)

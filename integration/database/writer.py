@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from integration import meters
 from integration.database.steps import Steps, drive_sqlite
 from integration.errors import Unavailable
 
@@ -41,6 +42,7 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, sqlite3.OperationalError):
         reason = _AWAY.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if reason is not None:
+            meters.DATABASE_AWAY.inc()
             return Unavailable(reason, RETRY_AFTER_SECONDS)
     return error
 

@@ -6,15 +6,16 @@ method puts up with Redis being away.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
+from integration import meters
 from integration.errors import Unavailable
 
 QUEUE_NAME = "regulars:jobs"
@@ -84,6 +85,13 @@ async def cancel(*tasks: "asyncio.Task[Any]") -> None:
     log.warning("tasks_left_behind", tasks=len(pending))
 
 
+class Lengths(NamedTuple):
+    """What waits in Redis: jobs (those of a later time among them), and rings nobody has heard yet."""
+
+    jobs: int
+    rings: dict[str, int]
+
+
 class Queue:
     """Bells and jobs; without a client (None) only bells inside this process ring."""
 
@@ -138,6 +146,7 @@ class Queue:
         try:
             return await self.redis.enqueue_job(job, *ids, _job_id=job_id, _defer_by=delay) is not None
         except AWAY as error:
+            meters.QUEUE_AWAY.inc()
             log.warning("queue_away", job=job, error=type(error).__name__)
             return False
 
@@ -149,6 +158,20 @@ class Queue:
             await self.redis.ping()
         except AWAY as error:
             raise Unavailable(f"Redis cannot be reached ({type(error).__name__}).") from error
+
+    async def lengths(self, bells: Sequence[str]) -> Lengths:
+        """Count what waits in Redis. Raises Unavailable unless it answers."""
+        if self.redis is None:
+            raise Unavailable("There is no Redis: set REDIS_URL.")
+        try:
+            async with self.redis.pipeline(transaction=False) as pipeline:
+                pipeline.zcard(QUEUE_NAME)
+                for bell in bells:
+                    pipeline.llen(BELL_PREFIX + bell)
+                jobs, *rings = await pipeline.execute()
+        except AWAY as error:
+            raise Unavailable(f"Redis cannot be reached ({type(error).__name__}).") from error
+        return Lengths(int(jobs), dict(zip(bells, map(int, rings), strict=True)))
 
     async def close(self) -> None:
         """Let go of every connection; pushes under way are finished first."""
@@ -179,6 +202,7 @@ class Queue:
             try:
                 rung = await cast(Any, redis.blpop([BELL_PREFIX + bell], timeout=LISTEN_SECONDS))
             except AWAY as error:
+                meters.QUEUE_AWAY.inc()
                 log.warning("bell_away", bell=bell, error=type(error).__name__)
                 await asyncio.sleep(AWAY_PAUSE_SECONDS)
                 continue
@@ -197,4 +221,5 @@ async def _push(redis: ArqRedis, bell: str) -> None:
         # commits, above all while the ring before still waits for somebody to have time.
         await asyncio.sleep(RING_PAUSE_SECONDS if waiting <= 1 else RING_PAUSE_UNHEARD_SECONDS)
     except AWAY as error:
+        meters.QUEUE_AWAY.inc()
         log.warning("bell_away", bell=bell, error=type(error).__name__)

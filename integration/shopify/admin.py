@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 import msgspec
 
+from integration import meters
 from integration.clock import Clock
 from integration.errors import Rejected, Revoked, Unavailable, Unreadable
 from integration.facts import Order, ShopSeen
@@ -85,6 +87,7 @@ class Admin:
             wait = _throttled(answer)
             if wait is None:
                 raise refusal(shop, errors)
+            meters.PLATFORM_THROTTLED.labels("shopify").inc()
             if attempt == most or wait > longest:
                 break
             await self._sleep(wait)
@@ -169,6 +172,7 @@ class Admin:
                 "X-Shopify-Access-Token": token,
             },
         )
+        began = perf_counter()
         try:
             response = await self._client.send(request, stream=True)
             try:
@@ -176,7 +180,9 @@ class Admin:
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
+            meters.platform_answered("shopify", None, began)
             raise Unavailable(f"{shop} cannot be reached ({type(error).__name__})") from error
+        meters.platform_answered("shopify", response.status_code, began)
         _insist_on_200(shop, response)
         try:
             answer = msgspec.json.decode(body, type=dict[str, Any])

@@ -1,11 +1,13 @@
 """Ask Stripe's API about one object, and say in our four words what went wrong when it does not answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
 from typing import Any
 
 import msgspec
 import stripe
 
+from integration import meters
 from integration.bodies import decode
 from integration.clock import Clock
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable, Unreadable
@@ -49,6 +51,22 @@ class _RefundOfCharge(msgspec.Struct):
     payment_intent: Reference = None
 
 
+class _Timed(stripe.HTTPXClient):
+    """Stripe's own client for httpx, with every question timed and counted by its outcome."""
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        began = perf_counter()
+        try:
+            answer = await super().request_async(method, url, headers, post_data)
+        except stripe.APIConnectionError:
+            meters.platform_answered("stripe", None, began)
+            raise
+        meters.platform_answered("stripe", answer[1], began)
+        return answer
+
+
 class StripeApi:
     """Stripe's API for every merchant; the key comes with each question, nothing is remembered between them."""
 
@@ -61,7 +79,7 @@ class StripeApi:
         stripe.enable_telemetry = False
         self._base = base
         self._clock = clock or Clock()
-        self._http = http or stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
+        self._http = http or _Timed(timeout=TIMEOUT_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connections."""

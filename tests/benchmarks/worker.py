@@ -19,6 +19,7 @@ from handlers.merchants.connections import Wish, add_merchant
 from handlers.merchants.programs import change_program
 from integration.clock import SECOND
 from integration.database.steps import ask, plain
+from integration.meters import events_worked
 from tests.benchmarks.backlog import mixed
 from tests.benchmarks.figures import console, figure, show
 from tests.benchmarks.machines import resident_megabytes
@@ -80,7 +81,7 @@ async def drain_once(settings: Settings) -> dict[str, object]:
             for table in ("events", "event_bodies"):
                 await context.database.run(lambda t=table: ask(plain(f"ANALYZE {t}"), ()))
         megabytes: list[int] = []
-        watch = asyncio.create_task(_watch_memory(context.counters, events, megabytes))
+        watch = asyncio.create_task(_watch_memory(events, megabytes))
         began, cpu = time.perf_counter(), time.process_time()
         worked = await drain(context)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -100,12 +101,12 @@ async def drain_once(settings: Settings) -> dict[str, object]:
     }
 
 
-async def _watch_memory(counters: dict[str, int], events: int, megabytes: list[int]) -> None:
+async def _watch_memory(events: int, megabytes: list[int]) -> None:
     """Note the memory held when each quarter of the backlog is done."""
     while len(megabytes) < QUARTERS:
-        if counters.get("events_worked", 0) >= events * (len(megabytes) + 1) / QUARTERS:
+        if events_worked() >= events * (len(megabytes) + 1) / QUARTERS:
             megabytes.append(round(resident_megabytes(os.getpid())))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
 
 
 def _main(engine: str) -> None:

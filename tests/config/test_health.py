@@ -1,4 +1,4 @@
-"""Health answers: the process, its engines by name, and what was counted."""
+"""Health answers: the process, its engines by name, and its workers."""
 
 import asyncio
 from typing import Any
@@ -9,8 +9,11 @@ from starlette.applications import Starlette
 
 from config import health
 from config.routes import ROUTES
+from handlers.watch.store import tell
+from integration.clock import MINUTE, Clock
 from integration.errors import Unavailable
 from integration.queue import Queue
+from tests.handlers.inbox.conftest import desk_on
 
 
 class Engine:
@@ -25,16 +28,20 @@ class Engine:
         if self.state == "silent":
             await asyncio.Event().wait()
 
+    async def read(self, make: Any) -> Any:
+        await self.ping()
+        return ()
+
 
 class House:
     """As much of a context as health looks at."""
 
     def __init__(self, database: str, queue: Any) -> None:
         self.database, self.queue = Engine(database), queue
-        self.counters = {"deliveries_401": 3}
+        self.clock = Clock()
 
 
-async def ask(path: str, house: House) -> httpx.Response:
+async def ask(path: str, house: Any) -> httpx.Response:
     app = Starlette(routes=ROUTES)
     app.state.context = house
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as client:
@@ -51,16 +58,23 @@ async def test_without_its_database_a_process_is_alive_but_not_ready(
     assert (await ask("/healthz", house)).status_code == 200
     answer = await ask("/readyz", house)
     assert answer.status_code == 503 and set(answer.json()["down"]) == {"database"}
+    assert answer.json()["workers"] is None
 
 
-async def test_without_redis_it_is_ready_and_says_so() -> None:
+async def test_without_redis_it_is_ready_and_says_what_that_means() -> None:
     """Deliveries are stored and worked without it."""
     answer = await ask("/readyz", House("well", Queue()))
-    assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "down": {"queue": "There is no Redis: set REDIS_URL."}}
+    assert answer.status_code == 200 and answer.json()["ready"] is True
+    said = answer.json()["down"]["queue"]
+    assert said.startswith("There is no Redis: set REDIS_URL.") and "worked all the same" in said
 
 
-async def test_counters_are_told_in_prometheus_words() -> None:
-    """A forged delivery leaves nothing but this."""
-    text = (await ask("/metrics", House("well", Queue()))).text
-    assert "regulars_deliveries_401_total 3.0" in text
+async def test_it_tells_how_many_workers_are_alive(database: Any) -> None:
+    """One that has not been heard of for a minute is none; without any, deliveries are stored and wait."""
+    desk = desk_on(database)
+    now = desk.clock.now()
+    assert (await ask("/readyz", desk.context)).json()["workers"] == 0
+    await database.run(lambda: tell("process", "till:1", now))
+    await database.run(lambda: tell("process", "till:2", now - 2 * MINUTE))
+    answer = await ask("/readyz", desk.context)
+    assert (answer.status_code, answer.json()["workers"]) == (200, 1)

@@ -121,10 +121,11 @@ def test_serve_receives_tells_its_health_and_ends_within_ten_seconds(shop: Shop)
         assert [post(client, url, n) for n in range(3)] == [200, 200, 200]
         assert client.post(f"{url}/webhooks/shopify", content=b"{}").status_code == 401
         assert client.get(f"{url}/healthz").status_code == 200
-        assert client.get(f"{url}/readyz").json() == {"ready": True, "down": {}}
+        ready = client.get(f"{url}/readyz").json()
+        assert (ready["ready"], ready["down"]) == (True, {})
         metrics = client.get(f"{url}/metrics").text
-        assert "regulars_deliveries_200_total 3.0" in metrics
-        assert "regulars_deliveries_401_total 1.0" in metrics
+        assert 'regulars_delivery_seconds_count{source="shopify",status="200"} 3.0' in metrics
+        assert 'regulars_delivery_seconds_count{source="shopify",status="401"} 1.0' in metrics
         assert client.get(f"{url}/nowhere").status_code == 404
     assert find(shop.data_dir) is not None
     started = time.monotonic()

@@ -1,0 +1,200 @@
+"""What is looked at to tell whether all is well: bounded counts of what waits or failed, and signs of life."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, Table, Text
+
+from integration.clock import SECOND
+from integration.database.schema import Instant, Number, metadata
+from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, keyed, plain
+
+MOST_COUNTED = 50_000  # rows of one count: what is more is told as this many
+MOST_SIGNS = 1_000
+
+# The last word on each thing that should happen again and again: a process that lives, a merchant's audit, a backup.
+vitals = Table(
+    "vitals",
+    metadata,
+    Column("kind", Text, primary_key=True),  # process, audit, backup
+    Column("name", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("count", Number, nullable=False, server_default="0"),  # audit: drifts; backup: rows
+    Column("told", Text, nullable=False, server_default="{}"),  # JSON, for people
+)
+
+
+class Sign(NamedTuple):
+    """The last word on one thing."""
+
+    kind: str
+    name: str
+    at: int
+    counted: int
+    told: Mapping[str, Any]
+
+
+class Backlog(NamedTuple):
+    """Events of one platform that are still to be worked."""
+
+    waiting: int  # due now or in a worker's hands
+    retrying: int  # failed before, to be tried again later
+    due_since: int | None  # since when the oldest could have been taken
+
+
+class Audits(NamedTuple):
+    """The last audits of all merchants."""
+
+    merchants: int
+    drifts: int
+    oldest_at: int | None
+    newest_at: int | None
+
+
+class Readings(NamedTuple):
+    """What is counted at one instant; every count ends at MOST_COUNTED."""
+
+    backlog: Mapping[str, Backlog]
+    unknown_events: int
+    dead_letters: Mapping[str, int]
+    last_dead_at: int | None
+    recovered: Mapping[str, int]
+    messages: Mapping[str, int]  # by state; of the closed ones only those that failed
+    message_due_since: int | None
+    sales_due: int
+    settlements: Mapping[str, int]  # retrying, given_up
+    processes: tuple[Sign, ...]
+    audits: Audits
+
+
+# Ordered as the worker takes them: what is due comes first, so that its oldest is always among those counted.
+BACKLOG = plain(
+    "SELECT b.source, sum(CASE WHEN b.claim IS NOT NULL OR b.next_attempt_at <= ?1 THEN 1 ELSE 0 END),"
+    " sum(CASE WHEN b.claim IS NULL AND b.next_attempt_at > ?1 THEN 1 ELSE 0 END),"
+    " min(CASE WHEN b.next_attempt_at <= ?1 THEN b.next_attempt_at END)"
+    " FROM (SELECT source, claim, next_attempt_at FROM events"
+    " WHERE worked_at IS NULL AND failed_at IS NULL AND merchant_id IS NOT NULL"
+    " ORDER BY next_attempt_at, id LIMIT ?2) b GROUP BY b.source"
+)
+UNKNOWN = plain("SELECT CAST(coalesce(sum(events), 0) AS bigint) FROM unknown_shops")
+DEAD = plain(
+    "SELECT d.source, count(*), max(d.failed_at) FROM (SELECT source, failed_at FROM events"
+    " WHERE failed_at IS NOT NULL ORDER BY failed_at DESC LIMIT ?1) d GROUP BY d.source"
+)
+RECOVERED = plain(
+    "SELECT r.source, count(*) FROM (SELECT source FROM events WHERE recovered = 1 LIMIT ?1) r GROUP BY r.source"
+)
+OPEN_MESSAGES = plain(
+    "SELECT m.state, count(*), min(CASE WHEN m.next_attempt_at <= ?1 THEN m.next_attempt_at END)"
+    " FROM (SELECT state, next_attempt_at FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')"
+    " ORDER BY next_attempt_at LIMIT ?2) m GROUP BY m.state"
+)
+FAILED_MESSAGES = plain("SELECT count(*) FROM (SELECT 1 FROM messages WHERE state = 'failed' LIMIT ?1) m")
+SALES_DUE = plain(
+    "SELECT count(*) FROM (SELECT 1 FROM sales WHERE settle_at IS NOT NULL AND settle_at <= ?1"
+    " ORDER BY settle_at LIMIT ?2) s"
+)
+SETTLEMENTS = plain(
+    "SELECT CASE WHEN s.retry_at IS NULL THEN 'given_up' ELSE 'retrying' END, count(*)"
+    " FROM (SELECT retry_at FROM settlements LIMIT ?1) s GROUP BY 1"
+)
+SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
+AUDITS = plain(
+    "SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at), max(at) FROM vitals WHERE kind = 'audit'"
+)
+
+_TELL = insert(
+    "vitals",
+    "ON CONFLICT (kind, name) DO UPDATE SET at = excluded.at, count = excluded.count, told = excluded.told",
+    kind=TEXT,
+    name=TEXT,
+    at=BIG,
+    count=BIG,
+    told=TEXT,
+)
+_FORGET = keyed(
+    "DELETE FROM vitals WHERE EXISTS (SELECT 1 FROM {keys} k WHERE vitals.kind = k.kind AND vitals.name = k.name)",
+    kind=TEXT,
+    name=TEXT,
+)
+_FORGET_BEFORE = plain("DELETE FROM vitals WHERE kind = ?1 AND at < ?2")
+
+
+def take_readings(now: int) -> Steps[Readings]:
+    """Count everything once, by index, in a few milliseconds; for `Database.read`."""
+    backlog = yield from ask(BACKLOG, (now, MOST_COUNTED))
+    unknown = yield from ask(UNKNOWN, ())
+    dead = yield from ask(DEAD, (MOST_COUNTED,))
+    recovered = yield from ask(RECOVERED, (MOST_COUNTED,))
+    messages = yield from ask(OPEN_MESSAGES, (now, MOST_COUNTED))
+    failed = yield from ask(FAILED_MESSAGES, (MOST_COUNTED,))
+    sales = yield from ask(SALES_DUE, (now - SECOND, MOST_COUNTED))
+    settlements = yield from ask(SETTLEMENTS, (MOST_COUNTED,))
+    processes = yield from signs("process")
+    audits = yield from ask(AUDITS, ())
+    return Readings(
+        backlog={row[0]: Backlog(int(row[1]), int(row[2]), row[3]) for row in backlog},
+        unknown_events=int(unknown[0][0]),
+        dead_letters={row[0]: int(row[1]) for row in dead},
+        last_dead_at=max((row[2] for row in dead), default=None),
+        recovered={row[0]: int(row[1]) for row in recovered},
+        messages={row[0]: int(row[1]) for row in messages} | {"failed": int(failed[0][0])},
+        message_due_since=min((row[2] for row in messages if row[2] is not None), default=None),
+        sales_due=int(sales[0][0]),
+        settlements={row[0]: int(row[1]) for row in settlements},
+        processes=processes,
+        audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2], audits[0][3]),
+    )
+
+
+def signs(kind: str) -> Steps[tuple[Sign, ...]]:
+    """Read the last words on one kind of thing, by name."""
+    rows = yield from ask(SIGNS, (kind, MOST_SIGNS))
+    return tuple(_sign(row) for row in rows)
+
+
+def tell(kind: str, name: str, at: int, count: int = 0, **told: Any) -> Steps[None]:
+    """Write the last word on one thing; `told` is for people and holds nothing personal."""
+    yield from ask(_TELL, [(kind, name, at, count, json.dumps(told))])
+
+
+def forget(kind: str, name: str) -> Steps[None]:
+    """Forget one thing that will not happen again."""
+    yield from ask(_FORGET, [(kind, name)])
+
+
+def forget_before(kind: str, at: int) -> Steps[None]:
+    """Forget what nobody has told of since an instant."""
+    yield from ask(_FORGET_BEFORE, (kind, at))
+
+
+def _sign(row: Row) -> Sign:
+    return Sign(row[0], row[1], row[2], row[3], json.loads(row[4]))
+
+
+class Audited(NamedTuple):
+    """A merchant whose books are to be looked at, and how many entries they hold."""
+
+    merchant_id: int
+    entries: int
+
+
+LONGEST_UNAUDITED = plain(
+    "SELECT b.merchant_id, b.next_entry - 1 FROM books b"
+    " LEFT JOIN vitals v ON v.kind = 'audit' AND v.name = CAST(b.merchant_id AS text)"
+    " WHERE coalesce(v.at, 0) < ?1 ORDER BY coalesce(v.at, 0), b.merchant_id LIMIT ?2"
+)
+SUM_OF_ACCOUNTS = plain("SELECT CAST(coalesce(sum(micropoints), 0) AS bigint) FROM accounts WHERE merchant_id = ?1")
+
+
+def longest_unaudited(before: int, limit: int) -> Steps[list[Audited]]:
+    """Return merchants whose last audit was before an instant, the longest ago first."""
+    rows = yield from ask(LONGEST_UNAUDITED, (before, limit))
+    return [Audited(*row) for row in rows]
+
+
+def sum_of_accounts(merchant_id: int) -> Steps[int]:
+    """Add up all accounts of a merchant, in micropoints; anything but zero is a drift."""
+    rows = yield from ask(SUM_OF_ACCOUNTS, (merchant_id,))
+    return int(rows[0][0])
