@@ -11,13 +11,15 @@ from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
 from handlers.points.rules import ISSUED, Target, moves, target
 from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, linked, written
-from handlers.points.standing import Standing, numbers_of, standings
+from handlers.points.standing import Standing, as_settled, numbers_of, standings
+from integration.clock import MINUTE
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
 
 PAGE = 2_000  # rows of one round trip; memory does not grow with the books
 SALES_PAGE = 200  # sales of one round trip, facts and all
 MOST_PAGES = 1_000_000
 MOST_MERGES = 50  # how far a merged sale is followed
+SWEEP_AHEAD = MINUTE  # what was stirred while the audit began is due by a clock read a little later
 MOST_SHOWN = 200  # drifts named of one merchant; the others are counted
 
 # How entries that belong to no sale are named; a sale's are `sale:<number>:<posting>`.
@@ -56,7 +58,8 @@ _KEPT_BY_NOBODY = tuple(
     for side in ("source", "destination")
 )
 _SALES = plain(
-    "SELECT number, settle_at, merged_into FROM sales WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
+    "SELECT number, merged_into, settle_at, standing, program_version FROM sales"
+    " WHERE merchant_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
 )
 _SURVIVORS = keyed(
     "SELECT s.number, s.merged_into, s.absorbed FROM {keys} k CROSS JOIN sales s"
@@ -116,8 +119,9 @@ class Findings:
 def audit_books(merchant_id: int, now: int) -> Steps[Findings]:
     """Check one merchant's entries by numbers, seals and names, their accounts by entries, and sales by target.
 
-    Run it with `Database.read`; it takes a few round trips a page. A sale whose settling is due by the clock,
-    or has failed and will be tried again, counts as behind, not as drift.
+    Run it with `Database.read`; it takes a few round trips a page. A sale whose settling is due (a hold
+    has ended; its shop left, its programme or its twin changed), or has failed and will be tried again, counts as
+    behind, not as drift.
     """
     findings = Findings(merchant_id)
     yield from ask(_ONE_STATE, ())
@@ -306,31 +310,48 @@ def _check_sales(findings: Findings, shop: Shop, now: int) -> Steps[None]:
         rows = yield from ask(_SALES, (shop.id, last, SALES_PAGE))
         if not rows:
             break
-        settle_at: dict[int, int | None] = {number: at for number, at, _ in rows}
-        found = yield from standings(shop, settle_at)
-        retried = {row[0] for row in (yield from ask(_BEHIND, [(shop.id, number) for number in settle_at]))}
+        settled = {row[0]: _Settled(*row[2:]) for row in rows}
+        found = yield from standings(shop, settled)
+        retried = {row[0] for row in (yield from ask(_BEHIND, [(shop.id, number) for number in settled]))}
         yield from _check_postings(findings, shop.id, found)
-        yield from _check_merges(findings, shop.id, {row[0]: row[2] for row in rows if row[2] is not None})
+        yield from _check_merges(findings, shop.id, {row[0]: row[1] for row in rows if row[1] is not None})
         for standing in found:
             number = standing.sale.number
-            _check_target(findings, standing, settle_at[number], number in retried, now)
+            _check_target(findings, standing, settled[number], number in retried, now)
         findings.sales += len(found)
         last = rows[-1][0]
     for (number,) in (yield from ask(_OF_NO_SALE, (shop.id, PAGE))):
         findings.found("sale", f"sale {number}", "Entries are posted for it, but there is no such sale.")
 
 
-def _check_target(findings: Findings, standing: Standing, settle_at: int | None, retried: bool, now: int) -> None:
+class _Settled(NamedTuple):
+    """What a sale's row keeps of the last time it was settled, and when it is due again."""
+
+    settle_at: int | None
+    standing: str
+    program_version: int | None
+
+
+def _check_target(findings: Findings, standing: Standing, last: _Settled, retried: bool, now: int) -> None:
     if standing.is_at_target(now):
         return
-    # Until the sweep has come by, a sale stands where it stood just before it fell due.
-    due = settle_at is not None and settle_at <= now and standing.is_at_target(settle_at - 1)
-    if due or retried:
+    if retried or _awaits_the_sweep(standing, last, now):
         findings.behind += 1
         return
     should = _spoken(target(standing.sale, now).balances)
     words = f"It should have posted {should}; posted are {_spoken(standing.held)}."
     findings.found("sale", f"sale {standing.sale.number}", words)
+
+
+def _awaits_the_sweep(standing: Standing, last: _Settled, now: int) -> bool:
+    """Tell whether a sale is due and stands where it was left: the sweep will find what changed around it.
+
+    Whatever else its postings are is drift, due or not.
+    """
+    if last.settle_at is None or last.settle_at > now + SWEEP_AHEAD:
+        return False
+    before = as_settled(standing, last.standing, last.program_version)
+    return before.is_at_target(last.settle_at - 1) or before.is_at_target(now)
 
 
 def _check_postings(findings: Findings, merchant_id: int, found: list[Standing]) -> Steps[None]:

@@ -79,6 +79,9 @@ def refusal(sale: Sale) -> str | None:
     worth = sale.worth
     if worth.standing == "elsewhere":
         return f"The same sale was told by Shopify as sale {sale.twin}; it earns there, once."
+    if worth.standing == "disconnected":
+        platform = "Shopify" if sale.facts.order is not None else "Stripe"
+        return f"It was sold after {platform} was disconnected, so it earns nothing."
     if worth.standing != "counted" or worth.sold_at is None or worth.currency is None:
         return "So it earns nothing now."
     version = sale.earns_under
@@ -86,10 +89,6 @@ def refusal(sale: Sale) -> str | None:
         return "It was sold before there was a programme, so it earns nothing."
     if not version.program.earning.enabled:
         return f"Earning was switched off when it was sold (programme version {version.number})."
-    platform = "shopify" if sale.facts.order is not None else "stripe"
-    closed_at = sale.shop.closed.get(platform)
-    if closed_at is not None and worth.sold_at > closed_at:
-        return f"It was sold after {platform.capitalize()} was disconnected, so it earns nothing."
     return None
 
 

@@ -3,13 +3,20 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from handlers.merchants.rules import Shop
+import msgspec
+
+from handlers.merchants.rules import Earning, Shop
 from handlers.points.posting import Posted, posted_of
 from handlers.points.rules import ISSUED, target
-from handlers.sales.apply import told_elsewhere, valued, view
+from handlers.sales.apply import valued, view, worth_nothing
 from handlers.sales.books import load_sales
 from handlers.sales.rules import Sale
+from handlers.sales.worth import worth
 from integration.database.steps import Steps
+
+BESIDE_THE_FACTS = frozenset(
+    {"elsewhere", "disconnected", "undone"}
+)  # standings that do not follow from a sale's own facts
 
 
 class Standing(NamedTuple):
@@ -37,10 +44,23 @@ def standings(shop: Shop, numbers: Iterable[int]) -> Steps[list[Standing]]:
         if one.merged_into is None:
             one.worth, one.version = valued(shop, one.facts)
             if one.twin is not None and one.facts.order is None:
-                one.worth = told_elsewhere(one.worth)
+                one.worth = worth_nothing(one.worth, "elsewhere")
             sales.append(view(shop, one))
     posted = yield from posted_of((shop.id, number) for sale in sales for number in numbers_of(sale))
     return [_standing(sale, [posted.get((shop.id, n)) for n in numbers_of(sale)]) for sale in sales]
+
+
+def as_settled(standing: Standing, word: str, version: int | None) -> Standing:
+    """Show a sale as it was when it was last settled: by the standing and the programme version kept with it.
+
+    What has come to mean something else since (a platform that left, a programme, a twin) is left out.
+    """
+    sale = standing.sale
+    program = sale.shop.version(version)
+    value = worth(sale.facts, program.program.earning if program is not None else Earning())
+    if word in BESIDE_THE_FACTS:
+        value = worth_nothing(value, word)
+    return standing._replace(sale=msgspec.structs.replace(sale, worth=value, version=program, awarded_under=None))
 
 
 def numbers_of(sale: Sale) -> tuple[int, ...]:

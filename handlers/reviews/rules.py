@@ -53,6 +53,8 @@ def target(sale: Sale) -> Target:
         return Target(None, "review requests were off when it was sold")
     if sale.customer is None:
         return Target(None, "nobody is known to have bought it")
+    if sale.worth.standing == "disconnected":
+        return Target(None, "it was sold after the shop was disconnected")
     if sale.worth.standing not in ("counted", "cancelled"):
         return Target(None, "the order is not paid")
     goods = list(products(order, sale.facts, settings.ask_about_returns))

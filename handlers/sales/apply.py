@@ -366,7 +366,7 @@ def _close(
     yield from pair_twins({m: b.shop for m, b in books.items()}, live, gone, now)
     for sale in live:
         if sale.twin is not None and sale.facts.order is None:
-            sale.worth = told_elsewhere(sale.worth)
+            sale.worth = worth_nothing(sale.worth, "elsewhere")
     views = [view(books[sale.merchant_id].shop, sale) for sale in live]
     wakes = yield from settle_all(settlers, views, now)
     yield from forget_failures((sale.merchant_id, sale.number) for sale in gone)
@@ -390,20 +390,26 @@ def _value(book: Book, sale: LoadedSale) -> None:
 
 
 def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
-    """Value facts under the programme they earn under; return that version's number too."""
-    first = worth(facts, _NO_EARNING)
+    """Value facts under the programme they earn under; return that version's number too.
+
+    What was sold after its platform was disconnected counts for nothing, for no capability.
+    """
+    value = worth(facts, _NO_EARNING)
     if is_undone(facts):
-        return undone(first), None
-    number = None if first.sold_at is None else earning_version(shop, facts, first.sold_at)
+        return undone(value), None
+    number = None if value.sold_at is None else earning_version(shop, facts, value.sold_at)
     version = shop.version(number)
-    if version is None or version.program.earning == _NO_EARNING:
-        return first, number
-    return worth(facts, version.program.earning), number
+    if version is not None and version.program.earning != _NO_EARNING:
+        value = worth(facts, version.program.earning)
+    closed_at = shop.closed.get("shopify" if facts.order is not None else "stripe")
+    if closed_at is not None and value.sold_at is not None and value.sold_at > closed_at:
+        value = worth_nothing(value, "disconnected")
+    return value, number
 
 
-def told_elsewhere(value: Worth) -> Worth:
-    """Make a sale whose Shopify twin is the one that is paid worth nothing."""
-    return msgspec.structs.replace(value, standing="elsewhere", eligible_minor=0, disputed_minor=0, lost_minor=0)
+def worth_nothing(value: Worth, standing: str) -> Worth:
+    """Make a sale worth nothing for a reason beside its facts: its Shopify twin is paid, its platform had left."""
+    return msgspec.structs.replace(value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0)
 
 
 def view(shop: Shop, sale: LoadedSale) -> Sale:

@@ -79,7 +79,8 @@ class Worth(msgspec.Struct, frozen=True):
 
     `standing` is one word: `counted`, `waiting_for_order`, `waiting_for_payment`, `unpaid`, `authorized`,
     `partially_paid`, `cancelled`, `voided`, `deleted`, `uncaptured`, `elsewhere` (the Shopify twin is the sale
-    that is paid), `undone` (only a backfill told of it, and that was taken back).
+    that is paid), `undone` (only a backfill told of it, and that was taken back), `disconnected` (sold after its
+    platform was disconnected).
     """
 
     standing: str

@@ -96,6 +96,7 @@ STANDINGS = {
     "deleted": "the order was deleted",
     "elsewhere": "the same purchase is thanked for as the shop's order",
     "undone": "the backfill that told of it was undone",
+    "disconnected": "it was sold after its platform was disconnected",
     "unpaid": "it is not paid",
     "authorized": "it is authorised, not paid",
     "partially_paid": "it is paid in part only",

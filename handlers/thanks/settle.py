@@ -1,9 +1,11 @@
 """Settles sales into thank-you notes: one a sale, cancelled and brought back as the sale changes."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from handlers.messages.outbox import UNSENT, Kept, Wish, keep, kept
 from handlers.messages.rules import Place
+from handlers.sales.books import origin
 from handlers.sales.rules import Sale
 from handlers.thanks.rules import (
     ANNIVERSARY_FRESH,
@@ -23,19 +25,27 @@ from handlers.thanks.rules import (
 from integration.database.steps import BIG, Steps, ask, keyed
 from integration.facts import Charge, Session
 
-# Every sale that counts of the people concerned: a sale's place among them is its milestone.
+# Of one person: the ten places milestones are among, twice for pairs, and a batch whose sales may leave theirs.
+MOST_PLACES = 256
+# The sales that count of the people concerned, the oldest and the newest: a sale's place among them is its milestone.
 _PLACES = keyed(
-    "SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at, s.paired_with, s.standing,"
-    " CASE WHEN s.backfill IS NULL THEN 0 ELSE 1 END"
-    " FROM {keys} k CROSS JOIN sales s"
-    " WHERE s.merchant_id = k.merchant_id AND s.customer = k.customer AND s.standing IN ('counted', 'undone')"
-    " AND s.merged_into IS NULL AND s.sold_at IS NOT NULL",
+    "SELECT p.merchant_id, p.customer, p.test, p.number, p.sold_at, p.platform_id, p.paired_with, p.standing,"
+    " p.covered FROM"
+    " (SELECT s.merchant_id, s.customer, s.test, s.number, s.sold_at, s.platform_id, s.paired_with, s.standing,"
+    "  CASE WHEN s.backfill IS NULL THEN 0 ELSE 1 END AS covered,"
+    "  ROW_NUMBER() OVER (PARTITION BY s.merchant_id, s.customer, s.test, s.standing"
+    "   ORDER BY s.sold_at, s.platform_id, s.number) AS place,"
+    "  MAX(s.sold_at) OVER (PARTITION BY s.merchant_id, s.customer, s.test, s.standing) AS newest"
+    "  FROM {keys} k CROSS JOIN sales s"
+    "  WHERE s.merchant_id = k.merchant_id AND s.customer = k.customer AND s.standing IN ('counted', 'undone')"
+    "  AND s.merged_into IS NULL AND s.sold_at IS NOT NULL) p"
+    f" WHERE p.place <= {MOST_PLACES} OR p.sold_at = p.newest",
     merchant_id=BIG,
     customer=BIG,
 )
 # Where the sales at hand stood before: until they are saved, the table has them as they were.
 _STOOD = keyed(
-    "SELECT s.merchant_id, s.number, s.customer, s.test, s.sold_at FROM {keys} k CROSS JOIN sales s"
+    "SELECT s.merchant_id, s.number, s.customer, s.test, s.sold_at, s.platform_id FROM {keys} k CROSS JOIN sales s"
     " WHERE s.merchant_id = k.merchant_id AND s.number = k.number AND s.standing = 'counted'"
     " AND s.merged_into IS NULL AND s.customer IS NOT NULL AND s.sold_at IS NOT NULL",
     merchant_id=BIG,
@@ -52,8 +62,19 @@ _AGAIN = keyed(
 )
 
 _Person = tuple[int, int, int]  # merchant, customer, test
-_Stood = dict[tuple[int, int], tuple[_Person, int]]  # (merchant, number) -> (whose it was, sold_at)
-_Places = dict[_Person, list[tuple[int, int, int | None]]]  # (sold_at, number, twin), oldest first
+_Moment = tuple[int, str]  # sold_at and, within one second, the platform's own id: never the order of arrival
+_Stood = dict[tuple[int, int], tuple[_Person, _Moment]]  # (merchant, number) -> (whose it was, when)
+
+
+class _Place(NamedTuple):
+    """One sale of a person, in the order they bought."""
+
+    moment: _Moment
+    number: int
+    twin: int | None
+
+
+_Places = dict[_Person, list[_Place]]  # oldest first
 
 
 class ThanksSettler:
@@ -97,8 +118,8 @@ def _stood(sales: Sequence[Sale]) -> Steps[_Stood]:
     keys = {(sale.shop.id, number) for sale in sales if by_milestones(sale) for number in (sale.number, *sale.absorbed)}
     rows = yield from ask(_STOOD, sorted(keys))
     return {
-        (merchant_id, number): ((merchant_id, customer, test), sold_at)
-        for merchant_id, number, customer, test, sold_at in rows
+        (merchant_id, number): ((merchant_id, customer, test), (sold_at, platform_id or ""))
+        for merchant_id, number, customer, test, sold_at, platform_id in rows
     }
 
 
@@ -117,29 +138,34 @@ def _places(sales: Sequence[Sale], stood: _Stood) -> Steps[tuple[_Places, set[_P
     places: _Places = {}
     moved: set[_Person] = set()
     rows = yield from ask(_PLACES, sorted(people))
-    for merchant_id, customer, test, number, sold_at, twin, standing, covered in rows:
+    for merchant_id, customer, test, number, sold_at, platform_id, twin, standing, covered in rows:
         if covered or standing == "undone":
             moved.add((merchant_id, customer, test))
         if standing == "counted" and (merchant_id, number) not in here and (merchant_id, number) not in gone:
-            places.setdefault((merchant_id, customer, test), []).append((sold_at, number, twin))
+            place = _Place((sold_at, platform_id or ""), number, twin)
+            places.setdefault((merchant_id, customer, test), []).append(place)
     for sale in sales:
         if sale.customer is None or sale.worth.standing != "counted" or sale.worth.sold_at is None:
             continue
         if (sale.shop.id, sale.customer) in people:
             person = (sale.shop.id, sale.customer, int(sale.worth.test))
-            places.setdefault(person, []).append((sale.worth.sold_at, sale.number, sale.twin))
+            places.setdefault(person, []).append(_Place(_moment(sale), sale.number, sale.twin))
             if sale.facts.imported is not None:
                 moved.add(person)
     return {person: _without_twins(sorted(own)) for person, own in places.items()}, moved
 
 
-def _without_twins(own: list[tuple[int, int, int | None]]) -> list[tuple[int, int, int | None]]:
+def _moment(sale: Sale) -> _Moment:
+    return (sale.worth.sold_at or 0, origin(sale.facts)[1] or "")
+
+
+def _without_twins(own: list[_Place]) -> list[_Place]:
     """Give the two halves of a suspected pair one place."""
     seen: set[int] = set()
     kept_places = []
     for place in own:
-        seen.add(place[1])
-        if place[2] is None or place[2] not in seen:
+        seen.add(place.number)
+        if place.twin is None or place.twin not in seen:
             kept_places.append(place)
     return kept_places
 
@@ -155,8 +181,8 @@ def _rank(sale: Sale, places: _Places) -> int | None:
     if sale.customer is None:
         return None
     own = places.get((sale.shop.id, sale.customer, int(sale.worth.test)), ())
-    for rank, (_, number, twin) in enumerate(own, start=1):
-        if sale.number in (number, twin):
+    for rank, place in enumerate(own, start=1):
+        if sale.number in (place.number, place.twin):
             return rank
     return None
 
@@ -171,8 +197,8 @@ def _keys(sales: Sequence[Sale], places: _Places, now: int) -> list[tuple[int, s
         if sale.twin is not None:
             keys.add((merchant_id, key(sale.twin)))
     for (merchant_id, _, _), own in places.items():
-        keys.update((merchant_id, key(number)) for _, number, _ in own)
-        sold_at, first, _ = own[0]
+        keys.update((merchant_id, key(place.number)) for place in own)
+        (sold_at, _), first, _ = own[0]
         if now - sold_at > YEAR and (years := anniversary(sold_at, now).years):
             keys.add((merchant_id, yearly_key(first, years)))
     return sorted(keys)
@@ -225,7 +251,7 @@ def _details(sale: Sale) -> str:
 
 def _yearly(sale: Sale, year: Anniversary, places: _Places, now: int) -> Wish:
     """Wish for the note of the last anniversary of a person's first sale, where one is to be kept."""
-    last = places[(sale.shop.id, sale.customer or 0, int(sale.worth.test))][-1][0]
+    last = places[(sale.shop.id, sale.customer or 0, int(sale.worth.test))][-1].moment[0]
     version = sale.shop.version_at(now)
     thanks = version.program.thanks if version is not None else None
     due_at: int | None = year.at
@@ -259,8 +285,8 @@ def _look_again_at_neighbours(
     here = {(sale.shop.id, sale.number) for sale in sales}
     moved = set()
     for person, behind in _moved_places(sales, stood):
-        for rank, (sold_at, number, _) in enumerate(places.get(person, ()), start=1):
-            if (sold_at, number) <= behind or (person[0], number) in here:
+        for rank, (moment, number, _) in enumerate(places.get(person, ()), start=1):
+            if moment <= behind or (person[0], number) in here:
                 continue
             note = have.get((person[0], key(number)))
             wanted = rank in MILESTONES
@@ -271,10 +297,10 @@ def _look_again_at_neighbours(
     yield from ask(_AGAIN, sorted(moved))
 
 
-def _moved_places(sales: Sequence[Sale], stood: _Stood) -> Iterator[tuple[_Person, tuple[int, int]]]:
-    """List whose places change, and from which (sold_at, number) on."""
+def _moved_places(sales: Sequence[Sale], stood: _Stood) -> Iterator[tuple[_Person, _Moment]]:
+    """List whose places change, and from which moment on."""
     for sale in sales:
-        yield (sale.shop.id, sale.customer or 0, int(sale.worth.test)), (sale.worth.sold_at or 0, sale.number)
+        yield (sale.shop.id, sale.customer or 0, int(sale.worth.test)), _moment(sale)
         for number in (sale.number, *sale.absorbed):
             if (before := stood.get((sale.shop.id, number))) is not None:
-                yield before[0], (before[1], number)
+                yield before

@@ -36,6 +36,7 @@ class ExpectedSale:
     order: shopify.OrderWorth = field(default_factory=shopify.OrderWorth)
     payment: stripe.PaymentWorth = field(default_factory=stripe.PaymentWorth)
     programme: Programme | None = None
+    sold_after_leaving: bool = False  # its platform was disconnected by then: it is nobody's purchase
     email: str | None = None
     twin: "ExpectedSale | None" = None
     postings: dict[tuple[Name, str], int] = field(default_factory=dict)
@@ -66,11 +67,13 @@ def expect(shop: Shop, deliveries: Iterable[Delivery], now: int) -> Expected:
     told = _once([d for d in deliveries if shop.owns(d)])
     people = People(told)
     sales = [_value(ExpectedSale(names, group), shop, people) for names, group in _group(told)]
-    _pair(sales)
     left = _left(told)
     for sale in sales:
         gone = left.get(sale.money)
-        if gone is None or sale.sold_at is None or sale.sold_at <= gone:
+        sale.sold_after_leaving = gone is not None and sale.sold_at is not None and sale.sold_at > gone
+    _pair(sales)
+    for sale in sales:
+        if not sale.sold_after_leaving:
             sale.postings = _postings(sale, shop, now)
     return Expected(people, sales)
 
@@ -81,7 +84,7 @@ def _once(deliveries: Sequence[Delivery]) -> list[Delivery]:
 
 
 def _left(told: Sequence[Delivery]) -> dict[str, int]:
-    """Since when each platform is disconnected, by the earliest word: what it sold after that earns nothing."""
+    """Since when each platform is disconnected, by the earliest word: what it sold after that counts for nothing."""
     words: dict[str, list[int]] = defaultdict(list)
     for delivery in told:
         if delivery.topic == "app/uninstalled":

@@ -19,8 +19,8 @@ def thanked(expected: Expected) -> dict[int, int]:
         if sale.person == UNCLAIMED or not counts(sale) or given_back(sale):
             continue
         if programme.setting("thanks", "when", "milestones") == "milestones":
-            own = sorted(s.sold_at for s in expected.sales if same_buyer(s, sale) and counts(s) and s.sold_at)
-            if own.index(sale.sold_at) + 1 not in MILESTONES:
+            own = sorted(moment(s) for s in expected.sales if same_buyer(s, sale) and counts(s) and s.sold_at)
+            if own.index(moment(sale)) + 1 not in MILESTONES:
                 continue
         due[place] = sale.sold_at + programme.setting("thanks", "delay_minutes", 60) * 60 * SECOND
     return due
@@ -31,7 +31,9 @@ def same_buyer(one: ExpectedSale, other: ExpectedSale) -> bool:
 
 
 def counts(sale: ExpectedSale) -> bool:
-    """Paid, not called off, and not the Stripe half of a pair."""
+    """Paid, not called off, sold while connected, and not the Stripe half of a pair."""
+    if sale.sold_after_leaving:
+        return False
     if sale.money == "shopify":
         return sale.order.paid
     return sale.money == "stripe" and sale.payment.captured and sale.twin is None
@@ -52,10 +54,11 @@ def given_back(sale: ExpectedSale) -> bool:
     return order["financial_status"] == "refunded" or back >= sale.total
 
 
-def has_like_moments(expected: Expected) -> bool:
-    """Whether one person bought twice in one second, so that nobody can say which was the first."""
-    moments = [(s.person, s.test, s.sold_at) for s in expected.sales if counts(s)]
-    return len(moments) != len(set(moments))
+def moment(sale: ExpectedSale) -> tuple[int, str]:
+    """When it was bought; within one second by the id of the order, else of the payment."""
+    ranks = ("order",) if sale.money == "shopify" else ("payment", "charge")
+    named = next((ids for kind in ranks if (ids := sorted(i for _, k, i in sale.names if k == kind))), [""])
+    return (sale.sold_at or 0, named[0])
 
 
 def asked(expected: Expected, shop: Shop) -> dict[int, int]:
@@ -63,7 +66,7 @@ def asked(expected: Expected, shop: Shop) -> dict[int, int]:
     due = {}
     for place, sale in enumerate(expected.sales):
         order = sale.order.order
-        if order is None or not plain(sale):
+        if order is None or sale.sold_after_leaving or not plain(sale):
             continue
         programme = sale.programme
         if programme is None or not programme.setting("reviews", "enabled", False) or sale.sold_at is None:

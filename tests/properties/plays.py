@@ -27,7 +27,7 @@ from integration.clock import SECOND, Clock, to_iso
 from integration.shopify import webhooks as shopify_webhooks
 from integration.stripe import webhooks as stripe_webhooks
 from tests.oracle.expectation import UNCLAIMED, Expected, expect
-from tests.oracle.notes import asked, has_like_moments, plain, thanked
+from tests.oracle.notes import asked, plain, thanked
 from tests.oracle.people import Name
 from tests.oracle.tellings import DAY, Delivery, Shop
 from tests.properties.cases import ACCOUNT
@@ -271,11 +271,7 @@ def _notes(shop: Shop, expected: Expected, observed: Observed) -> Notes:
     for (_, place), (_, person, test, _) in found.items():
         assert (person, test) == (expected.sales[place].person, expected.sales[place].test)
     due = {at: {place: what[0] for (kind, place), what in found.items() if kind == at} for at in KINDS}
-    if not has_like_moments(expected):
-        assert due["thank_you"] == thanked(expected)
-    else:
-        # Which of two purchases of one second is the first, only the order of telling says.
-        found = {place: what for place, what in found.items() if place[0] != "thank_you"}
+    assert due["thank_you"] == thanked(expected)
     requested = {
         place: at
         for place, at in due["review_request"].items()

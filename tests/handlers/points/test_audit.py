@@ -342,3 +342,35 @@ async def test_sales_that_became_one_are_audited_as_one(ann: Shopkeeper) -> None
     await ann.hears(order("503", payment_ids=("pi_9",)), order("504", payment_ids=("pi_8",)))
     findings = await audited(ann)
     assert findings.drifts == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE connections SET closed_at = 1 WHERE platform = 'shopify'",
+        'INSERT INTO program_versions SELECT 1, 2, 1, 1, replace(document, \'"points_per_unit":"1"\','
+        ' \'"points_per_unit":"2"\') FROM program_versions',
+    ],
+)
+async def test_what_changed_around_a_sale_leaves_it_behind_until_the_sweep(ann: Shopkeeper, change: str) -> None:
+    """The shop left before it was sold, or its programme changed: once the sweep is to come, late and not wrong."""
+    assert kinds(await audited(ann, change)) == {"sale"}
+    findings = await audited(ann, f"UPDATE sales SET settle_at = {NOON}")
+    assert (findings.drifts, findings.behind) == ([], 2)
+    await ann.clock_strikes()
+    findings = await audited(ann)
+    assert (findings.drifts, findings.behind) == ([], 0)
+
+
+async def test_a_payment_whose_twin_was_parted_from_it_is_behind_until_the_sweep(ann: Shopkeeper) -> None:
+    """It was worth nothing as the other half of a pair."""
+    await ann.hears(charge("9"))
+    parted = f"UPDATE sales SET paired_with = NULL, settle_at = {NOON} WHERE standing = 'elsewhere'"
+    findings = await audited(ann, parted)
+    assert (findings.drifts, findings.behind) == ([], 1)
+
+
+async def test_drift_in_a_sale_that_is_due_is_found_all_the_same(ann: Shopkeeper) -> None:
+    """That the sweep will come by excuses only what the sweep is coming for."""
+    findings = await audited(ann, *posted_more("sale:1:1", "1"), f"UPDATE sales SET settle_at = {NOON}")
+    assert [(d.kind, d.where) for d in named(findings)] == [("sale", "sale 1")]

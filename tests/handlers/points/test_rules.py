@@ -1,10 +1,8 @@
 """How many points a sale should be worth, where they stand, and the postings that get there."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from msgspec import structs
 
 from handlers.merchants.rules import Earning, Program, Shop, Version
 from handlers.points.rules import ISSUED, Move, Target, explain, micropoints, moves, target
@@ -98,14 +96,6 @@ def test_a_sale_that_may_not_earn_has_no_target_and_says_why(one: Sale) -> None:
     """Every refusal is a sentence."""
     assert target(one, NOON).balances == {}
     assert explain(one, {}, NOON)[-2].endswith(".")
-
-
-def test_a_sale_after_the_platform_was_disconnected_earns_nothing() -> None:
-    """What was sold before stays as it was; the other platform goes on."""
-    one = sale(counted(), hold_days=0)
-    for closed, points in (({"stripe": NOON - 1}, 0), ({"stripe": NOON}, 50), ({"shopify": NOON - 1}, 50)):
-        left = structs.replace(one, shop=replace(one.shop, closed=closed))
-        assert sum(target(left, NOON).balances.values()) == points * 1_000_000
 
 
 def test_the_difference_is_posted_between_accounts_before_new_points_are_issued() -> None:

@@ -198,3 +198,10 @@ async def test_a_request_names_at_most_three_products(nora: Stage) -> None:
     await nora.later(15 * DAY)
     html = nora.mails[-1].get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert [f"Tea {n}" in html for n in range(1, 6)] == [True, True, True, False, False]
+
+
+async def test_nobody_is_asked_about_what_was_sold_after_the_shop_left(nora: Stage) -> None:
+    """Stripe is still connected, so the merchant is; the order is nobody's purchase."""
+    await nora.does("UPDATE connections SET closed_at = ?1 WHERE platform = 'shopify'", nora.clock.now() - 1)
+    await nora.hears(nora.order(), nora.parcel())
+    assert await nora.states("review_request") == {}

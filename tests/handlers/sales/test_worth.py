@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from handlers.merchants.rules import Earning
+from handlers.merchants.rules import Earning, Shop
+from handlers.sales.apply import valued
 from handlers.sales.rules import SaleFacts
 from handlers.sales.worth import worth
 from integration.facts import (
@@ -262,3 +263,23 @@ def test_a_payment_of_a_deleted_order_is_worth_nothing_though_the_order_was_neve
     """The deletion may be all that is ever told of the order."""
     facts = msgspec.structs.replace(charged(), order_deleted=True)
     assert (worth(facts, PLAIN).standing, worth(facts, PLAIN).eligible_minor) == ("deleted", 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "closed", "standing"),
+    [
+        (charged(), {"stripe": NOON - 1}, "disconnected"),
+        (charged(), {"stripe": NOON}, "counted"),
+        (charged(), {"shopify": NOON - 1}, "counted"),
+        (placed(), {"shopify": NOON - 1}, "disconnected"),
+        (placed(cancelled_at=NOON), {"shopify": NOON - 1}, "disconnected"),
+        (placed(), {"stripe": NOON - 1}, "counted"),
+    ],
+)
+def test_what_was_sold_after_its_platform_was_disconnected_counts_for_nothing(
+    facts: SaleFacts, closed: dict[str, int], standing: str
+) -> None:
+    """What was sold before stays as it was; the other platform goes on."""
+    shop = Shop(1, "Ann", "USD", "UTC", None, None, None, frozenset(), (), closed)
+    value, _ = valued(shop, facts)
+    assert (value.standing, value.eligible_minor) == (standing, 10_000 if standing == "counted" else 0)

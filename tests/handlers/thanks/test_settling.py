@@ -3,6 +3,7 @@
 import msgspec
 
 from handlers.messages import outbox
+from handlers.thanks.settle import MOST_PLACES
 from integration.clock import DAY, HOUR, MINUTE
 from integration.facts import ChargeSeen, Order, OrderSeen
 from tests.handlers.messages.stage import ELSA, Buyer, Charge, Stage
@@ -184,3 +185,39 @@ async def test_the_anniversary_of_the_first_purchase_is_kept(nora: Stage) -> Non
         await nora.sends()
         mails.append(len(nora.mails))
     assert mails == [2, 2, 2]
+
+
+async def test_nobody_is_thanked_for_what_was_sold_after_the_platform_left(nora: Stage) -> None:
+    """Stripe is still connected: its payments are thanked for, and an order sold too late takes no milestone."""
+    await nora.set({"thanks": {"when": "milestones"}}, at=0)
+    await nora.does("UPDATE connections SET closed_at = ?1 WHERE platform = 'shopify'", nora.clock.now() - 1)
+    payment = Charge("ch_1", "EUR", 900, 900, 0, True, "succeeded", nora.clock.now() + MINUTE, buyer=ELSA)
+    await nora.hears(nora.order(), ChargeSeen(msgspec.structs.replace(payment, buyer=Buyer(email=ELSA.email))))
+    assert await nora.states("thank_you") == {"thank_you:sale:2": "scheduled"}
+
+
+async def test_of_two_purchases_of_one_second_the_lower_order_number_is_the_first(nora: Stage) -> None:
+    """However they arrive: which of them is the third must not depend on the order of arrival."""
+    await nora.set({"thanks": {"when": "milestones"}}, at=0)
+    await nora.hears(*(nora.order(number) for number in ("1004", "1002")))
+    await nora.hears(*(nora.order(number) for number in ("1003", "1001")))
+    await nora.settles()
+    assert await nora.states("thank_you") == {
+        "thank_you:sale:2": "cancelled",  # 1002: the first until 1001 came
+        "thank_you:sale:3": "scheduled",
+        "thank_you:sale:4": "scheduled",
+    }
+
+
+async def test_places_are_right_for_somebody_who_bought_hundreds_of_times(nora: Stage) -> None:
+    """Only so many sales of a person are read; when the first falls away the milestones move on all the same."""
+    await nora.set({"thanks": {"when": "milestones"}}, at=0)
+    now = nora.clock.now()
+    orders = [nora.order(str(1000 + n), processed_at=now + n) for n in range(MOST_PLACES + 20)]
+    await nora.hears(*orders)
+    await nora.hears(changed(orders[0], cancelled_at=now))
+    await nora.settles()
+    wanted = {
+        int(key.rpartition(":")[2]) for key, state in (await nora.states("thank_you")).items() if state != "cancelled"
+    }
+    assert wanted == {2, 4, 11}
