@@ -5,7 +5,7 @@ provided is an error with its name, so that a document the pretend platform cann
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from graphql import (
@@ -117,6 +117,40 @@ class Request:
         """Select from `root`; GraphQLError for a field that is not there."""
         return self._select(self._operation.selection_set, root, "QueryRoot")
 
+    def lines(self, root: Node) -> Iterator[Node]:
+        """Answer as a bulk operation does: an object a line, what is in its connections in lines of their own."""
+        for field in self._fields(self._operation.selection_set):
+            yield from self._children(field, root, None)
+
+    def _children(self, field: FieldNode, value: Node, parent: str | None) -> Iterator[Node]:
+        """Write out one connection: every node, each followed by what is in its own connections."""
+        selection = self._node_of(field)
+        if selection is None:
+            raise GraphQLError(f"'{field.name.value}' is no connection with edges and nodes")
+        fields = self._fields(selection)
+        deeper = [each for each in fields if each.selection_set is not None and self._node_of(each) is not None]
+        after: str | None = None
+        while True:
+            page = value[field.name.value](**self._arguments(field), first=MOST_A_PAGE, after=after)
+            for node in page["nodes"]:
+                own = self._select_fields([each for each in fields if each not in deeper], node, field.name.value)
+                yield own | ({"__parentId": parent} if parent else {})
+                for each in deeper:
+                    yield from self._children(each, node, str(node["id"]))
+            after = page["pageInfo"]["endCursor"]
+            if not page["pageInfo"]["hasNextPage"]:
+                return
+
+    def _node_of(self, field: FieldNode) -> SelectionSetNode | None:
+        """What is selected of a connection's nodes; None where the field is no connection."""
+        for name in ("edges", "node"):
+            inner = self._fields(field.selection_set) if field.selection_set else []
+            found = next((each for each in inner if each.name.value == name), None)
+            if found is None:
+                return None
+            field = found
+        return field.selection_set
+
     def _fields(self, selection: SelectionSetNode) -> list[FieldNode]:
         fields: list[FieldNode] = []
         for each in selection.selections:
@@ -136,8 +170,11 @@ class Request:
         return {name: value for name, value in given.items() if value is not Undefined}
 
     def _select(self, selection: SelectionSetNode, value: Node, kind: str) -> Node:
+        return self._select_fields(self._fields(selection), value, kind)
+
+    def _select_fields(self, fields: Sequence[FieldNode], value: Node, kind: str) -> Node:
         selected: Node = {}
-        for field in self._fields(selection):
+        for field in fields:
             name = field.name.value
             key = field.alias.value if field.alias else name
             if name not in value:

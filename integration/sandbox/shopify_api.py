@@ -21,6 +21,7 @@ from starlette.routing import Route
 from integration.clock import SECOND, from_iso
 from integration.sandbox import graph
 from integration.sandbox.shopify import Shop
+from integration.sandbox.shopify_bulk import Exports, shop_exports
 from integration.sandbox.shopify_nodes import customer_node, dispute_node, order_node, refund_node, shop_node
 from integration.sandbox.shopify_records import Dispute, Order
 
@@ -61,12 +62,15 @@ class PretendShopify:
     calls: list[dict[str, Any]] = field(default_factory=list)  # every GraphQL request's body, oldest first
     access: dict[str, tuple[str, float]] = field(default_factory=dict)  # token -> (shop, expires)
     refresh: dict[str, str] = field(default_factory=dict)  # refresh token -> shop
+    exports: dict[str, Exports] = field(default_factory=dict)  # by shop
     _available: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, shops: Iterable[Shop], api_key: str, api_secret: str) -> "PretendShopify":
         """Make the endpoints of some shops for one app."""
-        return cls({shop.domain: shop for shop in shops}, api_key, api_secret)
+        pretend = cls({shop.domain: shop for shop in shops}, api_key, api_secret)
+        pretend.exports = {domain: shop_exports(shop, _root) for domain, shop in pretend.shops.items()}
+        return pretend
 
     @property
     def app(self) -> Starlette:
@@ -74,6 +78,7 @@ class PretendShopify:
             routes=[
                 Route("/{shop}/admin/oauth/access_token", self._token, methods=["POST"]),
                 Route("/{shop}/admin/api/{version}/graphql.json", self._graphql, methods=["POST"]),
+                Route("/{shop}/exports/{number}.jsonl", self._export),
             ]
         )
 
@@ -133,9 +138,14 @@ class PretendShopify:
             document = graph.Request(asked["query"], asked.get("variables") or {})
         except (msgspec.DecodeError, KeyError, GraphQLError) as error:
             return JSONResponse({"errors": [{"message": str(error)}]}, 400)
-        return JSONResponse(self._answer(shop, document))
+        address = f"{str(request.base_url).rstrip('/')}/{domain}/exports"
+        return JSONResponse(self._answer(shop, document, address))
 
-    def _answer(self, shop: Shop, document: graph.Request) -> dict[str, Any]:
+    async def _export(self, request: Request) -> Response:
+        exports = self.exports.get(request.path_params["shop"])
+        return Response(status_code=404) if exports is None else await exports.serve(request)
+
+    def _answer(self, shop: Shop, document: graph.Request, address: str) -> dict[str, Any]:
         cost = document.cost()
         left = self._bucket(shop.domain)
         if cost > self.most_for_one_query:
@@ -148,7 +158,8 @@ class PretendShopify:
             self.throttle_next = max(0, self.throttle_next - 1)
             return _errors("Throttled", "THROTTLED") | _cost(cost, left, self.restored)
         try:
-            data = document.answer(_root(shop))
+            exports = self.exports.setdefault(shop.domain, shop_exports(shop, _root))
+            data = document.answer(_root(shop) | exports.fields(address))
         except Denied as error:
             return {"data": None} | _errors(error.message, "ACCESS_DENIED") | _cost(cost, left, self.restored)
         except GraphQLError as error:

@@ -49,6 +49,7 @@ def order_node(order: Order, shop: Shop) -> Node:
         "totalShippingPriceSet": bag(order.shipping_minor),
         "totalRefundedShippingSet": bag(sum(refund.shipping_minor for refund in order.refunds)),
         "totalRefundedSet": bag(refunded),
+        "refundDiscrepancySet": bag(sum(refund.discrepancy_minor for refund in order.refunds)),
         "totalReceivedSet": bag(order.received_minor),
         "totalOutstandingSet": bag(order.outstanding_minor),
         "totalTipReceivedSet": bag(order.tip_minor),

@@ -1,6 +1,7 @@
 """Ask Shopify's Admin API, and say in our four words what went wrong when it does not answer."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
@@ -120,6 +121,17 @@ class Admin:
         if len(named) >= MOST_REFUNDS:
             raise Rejected(f"order {order_id} of {shop} has more refunds than are read")
         return OrderParts(pages, [await self._refund(shop, token, gid) for gid in named])
+
+    def download(
+        self, url: str, headers: dict[str, str], timeout: float
+    ) -> contextlib.AbstractAsyncContextManager[httpx.Response]:
+        """Open a file that Shopify wrote for us and named; our token is not sent along.
+
+        Raises Rejected for an address that is not HTTPS, unless the shops' own are not either (the sandbox).
+        """
+        if not url.startswith("https://") and self._base.startswith("https://"):
+            raise Rejected("the file's address is not HTTPS")
+        return self._client.stream("GET", url, headers=headers, timeout=timeout)
 
     async def customer_exists(self, shop: str, token: str, customer_id: str) -> bool:
         """Tell whether the shop still has this customer. Raises as `graphql` does."""

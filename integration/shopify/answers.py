@@ -40,7 +40,7 @@ class _Amount(_Answer):
     amount: str | None = None
 
 
-class _Moneys(_Answer):
+class Moneys(_Answer):
     shop_money: _Amount | None = None
 
 
@@ -74,25 +74,25 @@ class _Customer(_Answer):
 
 
 class _Tax(_Answer):
-    price_set: _Moneys | None = None
+    price_set: Moneys | None = None
 
 
-class _Shipping(_Answer):
+class ShippingAnswer(_Answer):
     is_removed: bool | None = None
-    original_price_set: _Moneys | None = None
-    discounted_price_set: _Moneys | None = None
+    original_price_set: Moneys | None = None
+    discounted_price_set: Moneys | None = None
     tax_lines: list[_Tax] = []
 
 
 class _ShippingNodes(_Answer):
-    nodes: list[_Shipping] = []
+    nodes: list[ShippingAnswer] = []
 
 
 class _Allocated(_Answer):
-    allocated_amount_set: _Moneys | None = None
+    allocated_amount_set: Moneys | None = None
 
 
-class _Line(_Answer):
+class LineAnswer(_Answer):
     id: str
     title: str | None = None
     quantity: int | None = None
@@ -101,8 +101,8 @@ class _Line(_Answer):
     requires_shipping: bool | None = None
     product: _Node | None = None
     variant: _Node | None = None
-    original_unit_price_set: _Moneys | None = None
-    total_discount_set: _Moneys | None = None
+    original_unit_price_set: Moneys | None = None
+    total_discount_set: Moneys | None = None
     discount_allocations: list[_Allocated] = []
     tax_lines: list[_Tax] = []
 
@@ -114,9 +114,9 @@ class Page(_Answer):
     end_cursor: str | None = None
 
 
-class _Lines(_Answer):
+class LinesAnswer(_Answer):
     page_info: Page = msgspec.field(default_factory=Page)
-    nodes: list[_Line] = []
+    nodes: list[LineAnswer] = []
 
 
 class _Attribute(_Answer):
@@ -137,7 +137,7 @@ class OrderAnswer(_Answer):
 
     id: str
     updated_at: str
-    line_items: _Lines
+    line_items: LinesAnswer
     refunds: list[_Node] = []
     name: str | None = None
     currency_code: str | None = None
@@ -155,8 +155,8 @@ class OrderAnswer(_Answer):
     tags: list[str] = []
     status_page_url: str | None = None
     custom_attributes: list[_Attribute] = []
-    total_price_set: _Moneys | None = None
-    total_tip_received_set: _Moneys | None = None
+    total_price_set: Moneys | None = None
+    total_tip_received_set: Moneys | None = None
     shipping_address: _Place | None = None
     billing_address: _Place | None = None
     customer: _Customer | None = None
@@ -167,8 +167,8 @@ class OrderAnswer(_Answer):
 class _RefundedLine(_Answer):
     quantity: int | None = None
     line_item: _Node | None = None
-    subtotal_set: _Moneys | None = None
-    total_tax_set: _Moneys | None = None
+    subtotal_set: Moneys | None = None
+    total_tax_set: Moneys | None = None
 
 
 class _RefundedLines(_Answer):
@@ -178,7 +178,7 @@ class _RefundedLines(_Answer):
 
 class _Adjustment(_Answer):
     reason: str | None = None
-    amount_set: _Moneys | None = None
+    amount_set: Moneys | None = None
 
 
 class _Adjustments(_Answer):
@@ -186,7 +186,7 @@ class _Adjustments(_Answer):
 
 
 class _RefundedShipping(_Answer):
-    subtotal_amount_set: _Moneys | None = None
+    subtotal_amount_set: Moneys | None = None
 
 
 class _RefundedShippings(_Answer):
@@ -196,7 +196,7 @@ class _RefundedShippings(_Answer):
 class _Transaction(_Answer):
     kind: str | None = None
     status: str | None = None
-    amount_set: _Moneys | None = None
+    amount_set: Moneys | None = None
 
 
 class _Transactions(_Answer):
@@ -285,12 +285,12 @@ def shop_of(shop: ShopAnswer, now: int) -> ShopSeen:
     )
 
 
-def _money(moneys: _Moneys | None) -> MoneySet | None:
+def _money(moneys: Moneys | None) -> MoneySet | None:
     amount = _shop_amount(moneys)
     return None if amount is None else MoneySet(Money(amount))
 
 
-def _shop_amount(moneys: _Moneys | None) -> str | None:
+def _shop_amount(moneys: Moneys | None) -> str | None:
     return moneys.shop_money.amount if moneys and moneys.shop_money else None
 
 
@@ -298,7 +298,7 @@ def _taxes(taxes: list[_Tax]) -> list[TaxLine]:
     return [TaxLine(price_set=_money(tax.price_set)) for tax in taxes]
 
 
-def _line(line: _Line) -> LineBody:
+def _line(line: LineAnswer) -> LineBody:
     return LineBody(
         id=line.id,
         title=line.title,
@@ -317,7 +317,7 @@ def _line(line: _Line) -> LineBody:
     )
 
 
-def _shipping(line: _Shipping) -> ShippingBody:
+def _shipping(line: ShippingAnswer) -> ShippingBody:
     return ShippingBody(
         is_removed=line.is_removed,
         price_set=_money(line.original_price_set),

@@ -177,7 +177,7 @@ def read_order(body: bytes, envelope: Envelope) -> Reading:
     ):
         raise Suspect("the body is not an order")
     insist_on_kind(seen.admin_graphql_api_id, "Order")
-    host, shop_id = _signed_place(seen.order_status_url)
+    host, shop_id = signed_place(seen.order_status_url)
     return Reading(
         facts=(OrderSeen(order_from(seen, envelope.digest, envelope.triggered_at or 0)),),
         shop_id=shop_id,
@@ -368,7 +368,7 @@ def _payment_ids(attributes: Iterable[NoteAttribute]) -> tuple[str, ...]:
     return tuple(found)[:MOST_PAYMENT_IDS]
 
 
-def _signed_place(url: str | None) -> tuple[str | None, str | None]:
+def signed_place(url: str | None) -> tuple[str | None, str | None]:
     """Return the host and the shop id an order status URL names: https://host/<shop id>/orders/…."""
     if not url or not url.startswith("https://"):
         return None, None
