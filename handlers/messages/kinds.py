@@ -18,7 +18,7 @@ _SALE = plain(
     " s.standing"
     " FROM sales s WHERE s.merchant_id = ?1 AND s.number = ?2"
 )
-_MOST_JOINED = 10  # sales joined into one another that are followed
+MOST_JOINED = 10  # sales joined into one another that are followed
 _decoder = msgspec.json.Decoder(SaleFacts)
 
 
@@ -90,7 +90,7 @@ class Bought:
 
 def bought(merchant_id: int, number: int | None) -> Steps[Bought | None]:
     """Load a sale for a letter, following it where it was joined into another; None where there is none."""
-    for _ in range(_MOST_JOINED):
+    for _ in range(MOST_JOINED):
         if number is None:
             return None
         rows: Sequence[tuple[object, ...]] = yield from ask(_SALE, (merchant_id, number))

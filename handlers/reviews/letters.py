@@ -7,12 +7,11 @@ from handlers.messages.kinds import Bought, Content, Occasion, Stars, bought
 from handlers.messages.letters import choose_words, day, fill, money, words_file
 from handlers.messages.outbox import Later, Never, Next
 from handlers.reviews.rules import ASKED_ABOUT, REMINDER, REQUEST, products, reminder_key
-from handlers.reviews.store import reviews
+from handlers.reviews.store import answered
 from integration.clock import DAY
-from integration.database.steps import Steps, ask, plain
+from integration.database.steps import Steps
 
 TEMPLATES = Path(__file__).parent / "templates"
-_ANSWERED = plain(f"SELECT count(*) FROM {reviews.name} WHERE merchant_id = ?1 AND sale = ?2")
 
 
 class Request:
@@ -54,8 +53,7 @@ def _compose(occasion: Occasion) -> Steps[Content | Never]:
     sale = yield from bought(occasion.shop.id, occasion.message.sale)
     if sale is None:
         return Never("cancelled", "the order is not known any more")
-    rows = yield from ask(_ANSWERED, (occasion.shop.id, sale.number))
-    if rows[0][0]:
+    if (yield from answered(occasion.shop.id, sale.number)):
         return Never("cancelled", "it was answered already")
     return _asking(occasion, sale)
 

@@ -68,6 +68,10 @@ def _wishes(sale: Sale, aim: Target, have: dict[tuple[int, str], Kept]) -> list[
             continue
         if message.gone or message.closed_at is not None:
             due_at, reason = None, "the same purchase was asked about already"
+            own = have.get((merchant_id, request_key(sale.number)))
+            if own is not None and own.gone:
+                # Both were asked about before they turned out to be one: one reminder is enough.
+                unwanted(reminder_key(number), REMINDER, "it is part of another sale")
         else:
             unwanted(request_key(number), REQUEST, "it is part of another sale")
     wishes.append(_request(sale, due_at, reason))

@@ -1,5 +1,6 @@
 """The table of reviews, and what becomes of a review link: stored once, or the question is put off."""
 
+import json
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -7,7 +8,7 @@ from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text
 
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from handlers.messages.kinds import Bought, bought
+from handlers.messages.kinds import MOST_JOINED, Bought, bought
 from handlers.messages.outbox import Next, follow
 from handlers.messages.people import Person, load
 from handlers.reviews.rules import (
@@ -16,12 +17,13 @@ from handlers.reviews.rules import (
     MOST_POSTPONED,
     POSTPONED_BY,
     REMINDER,
+    REQUEST,
     products,
     reminder_key,
 )
 from integration.clock import DAY
 from integration.database.schema import Instant, Number, metadata
-from integration.database.steps import BIG, TEXT, Steps, ask, insert, plain
+from integration.database.steps import BIG, TEXT, Sql, Steps, ask, insert, keyed, plain
 from integration.facts import OrderLine
 
 reviews = Table(
@@ -44,13 +46,15 @@ reviews = Table(
 Index("ix_reviews_customer", reviews.c.customer, reviews.c.merchant_id)
 Index("ix_reviews_product", reviews.c.product_id, reviews.c.merchant_id)
 
+_SALE = plain("SELECT merged_into, customer, absorbed FROM sales WHERE merchant_id = ?1 AND number = ?2")
 # Two answers at once take turns here.
-_LOCK = plain(
-    "SELECT customer FROM sales WHERE merchant_id = ?1 AND number = ?2",
-    postgres="SELECT customer FROM sales WHERE merchant_id = ?1 AND number = ?2 FOR UPDATE",
+_LOCK = plain(_SALE.sqlite, postgres=f"{_SALE.sqlite} FOR UPDATE")
+_WRITTEN = keyed(
+    f"SELECT count(*) FROM {{keys}} k CROSS JOIN {reviews.name} r"
+    " WHERE r.merchant_id = k.merchant_id AND r.sale = k.number",
+    merchant_id=BIG,
+    number=BIG,
 )
-_BUYER = plain("SELECT customer FROM sales WHERE merchant_id = ?1 AND number = ?2")
-_WRITTEN = plain("SELECT count(*) FROM reviews WHERE merchant_id = ?1 AND sale = ?2")
 _WRITE = insert(
     "reviews",
     merchant_id=BIG,
@@ -65,17 +69,25 @@ _WRITE = insert(
     locale=TEXT,
     written_at=BIG,
 )
-_STOP = plain(
-    "UPDATE messages SET state = 'cancelled', closed_at = ?3, reason = ?4"
-    " WHERE merchant_id = ?1 AND sale = ?2 AND kind IN ('review_request', 'review_reminder')"
-    " AND state IN ('scheduled', 'waiting')"
+_STOP = keyed(
+    "UPDATE messages SET state = 'cancelled', closed_at = k.at, reason = k.why FROM {keys} k"
+    " WHERE messages.merchant_id = k.merchant_id AND messages.sale = k.number"
+    " AND kind IN ('review_request', 'review_reminder') AND state IN ('scheduled', 'waiting')",
+    merchant_id=BIG,
+    number=BIG,
+    at=BIG,
+    why=TEXT,
 )
-_REMINDERS = plain("SELECT key, state FROM messages WHERE merchant_id = ?1 AND sale = ?2 AND kind = 'review_reminder'")
+_MESSAGES = keyed(
+    "SELECT m.kind, m.key, m.state, m.details, m.test FROM {keys} k CROSS JOIN messages m"
+    " WHERE m.merchant_id = k.merchant_id AND m.sale = k.number AND m.kind IN ('review_request', 'review_reminder')",
+    merchant_id=BIG,
+    number=BIG,
+)
 _MOVE = plain(
     "UPDATE messages SET state = 'scheduled', reason = NULL, due_at = ?3, next_attempt_at = ?3"
     " WHERE merchant_id = ?1 AND key = ?2 AND state IN ('scheduled', 'waiting')"
 )
-_DETAILS = plain("SELECT details, test FROM messages WHERE merchant_id = ?1 AND sale = ?2 AND kind = 'review_request'")
 
 
 class Link(NamedTuple):
@@ -100,6 +112,19 @@ class Asked(NamedTuple):
     answered: bool
 
 
+class _One(NamedTuple):
+    """A sale as it is by now: the number it goes under, whose it is, and every number that is part of it."""
+
+    merchant_id: int
+    number: int
+    customer: int | None
+    numbers: tuple[int, ...]
+
+    @property
+    def keys(self) -> list[tuple[int, int]]:
+        return [(self.merchant_id, number) for number in self.numbers]
+
+
 class Answer(NamedTuple):
     """One product's stars and words."""
 
@@ -120,30 +145,52 @@ def asked(link: Link, now: int) -> Steps[Asked | None]:
     version = shop.version_at(now)
     returned_too = version is None or version.program.reviews.ask_about_returns
     lines = list(products(sale.facts.order, sale.facts, returned_too))[:ASKED_ABOUT]
-    rows = yield from ask(_BUYER, (link.merchant_id, sale.number))
-    key = (link.merchant_id, rows[0][0] or 0)
+    one = yield from _one(link.merchant_id, sale.number, _SALE)
+    key = (link.merchant_id, (one.customer if one is not None else None) or 0)
     people = yield from load([key], now)
-    written = yield from ask(_WRITTEN, (link.merchant_id, sale.number))
-    if not lines and not written[0][0]:
+    written = yield from answered(link.merchant_id, sale.number)
+    if not lines and not written:
         return None
-    return Asked(shop, sale, people.get(key), lines, bool(written[0][0]))
+    return Asked(shop, sale, people.get(key), lines, written)
+
+
+def answered(merchant_id: int, number: int) -> Steps[bool]:
+    """Tell whether a sale was answered, under its own number or that of a sale that is part of it by now."""
+    one = yield from _one(merchant_id, number, _SALE)
+    return one is not None and (yield from _is_answered(one))
+
+
+def _one(merchant_id: int, number: int, sql: Sql) -> Steps[_One | None]:
+    """Follow a sale to the one it was joined into."""
+    for _ in range(MOST_JOINED):
+        rows = yield from ask(sql, (merchant_id, number))
+        if not rows:
+            return None
+        merged_into, customer, absorbed = rows[0]
+        if merged_into is None:
+            return _One(merchant_id, number, customer, (number, *json.loads(absorbed)))
+        number = merged_into
+    return None
+
+
+def _is_answered(one: _One) -> Steps[bool]:
+    rows = yield from ask(_WRITTEN, one.keys)
+    return bool(rows[0][0])
 
 
 def write(page: Asked, answers: Sequence[Answer], name: str, locale: str, now: int) -> Steps[bool]:
     """Store the reviews of an order, unpublished, and ask no more; False = it was answered before."""
-    merchant_id, number = page.shop.id, page.sale.number
-    rows = yield from ask(_LOCK, (merchant_id, number))
-    written = yield from ask(_WRITTEN, (merchant_id, number))
-    if not rows or written[0][0]:
+    one = yield from _one(page.shop.id, page.sale.number, _LOCK)
+    if one is None or (yield from _is_answered(one)):
         return False
     yield from ask(
         _WRITE,
         [
             (
-                merchant_id,
-                number,
+                one.merchant_id,
+                one.number,
                 answer.line.id,
-                rows[0][0],
+                one.customer,
                 answer.line.product_id,
                 answer.line.title,
                 answer.stars,
@@ -155,28 +202,27 @@ def write(page: Asked, answers: Sequence[Answer], name: str, locale: str, now: i
             for answer in answers
         ],
     )
-    yield from ask(_STOP, (merchant_id, number, now, "it was answered"))
+    yield from ask(_STOP, [(*key, now, "it was answered") for key in one.keys])
     return True
 
 
 def put_off(page: Asked, now: int) -> Steps[Literal["postponed", "enough", "answered"]]:
     """Ask again in a week, at most a few times; pressing the button twice is once."""
-    merchant_id, number = page.shop.id, page.sale.number
-    rows = yield from ask(_LOCK, (merchant_id, number))
-    written = yield from ask(_WRITTEN, (merchant_id, number))
-    if not rows or written[0][0]:
+    one = yield from _one(page.shop.id, page.sale.number, _LOCK)
+    if one is None or (yield from _is_answered(one)):
         return "answered"
-    reminders = yield from ask(_REMINDERS, (merchant_id, number))
-    again = {key: state for key, state in reminders if key != reminder_key(number)}
+    messages = yield from ask(_MESSAGES, one.keys)
+    reminders = {reminder_key(number) for number in one.numbers}
+    again = {key: state for kind, key, state, *_ in messages if kind == REMINDER and key not in reminders}
     waiting = [key for key, state in again.items() if state in ("scheduled", "waiting")]
     if waiting:
-        yield from ask(_MOVE, (merchant_id, waiting[0], now + POSTPONED_BY))
+        yield from ask(_MOVE, (one.merchant_id, waiting[0], now + POSTPONED_BY))
         return "postponed"
-    yield from ask(_STOP, (merchant_id, number, now, "it has not arrived yet"))
+    yield from ask(_STOP, [(*key, now, "it has not arrived yet") for key in one.keys])
     if len(again) >= MOST_POSTPONED:
         return "enough"
-    found = yield from ask(_DETAILS, (merchant_id, number))
+    found = [(details, test) for kind, _, _, details, test in messages if kind == REQUEST]
     details, test = found[0] if found else ("{}", 0)
-    then = Next(reminder_key(number, len(again) + 1), REMINDER, now + POSTPONED_BY, details)
-    yield from follow(merchant_id, number, rows[0][0], bool(test), then, now)
+    then = Next(reminder_key(one.number, len(again) + 1), REMINDER, now + POSTPONED_BY, details)
+    yield from follow(one.merchant_id, one.number, one.customer, bool(test), then, now)
     return "postponed"

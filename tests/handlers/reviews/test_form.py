@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from integration.clock import DAY, HOUR
-from tests.handlers.messages.stage import ELSA, Buyer, Stage
+from tests.handlers.messages.stage import ELSA, MONDAY_NOON, Buyer, Charge, ChargeSeen, Stage
 
 REMINDER = "review_reminder:sale:1"
 EVIL = '"><script>alert(1)</script>{{7*7}}\x00\x1b[31m'
@@ -196,3 +196,45 @@ async def test_the_form_can_be_used_without_eyes_or_mouse(nora: Stage) -> None:
     for field in re.findall(r'<(?:textarea|input type="text") id="([^"]+)"', page):
         assert f'for="{field}"' in page
     assert 'name="viewport"' in page and "<script" not in page
+
+
+async def joined(nora: Stage) -> None:
+    """Elsa's order turns out to be what an older payment of hers was for: the payment's sale survives."""
+    assert await nora.rows("SELECT number FROM sales WHERE merged_into IS NULL ORDER BY number") == [(1,), (2,)]
+    paid = Charge("ch_1", "EUR", 6_000, 6_000, 0, True, "succeeded", MONDAY_NOON, order_ids=("1001",), buyer=ELSA)
+    await nora.hears(ChargeSeen(paid))
+    assert await nora.rows("SELECT number, merged_into FROM sales ORDER BY number") == [(1, None), (2, 1)]
+
+
+async def paid_before(nora: Stage) -> None:
+    """A payment nobody can tell the order of."""
+    await nora.hears(ChargeSeen(Charge("ch_1", "EUR", 6_000, 6_000, 0, True, "succeeded", MONDAY_NOON)))
+
+
+async def test_an_order_answered_before_it_was_joined_is_not_answered_again(nora: Stage) -> None:
+    """The review stands under the number the order had; its link leads to the sale that is left."""
+    await paid_before(nora)
+    link = await link_of(nora)
+    async with nora.browser() as browser:
+        await browser.post(link, data={"stars-10011": "5"})
+        await joined(nora)
+        for answer in (await browser.get(link), await browser.post(link, data={"stars-10012": "1"})):
+            assert answer.status_code == 200 and "<form" not in answer.text
+    await nora.later(30 * DAY)
+    assert [row[1] for row in await reviews(nora)] == [5]
+    assert len(nora.mails) == 1
+
+
+async def test_an_order_put_off_before_it_was_joined_is_asked_about_once_more(nora: Stage) -> None:
+    """What was asked and answered under the old number counts, and stops what is still to come."""
+    await paid_before(nora)
+    link = await link_of(nora)
+    async with nora.browser() as browser:
+        await browser.post(link + "/later")
+        await joined(nora)
+        await browser.post(link + "/later")
+        await nora.later(8 * DAY)
+        assert len(nora.mails) == 2
+        await browser.post(link, data={"stars-10011": "4"})
+    await nora.later(60 * DAY)
+    assert len(nora.mails) == 2
