@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from config.commands import Refused, books, customers, demo, events, merchants, run
+from config.commands import Refused, books, customers, demo, doctor, events, merchants, run
 from config.settings import SettingsError
 from handlers.merchants import rules
 from integration.errors import OutsideError
@@ -21,7 +21,7 @@ app.command("serve")(run.serve)
 app.command("web")(run.web)
 app.command("worker")(run.worker)
 app.command("migrate")(run.migrate)
-app.command("doctor")(run.doctor)
+app.command("doctor")(doctor.doctor)
 app.command("idle")(run.idle)
 app.add_typer(events.app, name="events")
 app.add_typer(merchants.app, name="merchant")

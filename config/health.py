@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from handlers.context import Context
-from handlers.watch.jobs import SILENT_AFTER
+from handlers.watch.rules import SILENT_AFTER
 from handlers.watch.store import signs
 from integration.errors import Unavailable
 

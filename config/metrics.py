@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from handlers.context import Context
 from handlers.inbox.work import BELL as EVENTS_BELL
 from handlers.messages.jobs import BELL as MESSAGES_BELL
-from handlers.watch.jobs import SILENT_AFTER
+from handlers.watch.rules import SILENT_AFTER
 from handlers.watch.store import Readings, take_readings
 from integration.clock import SECOND
 from integration.errors import Unavailable

@@ -1,4 +1,4 @@
-"""Running the program: serve, web, worker, migrate, doctor, idle."""
+"""Running the program: serve, web, worker, migrate, idle."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ import typer
 import uvicorn
 import uvloop
 
-from config import health, logs, settings
+from config import logs, settings
 from config import migrate as migrating
 from config.asgi import build, build_aside
 from config.commands import Json, Refused, execute, show
@@ -25,7 +25,6 @@ from config.worker import work
 from handlers.context import Context
 from handlers.inbox.idle import busy
 from integration.database.engine import address
-from integration.errors import Unavailable
 
 GRACEFUL_SECONDS = 4
 KEEP_ALIVE_SECONDS = 30  # platforms keep their connections
@@ -81,47 +80,6 @@ def idle(
         words = ", ".join(f"{count} {what}" for what, count in left.items())
         raise Refused(f"Still at work after {seconds:g} seconds: {words}.")
     show({"idle": True}, as_json, ["Nothing is left to do."])
-
-
-def doctor(as_json: Json = False) -> None:
-    """Look at the settings and the engines, and say what is missing or away; exit 1 when an engine is."""
-    loaded = settings.load()
-    findings = _advice(loaded)
-
-    async def look(context: Context) -> dict[str, str]:
-        return await health.down(context)
-
-    try:
-        problems = execute(look)
-        if "database" not in problems:
-            behind = migrating.differences(address(loaded.database_url, loaded.data_dir))
-            if behind:
-                problems["schema"] = "The database is not up to date: run `regulars migrate`."
-    except Unavailable as error:
-        problems = {"database": str(error)}
-    if "queue" in problems and not loaded.redis_url:
-        # The embedded server comes and goes with `serve`.
-        findings["queue"] = "Regulars is not running, or runs without its embedded Valkey."
-        del problems["queue"]
-    lines = [f"{name}: {words}" for name, words in (*problems.items(), *findings.items())]
-    show(
-        {"well": not problems, "problems": problems, "advice": findings},
-        as_json,
-        lines or ["All is well."],
-    )
-    if problems:
-        raise typer.Exit(1)
-
-
-def _advice(loaded: Settings) -> dict[str, str]:
-    missing = {
-        "SHOPIFY_API_SECRET": (loaded.shopify_secrets, "Shopify's webhooks are refused without it."),
-        "SMTP_URL": (loaded.smtp_url, "Mail is kept in memory and not sent without it."),
-        "MAIL_FROM": (loaded.mail_from, "Mail needs an address to come from."),
-        "PUBLIC_URL": (loaded.public_url, "Links in mail lead to localhost without it."),
-        "SECRET_KEY": (loaded.secret_key, f"A key of its own making is kept in {loaded.data_dir}."),
-    }
-    return {name: f"not set. {words}" for name, (value, words) in missing.items() if not value}
 
 
 def _run(port: int | None, as_json: bool, *, web: bool, worker: bool, migrated: bool) -> None:

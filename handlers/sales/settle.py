@@ -133,7 +133,7 @@ def note_failure(key: tuple[int, int, str], revision: int, error: Exception, now
     merchant, sale, capability = key
     # The error's own words may hold personal data; its type and place are enough to find it.
     log.error(
-        "settling failed",
+        "settling_failed",
         capability=capability,
         merchant=merchant,
         sale=sale,

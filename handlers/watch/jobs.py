@@ -10,11 +10,10 @@ import structlog
 from handlers.context import Context
 from handlers.points.audit import audit_books
 from handlers.watch.store import forget, forget_before, longest_unaudited, sum_of_accounts, tell
-from integration.clock import DAY, HOUR, SECOND
+from integration.clock import DAY, HOUR
 from integration.errors import Unavailable
 
 BEAT_SECONDS = 10.0
-SILENT_AFTER = 60 * SECOND  # six beats: a worker that is busy or whose database restarts is not dead yet
 FORGET_AFTER = DAY
 
 AUDIT_EVERY = 20 * HOUR  # of one merchant: once a day, at whatever hour its turn comes

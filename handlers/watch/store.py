@@ -185,6 +185,10 @@ LONGEST_UNAUDITED = plain(
     " LEFT JOIN vitals v ON v.kind = 'audit' AND v.name = CAST(b.merchant_id AS text)"
     " WHERE coalesce(v.at, 0) < ?1 ORDER BY coalesce(v.at, 0), b.merchant_id LIMIT ?2"
 )
+LOGINS = plain(
+    "SELECT c.merchant_id, m.name, c.platform, c.account, c.token FROM connections c"
+    " JOIN merchants m ON m.id = c.merchant_id WHERE c.token IS NOT NULL AND c.closed_at IS NULL ORDER BY c.id LIMIT ?1"
+)
 SUM_OF_ACCOUNTS = plain("SELECT CAST(coalesce(sum(micropoints), 0) AS bigint) FROM accounts WHERE merchant_id = ?1")
 
 
@@ -198,3 +202,19 @@ def sum_of_accounts(merchant_id: int) -> Steps[int]:
     """Add up all accounts of a merchant, in micropoints; anything but zero is a drift."""
     rows = yield from ask(SUM_OF_ACCOUNTS, (merchant_id,))
     return int(rows[0][0])
+
+
+class Login(NamedTuple):
+    """A merchant's connection that holds a token or key of a platform; `sealed` opens with the vault."""
+
+    merchant_id: int
+    merchant: str
+    platform: str
+    account: str
+    sealed: str
+
+
+def logins(limit: int) -> Steps[list[Login]]:
+    """Return at most `limit` open connections with a token, in the order they were made."""
+    rows = yield from ask(LOGINS, (limit,))
+    return [Login(*row) for row in rows]

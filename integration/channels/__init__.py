@@ -47,6 +47,10 @@ class Channel(Protocol):
         """
         ...
 
+    async def greet(self) -> None:
+        """Hold a conversation as far as it goes without a letter; raises Unreachable where none is possible."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections; sending again opens new ones."""
         ...

@@ -28,5 +28,8 @@ class ConsoleChannel:
             self.stream.write(f"mail kept in memory, not sent: {letter.message_id}\n")
         return Receipt("kept in memory (no SMTP_URL is set)")
 
+    async def greet(self) -> None:
+        """Do nothing: memory is always there."""
+
     async def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -61,6 +61,12 @@ class SmtpChannel:
                 else:
                     client.close()
 
+    async def greet(self) -> None:
+        """Connect, with TLS and login where they apply, and send nothing; errors as in `Channel.greet`."""
+        async with self._seats:
+            client, sent = await self._connection()
+            self._idle.append((client, sent))
+
     async def close(self) -> None:
         """Say goodbye on every open connection."""
         while self._idle:

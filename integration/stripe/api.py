@@ -95,6 +95,13 @@ class StripeApi:
             base_addresses={"api": self._base} if self._base else {},
         )
 
+    async def ping(self, key: str) -> None:
+        """Ask for one charge, whichever, which proves the key. Raises as `look` does."""
+        try:
+            await self.client(key).v1.charges.list_async({"limit": 1})
+        except stripe.StripeError as error:
+            raise translated(error, "the list of charges") from error
+
     async def look(self, key: str, kind: str, id: str) -> tuple[Fact, ...]:
         """Fetch one object as it is now and tell it as facts; a refund brings its charge along.
 

@@ -69,6 +69,21 @@ async def test_a_letter_arrives_as_it_was_written(channel: Any) -> None:
     assert mail.get_body(("html",)).get_content().strip() == "<p>Bonjour Elsa</p>"
 
 
+async def test_a_greeting_sends_nothing(channel: Any) -> None:
+    """Whether mail could go out can be asked without a letter, and the letter after it still goes."""
+    channel, letters = channel
+    await channel.greet()
+    assert not letters()
+    await channel.send(LETTER)
+    assert len(letters()) == 1
+
+
+async def test_a_server_that_is_away_is_unreachable_by_greeting() -> None:
+    """As it would be by letter."""
+    with pytest.raises(Unreachable):
+        await SmtpChannel("smtp://127.0.0.1:1").greet()
+
+
 @pytest.mark.parametrize(
     "bad",
     [
