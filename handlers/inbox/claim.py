@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from handlers.inbox.rules import Connection
 from integration.clock import HOUR, MINUTE, SECOND
+from integration.database.shares import Want, due_by_merchant, take
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
 from integration.facts import Envelope
 
 LEASE = 30 * SECOND
 MAX_CLAIMS = 8
 RETRY_AFTER = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR)
+MOST_GIVEN_UP = 100  # at once
 MOST_BATCH_BYTES = 16_000_000  # of bodies held at once, beyond the first event
 
 
@@ -37,6 +39,9 @@ class Claim(NamedTuple):
     token: str
     events: tuple[Claimed, ...] = ()
     connections: dict[tuple[str, str], Connection] = {}  # noqa: RUF012 - never written to
+    merchants: int = 0  # how many had something due
+    after: int = 0  # behind which merchant to look next
+    lost: bool = False  # it had been left behind by a worker
 
 
 class Ending(NamedTuple):
@@ -47,26 +52,39 @@ class Ending(NamedTuple):
     reason: str | None
 
 
-def claim(token: str, now: int, limit: int) -> Steps[Claim]:
-    """Lease at most `limit` events that are due, the oldest first.
+def claim(
+    token: str, now: int, limit: int, *, after: int = 0, alone: int | None = None, lost: bool = True
+) -> Steps[Claim]:
+    """Lease some `limit` events that are due at `now`, fair between merchants, each one's oldest first.
 
-    An event whose earlier claim ended without an outcome comes alone: its worker may have died of it.
+    Looks behind merchant `after` first; of a merchant nobody waits beside at most `alone` (default: all). An event
+    whose earlier claim ended without an outcome comes alone, for its worker may have died of it: looked for first
+    if `lost`, else where nothing else is due. A lease is measured by the database's clock alone.
     """
-    candidates = yield from ask(_DUE, (now, limit)) if limit else _none()
-    spent = [row for row in candidates if row[2] is not None and row[3] >= MAX_CLAIMS]
-    if spent:
-        yield from ask(_GIVE_UP, [(row[0], now, _crashed(row[3])) for row in spent])
-        candidates = [row for row in candidates if row not in spent]
-    chosen = _chosen(candidates)
-    ids = [row[0] for row in chosen]
-    yield from ask(_LEASE, [(number, token, now + LEASE) for number in sorted(ids)])
-    rows = yield from ask(_READ, [(number,) for number in ids])
+    if not limit:
+        return Claim(token, after=after)
+    chosen = (yield from _left_behind(now)) if lost else []
+    found_lost = bool(chosen)
+    merchants = 0
+    if not chosen:
+        taken = yield from take(_DUE, now, Want(limit, alone or limit), after)
+        merchants, after = len(taken.rows), taken.after
+        chosen = _chosen(taken.each_in_turn[:limit])
+    if not chosen and not lost:
+        chosen = yield from _left_behind(now)
+        found_lost = bool(chosen)
+    rows = yield from ask(_LEASE, [(row[0], token, now + LEASE) for row in sorted(chosen)])
+    due_at = {row[0]: row[1] for row in chosen}
+    rows.sort(key=lambda row: (due_at[row[0]], row[0]))
     accounts = sorted({(row[4], row[5]) for row in rows})
     connections = yield from ask(_CONNECTIONS, accounts)
     return Claim(
         token,
         tuple(_claimed(row) for row in rows),
         {(row[2], row[3]): _connection(row) for row in connections},
+        merchants,
+        after,
+        found_lost,
     )
 
 
@@ -102,21 +120,21 @@ def _release(token: str, event_id: int, until: int, reason: str, claims_back: in
         raise LostClaim("the event is somebody else's by now")
 
 
-def _none() -> Steps[list[Row]]:
-    return []
-    yield
+def _left_behind(now: int) -> Steps[list[Row]]:
+    """Choose one event whose lease ran out; those that have used up their claims are given up."""
+    rows = yield from ask(_LOST, (LEASE, MOST_GIVEN_UP))
+    spent = [row for row in rows if row[2] >= MAX_CLAIMS]
+    if spent:
+        yield from ask(_GIVE_UP, [(row[0], now, _crashed(row[2])) for row in sorted(spent)])
+    return [row for row in rows if row[2] < MAX_CLAIMS][:1]
 
 
 def _chosen(candidates: Sequence[Row]) -> list[Row]:
-    """Pick what to take together: one event left by a crash alone, else all others within the byte limit."""
-    if candidates and candidates[0][2] is not None:
-        return [candidates[0]]
+    """Pick as many as may be held in memory at once, and one at least."""
     chosen: list[Row] = []
     size = 0
     for row in candidates:
-        if row[2] is not None:
-            continue
-        size += row[1] or 0
+        size += row[2] or 0
         if chosen and size > MOST_BATCH_BYTES:
             break
         chosen.append(row)
@@ -140,28 +158,33 @@ def _connection(row: Row) -> Connection:
 
 # --- Statements ---------------------------------------------------------------------------------
 
-# While leased, `next_attempt_at` is the lease's end: one index tells what is claimable.
-_DUE_SQL = (
-    "SELECT e.id, length(b.body), e.claim, e.claims"
-    " FROM events e LEFT JOIN event_bodies b ON b.event_id = e.id"
-    " WHERE e.worked_at IS NULL AND e.failed_at IS NULL AND e.merchant_id IS NOT NULL"
-    " AND e.next_attempt_at <= ?1 ORDER BY e.next_attempt_at, e.id LIMIT ?2"
+# Written unlike the condition of `ix_events_claimable`, which PostgreSQL would rather use on a table nobody has
+# analysed, and sort what it finds.
+WAITING = "coalesce(t.worked_at, t.failed_at) IS NULL AND t.claim IS NULL AND t.merchant_id IS NOT NULL"
+_SIZE = "(SELECT length(b.body) FROM event_bodies b WHERE b.event_id = t.id)"
+_DUE = due_by_merchant(
+    "events", "next_attempt_at", "id", WAITING, ("t.id", "t.next_attempt_at", f"{_SIZE} AS size"), locked=True
 )
-_DUE = plain(_DUE_SQL, postgres=_DUE_SQL + " FOR UPDATE OF e SKIP LOCKED")
 
+# A lease never lasts longer than LEASE: one that seems to was given before the database's clock was set back.
+_LOST_SQL = (
+    "SELECT id, next_attempt_at, claims FROM events WHERE claim IS NOT NULL"
+    " AND (claimed_until <= {clock} OR claimed_until > {clock} + ?1) ORDER BY claimed_until LIMIT ?2"
+)
+_LOST = plain(_LOST_SQL, postgres=_LOST_SQL + " FOR UPDATE SKIP LOCKED")
+
+# `next_attempt_at` says when an event is due by the clock of business. That it is put off while leased is for
+# workers of the release before, which know a lease by nothing else.
 _LEASE = keyed(
-    "UPDATE events SET claim = k.claim, claimed_until = k.until, next_attempt_at = k.until,"
-    " claims = events.claims + 1 FROM {keys} k WHERE events.id = k.id",
+    "UPDATE events SET claim = k.claim, claimed_until = {clock} + "
+    f"{LEASE}, next_attempt_at = k.until,"
+    " claims = events.claims + 1 FROM {keys} k WHERE events.id = k.id"
+    " RETURNING events.id, merchant_id, claims,"
+    " (SELECT b.body FROM event_bodies b WHERE b.event_id = events.id),"
+    " source, connection, topic, delivery_id, triggered_at, received_at",
     id=BIG,
     claim=TEXT,
     until=BIG,
-)
-
-_READ = keyed(
-    "SELECT e.id, e.merchant_id, e.claims, b.body, e.source, e.connection, e.topic, e.delivery_id,"
-    " e.triggered_at, e.received_at"
-    " FROM {keys} k CROSS JOIN events e LEFT JOIN event_bodies b ON b.event_id = e.id WHERE e.id = k.id",
-    id=BIG,
 )
 
 # Of several connections of one account the open and newest comes last, and so is the one kept.

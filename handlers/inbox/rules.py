@@ -35,9 +35,18 @@ class Outcome(NamedTuple):
 Apply = Callable[[Sequence[Told], int], Steps[dict[int, Outcome]]]
 """Applies told events at an instant, in one transaction: event id -> outcome. Raises to have them retried."""
 
-Resettle = Callable[[int, int], Steps[int]]
-"""Called as (limit, now): settles at most `limit` sales whose `settle_at` or failed capability is due at `now`;
-returns how many."""
+
+class Resettled(NamedTuple):
+    """How many sales were settled by the clock, whether more may be due, and behind which merchant to go on."""
+
+    sales: int
+    more: bool = False
+    after: int = 0
+
+
+Resettle = Callable[[int, int, int], Steps[Resettled]]
+"""Called as (limit, now, after): settles some `limit` sales whose `settle_at` or failed capability is due at `now`,
+fair between merchants, those behind merchant `after` first."""
 
 
 class Connection(NamedTuple):

@@ -6,7 +6,8 @@ from sqlalchemy import Integer as SmallNumber
 from integration.database.schema import Instant, Number, metadata
 
 # The state of an event is read from its columns: worked_at set = done (see `outcome`), failed_at set = dead
-# letter, merchant_id null = of a shop we do not know yet, otherwise claimable from next_attempt_at on.
+# letter, merchant_id null = of a shop we do not know yet, claim set = in somebody's hands until claimed_until by
+# the database's clock, otherwise claimable from next_attempt_at on.
 events = Table(
     "events",
     metadata,
@@ -31,6 +32,18 @@ events = Table(
     UniqueConstraint("source", "connection", "delivery_id"),
 )
 
+_WAITING = text("coalesce(worked_at, failed_at) IS NULL AND claim IS NULL AND merchant_id IS NOT NULL")
+Index(
+    "ix_events_waiting",
+    events.c.merchant_id,
+    events.c.next_attempt_at,
+    events.c.id,
+    sqlite_where=_WAITING,
+    postgresql_where=_WAITING,
+)
+_LEASED = text("claim IS NOT NULL")
+Index("ix_events_leased", events.c.claimed_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
+# What the release before claims by; to be dropped with the next one.
 Index(
     "ix_events_claimable",
     events.c.next_attempt_at,

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from handlers.inbox.origin import suspects
 from handlers.inbox.rules import Apply, Outcome, Told
 from integration import meters
 from integration.clock import SECOND
+from integration.database.shares import SHARE
 from integration.database.steps import Steps
 from integration.errors import Suspect, Unavailable, Unreadable
 from integration.faults import point
@@ -33,6 +35,8 @@ BATCH = 200
 RESETTLE_BATCH = 200
 SWEEP_SECONDS = 1.0  # how long a ring may be lost before the sweep looks by itself
 RESETTLE_EVERY = SECOND
+COMPANY_SECONDS = 10.0  # how long a merchant alone leaves room for others after somebody else had something, too
+LOST_EVERY_SECONDS = 1.0  # between two looks for what workers left behind
 MOST_LOOKS = 32  # events asking a platform at once
 LOOK_LATER = 10 * SECOND
 AWAY_PAUSE_SECONDS = (0.1, 0.5, 1.0, 2.0)
@@ -89,6 +93,10 @@ class Worker:
         self._batch = batch
         self._looks: set[asyncio.Task[None]] = set()
         self._resettled_at = 0
+        self._after = 0
+        self._settled_after = 0
+        self._company_until = float("-inf")
+        self._look_for_lost_at = float("-inf")
         self.ended = 0
 
     async def turns(self, stop: asyncio.Event | None = None) -> bool:
@@ -111,10 +119,13 @@ class Worker:
         context = self._context
         now = context.clock.now()
         self._resettled_at = now
-        settled = await context.database.run(lambda: context.resettle(RESETTLE_BATCH, now))
-        if settled >= RESETTLE_BATCH:
+        limit = SHARE if time.monotonic() < self._company_until else RESETTLE_BATCH
+        after = self._settled_after
+        settled = await context.database.run(lambda: context.resettle(limit, now, after))
+        self._settled_after = settled.after
+        if settled.more:
             self._resettled_at = 0
-        return settled > 0 if at_once else settled >= RESETTLE_BATCH
+        return settled.sales > 0 if at_once else settled.more
 
     async def looked(self) -> bool:
         """Wait for the platforms that are being asked; tells whether there were any."""
@@ -128,9 +139,25 @@ class Worker:
         return not 0 <= self._context.clock.now() - self._resettled_at < RESETTLE_EVERY
 
     async def _claim(self, limit: int) -> Claim:
-        now = self._context.clock.now()
-        token = _fencing_token()
-        return await self._context.database.run(lambda: claim(token, now, limit))
+        steps = self._claiming(self._context.clock.now(), limit)
+        return self._claimed(await self._context.database.run(steps))
+
+    def _claiming(self, now: int, limit: int) -> Callable[[], Steps[Claim]]:
+        """Say what to claim next, as steps: all that one merchant has only while nobody else has anything."""
+        token, after, instant = _fencing_token(), self._after, time.monotonic()
+        alone = min(limit, SHARE) if instant < self._company_until else limit
+        lost = instant >= self._look_for_lost_at
+        if lost:
+            self._look_for_lost_at = instant + LOST_EVERY_SECONDS
+        return lambda: claim(token, now, limit, after=after, alone=alone, lost=lost)
+
+    def _claimed(self, held: Claim) -> Claim:
+        self._after = held.after
+        if held.merchants > 1:
+            self._company_until = time.monotonic() + COMPANY_SECONDS
+        if held.lost:
+            self._look_for_lost_at = float("-inf")
+        return held
 
     async def _patiently(self, batch: _Batch, limit: int) -> Claim:
         """Work a batch although the database may go away for a while: its lease holds."""
@@ -146,17 +173,17 @@ class Worker:
         """Apply a batch, mark it worked and claim the next, all in one transaction."""
         context = self._context
         now = context.clock.now()
-        token = _fencing_token()
+        claiming = self._claiming(now, limit)
         point("work.claimed")
 
         def turn() -> Steps[Claim]:
             yield from _apply(context.apply, batch.claim, batch.told, batch.endings, now)
-            following = yield from claim(token, now, limit)
+            following = yield from claiming()
             point("work.before_commit")
             return following
 
         try:
-            following = await context.database.run(turn)
+            following = self._claimed(await context.database.run(turn))
         except Unavailable:
             raise
         except LostClaim as lost:

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from handlers.context import Context
-from handlers.messages.sending import send_due
+from handlers.messages.sending import Turn, send_due
 from integration.errors import Unavailable
 
 BELL = "messages"
@@ -17,9 +17,10 @@ log = structlog.get_logger()
 
 async def send_for_ever(context: Context, stop: asyncio.Event) -> None:
     """Send messages as they fall due until `stop` is set; the attempt in hand is finished."""
+    turn = Turn()
     while not stop.is_set():
         try:
-            busy = await send_due(context)
+            busy = await send_due(context, turn=turn)
         except Unavailable as error:
             log.warning("sending_paused", reason=str(error))
             await asyncio.sleep(AWAY_SECONDS)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from integration.clock import MINUTE, SECOND
+from integration.database.shares import Want, due_by_merchant, take
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 
-LEASE = 5 * MINUTE  # of a claim; longer than any attempt to send lasts
+LEASE = 5 * MINUTE  # of a claim, by the database's clock; longer than any attempt to send lasts
 LOOK_AGAIN = 20 * SECOND  # at a message under way; sooner than any attempt that failed is made again
 UNSENT = ("scheduled", "waiting")
 
@@ -37,7 +38,7 @@ class Kept(NamedTuple):
     test: int
     details: str
     closed_at: int | None
-    claimed_until: int | None
+    lease_left: int  # by the database's clock; 0 = nobody is sending it
 
     @property
     def gone(self) -> bool:
@@ -46,14 +47,14 @@ class Kept(NamedTuple):
 
     def under_way(self, now: int) -> int | None:
         """Return when to look at it again while it is being sent; None = it is not, or its claim ran out."""
-        if self.state != "sending" or now >= (self.claimed_until or now):
+        if self.state != "sending" or self.lease_left <= 0:
             return None
-        return min(self.claimed_until or now, now + LOOK_AGAIN)
+        return now + min(self.lease_left, LOOK_AGAIN)
 
 
 _KEPT = keyed(
     "SELECT m.merchant_id, m.key, m.kind, m.customer, m.state, m.due_at, m.test, m.details, m.closed_at,"
-    " m.claimed_until"
+    " CASE WHEN m.claimed_until > {clock} THEN m.claimed_until - {clock} ELSE 0 END"
     " FROM {keys} k CROSS JOIN messages m WHERE m.merchant_id = k.merchant_id AND m.key = k.key",
     merchant_id=BIG,
     key=TEXT,
@@ -66,7 +67,7 @@ _WISH = insert(
     " reason = excluded.reason, test = excluded.test, details = excluded.details, attempts = 0,"
     " claim = NULL, claimed_until = NULL"
     " WHERE (messages.state IN ('scheduled', 'waiting', 'cancelled')"
-    " OR (messages.state = 'sending' AND messages.claimed_until <= excluded.created_at))"
+    " OR (messages.state = 'sending' AND messages.claimed_until <= {clock}))"
     " AND messages.closed_at IS NULL",
     merchant_id=BIG,
     key=TEXT,
@@ -175,17 +176,44 @@ class Due(NamedTuple):
     created_at: int
 
 
-_CLAIM = (
-    "UPDATE messages SET state = 'sending', claim = ?1, claimed_until = ?2, next_attempt_at = ?2,"
-    " attempts = attempts + 1 FROM (SELECT merchant_id, key FROM messages"
-    " WHERE state IN ('scheduled', 'waiting', 'sending') AND next_attempt_at <= ?3"
-    " ORDER BY next_attempt_at, due_at LIMIT ?4{lock}) d"
-    " WHERE messages.merchant_id = d.merchant_id AND messages.key = d.key"
-    " RETURNING messages.merchant_id, messages.key, kind, customer, sale, channel, due_at, attempts, test,"
-    " details, created_at"
+class Claim(NamedTuple):
+    """Messages claimed together, the longest due first, and behind which merchant to go on."""
+
+    due: list[Due]
+    after: int
+
+
+_DUE = due_by_merchant(
+    "messages",
+    "next_attempt_at",
+    "key",
+    "t.state IN ('scheduled', 'waiting')",
+    ("t.key", "t.merchant_id AS owner"),
+    locked=True,
 )
-CLAIM = plain(_CLAIM.format(lock=""), postgres=_CLAIM.format(lock=" FOR UPDATE SKIP LOCKED"))
-_NEXT = plain("SELECT min(next_attempt_at) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')")
+# A lease never lasts longer than LEASE: one that seems to was given before the database's clock was set back.
+_RAN_OUT = "state = 'sending' AND (claimed_until <= {clock} OR claimed_until > {clock} + ?1)"
+_LOST_SQL = f"SELECT key, merchant_id FROM messages WHERE {_RAN_OUT} ORDER BY claimed_until LIMIT ?2"
+_LOST = plain(_LOST_SQL, postgres=_LOST_SQL + " FOR UPDATE SKIP LOCKED")
+# Workers of the release before look at `next_attempt_at` of what is being sent: it must not seem due to them.
+_LEASE = keyed(
+    "UPDATE messages SET state = 'sending', claim = k.token, claimed_until = {clock} + "
+    f"{LEASE}, next_attempt_at = k.until,"
+    " attempts = messages.attempts + 1 FROM {keys} k"
+    " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key"
+    " RETURNING messages.merchant_id, messages.key, kind, customer, sale, channel, due_at, attempts, test,"
+    " details, created_at",
+    merchant_id=BIG,
+    key=TEXT,
+    token=TEXT,
+    until=BIG,
+)
+# Of the same rows as the index; those being sent, which stand far ahead, are stepped over.
+_NEXT = plain(
+    "SELECT (SELECT m.next_attempt_at FROM messages m WHERE m.state IN ('scheduled', 'waiting', 'sending')"
+    " AND m.state <> 'sending' ORDER BY m.next_attempt_at LIMIT 1),"
+    f" (SELECT 1 FROM messages WHERE {_RAN_OUT} LIMIT 1)"
+)
 # What is being sent is looked at again when its claim runs out, so it stands within a lease from now.
 _CLAIMABLE = plain(
     "SELECT count(*) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')"
@@ -236,16 +264,23 @@ _FOLLOW = insert(
 )
 
 
-def claim(token: str, now: int, limit: int) -> Steps[list[Due]]:
-    """Claim at most `limit` messages whose time has come, oldest first, for as long as `LEASE`."""
-    rows = yield from ask(CLAIM, (token, now + LEASE, now, limit))
-    return sorted((Due(*row) for row in rows), key=lambda m: (m.due_at, m.created_at, m.key))
+def claim(token: str, now: int, limit: int, after: int = 0) -> Steps[Claim]:
+    """Claim some `limit` messages whose time has come, fair between merchants, for as long as `LEASE`.
+
+    Those behind merchant `after` come first. The lease is measured by the database's clock.
+    """
+    lost = yield from ask(_LOST, (LEASE, limit))
+    taken = yield from take(_DUE, now, Want(limit, limit), after)
+    keys = sorted((owner, key) for key, owner in [*lost, *taken.each_in_turn][:limit])
+    rows = yield from ask(_LEASE, [(*key, token, now + LEASE) for key in keys])
+    due = sorted((Due(*row) for row in rows), key=lambda m: (m.due_at, m.created_at, m.key))
+    return Claim(due, taken.after)
 
 
-def next_attempt() -> Steps[int | None]:
-    """Return when the next message is to be looked at; None = there is none."""
-    rows = yield from ask(_NEXT, ())
-    return rows[0][0]  # type: ignore[no-any-return]
+def anything_due(now: int) -> Steps[bool]:
+    """Tell whether a message is to be looked at by `now`, or was left behind by who was sending it."""
+    ((first, lost),) = yield from ask(_NEXT, (LEASE,))
+    return lost is not None or (first is not None and first <= now)
 
 
 def claimable(now: int) -> Steps[int]:

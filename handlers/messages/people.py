@@ -46,7 +46,7 @@ _SUPPRESSED = keyed(
     address=TEXT,
 )
 _HISTORY = keyed(
-    "SELECT m.merchant_id, m.customer, m.kind, m.state, COALESCE(m.sent_at, m.claimed_until), m.claim"
+    "SELECT m.merchant_id, m.customer, m.kind, m.state, COALESCE(m.sent_at, m.next_attempt_at), m.claim"
     " FROM {keys} k CROSS JOIN messages m"
     " WHERE m.merchant_id = k.merchant_id AND m.customer = k.number AND m.test = 0"
     " AND (m.state = 'sending' OR (m.state = 'sent' AND m.sent_at > k.since))",

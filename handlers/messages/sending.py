@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,7 +35,7 @@ from handlers.messages.rules import (
 from handlers.messages.zones import zone, zone_of
 from integration import meters
 from integration.channels import Letter, Refused, Unreachable
-from integration.clock import MINUTE
+from integration.clock import MINUTE, SECOND
 from integration.database.steps import Steps
 from integration.errors import Rejected, Unavailable
 from integration.faults import point
@@ -61,21 +62,28 @@ class Round:
     """One claim and what is known while it is worked."""
 
     token: str
-    claimed_at: int
+    good_until: float  # by this process's clock that nobody sets
     down: Unreachable | None = None  # the channel cannot be reached: do not try the others
 
 
-async def send_due(context: Context, limit: int = BATCH) -> int:
-    """Send what is due, at most `limit` messages; returns how many were looked at.
+class Turn:
+    """Whose messages come first in the next claim: those of merchants behind this one."""
+
+    def __init__(self) -> None:
+        self.after = 0
+
+
+async def send_due(context: Context, limit: int = BATCH, turn: Turn | None = None) -> int:
+    """Send what is due, some `limit` messages, fair between merchants; returns how many were looked at.
 
     A crash between the server's 250 and our commit sends a message again under the same Message-ID.
     """
     now = context.clock.now()
-    first = await context.database.read(outbox.next_attempt)
-    if first is None or first > now:
+    if not await context.database.read(lambda: outbox.anything_due(now)):
         return 0
-    this = Round(secrets.token_hex(8), now)
-    due = await context.database.run(lambda: outbox.claim(this.token, now, limit))
+    turn = turn or Turn()
+    this = Round(secrets.token_hex(8), time.monotonic() + (outbox.LEASE - SPARE) / SECOND)
+    due, turn.after = await context.database.run(lambda: outbox.claim(this.token, now, limit, turn.after))
     if not due:
         return 0
     ready = await context.database.run(lambda: _look(context, due, this.token, now))
@@ -216,7 +224,7 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     message, now = item.message, context.clock.now()
     if this.down is not None:
         return Later(now + pause(1), str(this.down))
-    if now > this.claimed_at + outbox.LEASE - SPARE:
+    if time.monotonic() > this.good_until:
         return Later(now, "its turn did not come in time")
     try:
         content = await context.database.read(lambda: item.kind.compose(item.occasion))

@@ -41,5 +41,16 @@ Index(
     sqlite_where=text("state = 'failed'"),
     postgresql_where=text("state = 'failed'"),
 )
+_UNSENT = text("state IN ('scheduled', 'waiting')")
+Index(
+    "ix_messages_unsent",
+    messages.c.merchant_id,
+    messages.c.next_attempt_at,
+    messages.c.key,
+    sqlite_where=_UNSENT,
+    postgresql_where=_UNSENT,
+)
+_SENDING = text("state = 'sending'")
+Index("ix_messages_sending", messages.c.claimed_until, sqlite_where=_SENDING, postgresql_where=_SENDING)
 Index("ix_messages_customer", messages.c.customer, messages.c.merchant_id)
 Index("ix_messages_sale", messages.c.sale, messages.c.merchant_id)

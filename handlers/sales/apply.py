@@ -9,7 +9,7 @@ from handlers.customers.consent import keep_consents
 from handlers.customers.identify import Moved, People, Person
 from handlers.customers.identify import load as load_people
 from handlers.customers.identify import save as save_people
-from handlers.inbox.rules import Apply, Outcome, Resettle, Told
+from handlers.inbox.rules import Apply, Outcome, Resettle, Resettled, Told
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Earning, Shop
 from handlers.merchants.told import hear_of_shop
@@ -78,8 +78,8 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tu
         yield from _close(books, settlers, followers, now)
         return outcomes
 
-    def resettle(limit: int, now: int) -> Steps[int]:
-        due = yield from due_sales(now, limit)
+    def resettle(limit: int, now: int, after: int = 0) -> Steps[Resettled]:
+        due, more, after = yield from due_sales(now, limit, after)
         if due and isinstance((yield from attempt(lambda: settle_due(due, now))), Exception):
             for key in due:
                 # One sale that cannot be settled must not stop the clock for all others.
@@ -87,7 +87,7 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tu
                 if isinstance(alone, Exception):
                     yield from put_off(key, now)
                     yield from note_failure((*key, WHOLE), 0, alone, now)
-        return len(due)
+        return Resettled(len(due), more, after)
 
     def settle_due(due: Sequence[tuple[int, int]], now: int) -> Steps[None]:
         counters = yield from lock_books(merchant_id for merchant_id, _ in due)

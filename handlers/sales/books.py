@@ -8,6 +8,7 @@ import msgspec
 
 from handlers.sales.rules import Identity, SaleFacts, Worth
 from integration.clock import HOUR
+from integration.database.shares import Want, due_by_merchant, take
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 
 PUT_OFF = HOUR  # of the failures of a sale that cannot be valued at all
@@ -77,8 +78,12 @@ _RENAME = keyed(
     number=BIG,
     survivor=BIG,
 )
-_DUE = plain("SELECT merchant_id, number FROM sales WHERE settle_at <= ?1 ORDER BY settle_at LIMIT ?2")
-_BEHIND = plain("SELECT merchant_id, sale FROM settlements WHERE retry_at <= ?1 ORDER BY retry_at LIMIT ?2")
+_DUE = due_by_merchant(
+    "sales", "settle_at", "number", "t.settle_at IS NOT NULL", ("t.number", "t.merchant_id AS owner")
+)
+_BEHIND = due_by_merchant(
+    "settlements", "retry_at", "sale", "t.retry_at IS NOT NULL", ("t.sale AS number", "t.merchant_id AS owner")
+)
 _STIR_SOLD_SINCE = plain(
     "UPDATE sales SET settle_at = ?3 WHERE merchant_id = ?1 AND sold_at >= ?2 AND merged_into IS NULL"
     " AND (settle_at IS NULL OR settle_at > ?3)"
@@ -210,11 +215,16 @@ def origin(facts: SaleFacts) -> tuple[str | None, str | None]:
     return "stripe", min(facts.payments or {c.payment_id or c.id for c in facts.charges.values()})
 
 
-def due_sales(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
-    """List at most `limit` sales to settle again by the clock, and as many whose capability is behind."""
-    due = yield from ask(_DUE, (now, limit))
-    behind = yield from ask(_BEHIND, (now, limit))
-    return sorted({*due, *behind})
+def due_sales(now: int, limit: int, after: int = 0) -> Steps[tuple[list[tuple[int, int]], bool, int]]:
+    """List some `limit` sales to settle again by the clock, and as many whose capability is behind.
+
+    Fair between merchants, those behind `after` first; says whether more may be due, and behind whom to go on.
+    """
+    want = Want(limit, limit)
+    due = yield from take(_DUE, now, want, after)
+    behind = yield from take(_BEHIND, now, want)
+    found = {(merchant_id, number) for one in (due, behind) for number, merchant_id in one.each_in_turn}
+    return sorted(found), due.more or behind.more, due.after
 
 
 def stir_sold_since(merchant_id: int, instant: int, now: int) -> Steps[None]:

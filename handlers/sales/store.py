@@ -44,6 +44,15 @@ Index(
     sqlite_where=text("settle_at IS NOT NULL"),
     postgresql_where=text("settle_at IS NOT NULL"),
 )
+_TO_SETTLE = text("settle_at IS NOT NULL")
+Index(
+    "ix_sales_to_settle",
+    sales.c.merchant_id,
+    sales.c.settle_at,
+    sales.c.number,
+    sqlite_where=_TO_SETTLE,
+    postgresql_where=_TO_SETTLE,
+)
 # On PostgreSQL a table nobody has analysed yet seems tiny, and any index that starts with merchant_id as good as
 # the key; so the other indexes start with what they are for.
 Index("ix_sales_customer", sales.c.customer, sales.c.merchant_id)
@@ -72,4 +81,13 @@ settlements = Table(
     Column("failure", Text, nullable=False),
     Column("failed_at", Instant, nullable=False),
     Column("retry_at", Instant),  # null = given up, shown to the operator
+)
+_TO_RETRY = text("retry_at IS NOT NULL")
+Index(
+    "ix_settlements_to_retry",
+    settlements.c.merchant_id,
+    settlements.c.retry_at,
+    settlements.c.sale,
+    sqlite_where=_TO_RETRY,
+    postgresql_where=_TO_RETRY,
 )

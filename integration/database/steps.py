@@ -6,6 +6,9 @@ it in one transaction. `yield from` calls a sub-step.
 
     def balances(keys) -> Steps[list[Row]]:
         rows = yield from ask(BALANCES, keys)
+
+In `keyed`, `insert` and `plain` the word `{clock}` stands for the instant by the database's own clock: the one
+time all processes have in common, whatever their machines' clocks say.
 """
 
 import json
@@ -21,6 +24,9 @@ T = TypeVar("T")
 MOST_PACKED = 64  # rows in one statement
 
 BIG, TEXT = "bigint", "text"
+
+CLOCK_SQLITE = "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
+CLOCK_POSTGRES = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,11 @@ def keyed(sql: str, *, postgres_suffix: str = "", **columns: str) -> Sql:
     arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), start=1))
     names = ", ".join(columns)
     return Sql(
-        sqlite=sql.replace("{keys}", f"(SELECT {fields} FROM json_each(?1))"),
-        postgres=sql.replace("{keys}", f"(SELECT * FROM unnest({arrays}) AS u({names}))") + postgres_suffix,
+        sqlite=sql.replace("{keys}", f"(SELECT {fields} FROM json_each(?1))").replace("{clock}", CLOCK_SQLITE),
+        postgres=sql.replace("{keys}", f"(SELECT * FROM unnest({arrays}) AS u({names}))").replace(
+            "{clock}", CLOCK_POSTGRES
+        )
+        + postgres_suffix,
         kind="keyed",
         returns=_returns(sql),
         columns=len(columns),
@@ -81,8 +90,9 @@ def insert(table: str, suffix: str = "", **columns: str) -> Sql:
     names = ", ".join(columns)
     arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), start=1))
     return Sql(
-        sqlite=f"INSERT INTO {table} ({names}) VALUES {{rows}} {suffix}",
-        postgres=f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) {suffix}",
+        sqlite=f"INSERT INTO {table} ({names}) VALUES {{rows}} {suffix.replace('{clock}', CLOCK_SQLITE)}",
+        postgres=f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"
+        f" {suffix.replace('{clock}', CLOCK_POSTGRES)}",
         kind="many",
         returns=False,
         columns=len(columns),
@@ -91,8 +101,8 @@ def insert(table: str, suffix: str = "", **columns: str) -> Sql:
 
 def plain(sql: str, *, postgres: str | None = None) -> Sql:
     """A statement with scalar arguments, written `?1`, `?2`… (and in the same order for PostgreSQL)."""
-    translated = re.sub(r"\?(\d+)", r"$\1", postgres or sql)
-    return Sql(sqlite=sql, postgres=translated, kind="plain", returns=_returns(sql))
+    translated = re.sub(r"\?(\d+)", r"$\1", postgres or sql).replace("{clock}", CLOCK_POSTGRES)
+    return Sql(sql.replace("{clock}", CLOCK_SQLITE), translated, kind="plain", returns=_returns(sql))
 
 
 def drive_sqlite(steps: Steps[T], cursor: Any) -> T:

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.context import Context
 from handlers.inbox.record import Delivery, record_all
-from handlers.inbox.rules import Outcome, Told
+from handlers.inbox.rules import Outcome, Resettled, Told
 from integration.clock import Clock
 from integration.database.engine import Database
 from integration.database.steps import Row, Steps, ask, plain
@@ -63,9 +63,9 @@ class Books:
             yield from ask(_WRITE, (event.merchant_id, f"applied:{event.envelope.delivery_id}"))
         return {event.event_id: Outcome("applied") for event in told}
 
-    def resettle(self, limit: int, now: int) -> Steps[int]:
+    def resettle(self, limit: int, now: int, after: int) -> Steps[Resettled]:
         self.resettled += 1
-        return 0
+        return Resettled(0)
         yield
 
 
@@ -73,6 +73,9 @@ _WRITE = plain(
     "INSERT INTO accounts (merchant_id, account, micropoints) VALUES (?1, ?2, 1) ON CONFLICT"
     " (merchant_id, account) DO UPDATE SET micropoints = accounts.micropoints + 1"
 )
+
+
+_LEASES_END = plain("UPDATE events SET claimed_until = 0 WHERE claim IS NOT NULL")
 
 
 class Desk(NamedTuple):
@@ -95,6 +98,10 @@ class Desk(NamedTuple):
             delivery = Delivery("shopify", shop, f"d{number}", "note", None, self.clock.now(), body)
             deliveries.append(delivery._replace(**over))
         assert all(await record_all(self.context.database, deliveries))
+
+    async def leases_end(self) -> None:
+        """Let every lease run out, as the database's clock does in time."""
+        await self.context.database.run(lambda: ask(_LEASES_END, ()))
 
     async def applied(self) -> dict[str, int]:
         """Return how many times each delivery had its effect."""

@@ -12,8 +12,8 @@ from integration.database.steps import Sql, ask
 
 STATEMENTS = {
     "due": claim._DUE,
+    "lost": claim._LOST,
     "lease": claim._LEASE,
-    "read": claim._READ,
     "connections": claim._CONNECTIONS,
     "finish": claim._FINISH,
     "release": claim._RELEASE,
@@ -41,7 +41,10 @@ async def test_sqlite_never_scans_a_table(name: str, sqlite_database: Any, data_
         "SCAN u",
         "SCAN CONSTANT ROW",
         "SCAN 2 CONSTANT",
-        "SCAN e USING INDEX ix_events_claimable",
+        "SCAN s",  # the steps from merchant to merchant, of which there are few
+        "SCAN o",
+        "SCAN w",
+        "SCAN events USING INDEX ix_events_leased",  # only what is in somebody's hands
     )
     assert [scan for scan in scans if not scan.startswith(allowed)] == []
 

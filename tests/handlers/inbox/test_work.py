@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from handlers.inbox import work
-from handlers.inbox.claim import LEASE, MAX_CLAIMS, LostClaim, claim, finish
+from handlers.inbox.claim import MAX_CLAIMS, LostClaim, claim, finish
 from handlers.inbox.rules import Told
 from handlers.inbox.work import BELL, Worker, drain
 from integration.clock import DAY, HOUR, SECOND
@@ -79,7 +79,7 @@ async def test_events_left_by_a_crash_are_reworked_alone_after_the_lease(desk: D
     held = await desk.context.database.run(lambda: claim("dead", desk.clock.now(), 10))
     assert len(held.events) == 3
     assert await drain(desk.context) == 0
-    desk.clock.at += LEASE
+    await desk.leases_end()
     sizes: list[int] = []
     desk.books.before = lambda told: sizes.append(len(told))
     await desk.told(HELLO, HELLO)
@@ -94,7 +94,7 @@ async def test_an_event_that_kills_its_worker_every_time_is_given_up_by_count(de
     for number in range(MAX_CLAIMS):
         held = await desk.context.database.run(lambda n=number: claim(f"dead{n}", desk.clock.now(), 10))
         assert [event.claims for event in held.events] == [number + 1]
-        desk.clock.at += LEASE
+        await desk.leases_end()
     await drain(desk.context)
     assert await desk.outcomes() == {"d0": ("failed", f"its worker ended {MAX_CLAIMS} times without an outcome")}
     assert await desk.applied() == {}
@@ -106,7 +106,7 @@ async def test_a_worker_that_wakes_late_does_no_harm(desk: Desk) -> None:
     late = Worker(desk.context)
     held = await late._claim(10)
     batch = late._sort(held)
-    desk.clock.at += LEASE
+    await desk.leases_end()
     await drain(desk.context)
     await late._work(batch, 10)
     assert await desk.applied() == {"d0": 1, "d1": 1}

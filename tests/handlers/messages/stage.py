@@ -148,7 +148,7 @@ class Stage:
     async def settles(self) -> int:
         """Settle what the clock made due."""
         now = self.clock.now()
-        return int(await self.database.run(lambda: self.context.resettle(100, now)))
+        return (await self.database.run(lambda: self.context.resettle(100, now, 0))).sales
 
     async def sends(self) -> int:
         """Send what is due by now; returns how many messages were looked at."""
@@ -158,6 +158,10 @@ class Stage:
         """Turn the clock forward and send what became due."""
         self.clock.instant += by
         await self.sends()
+
+    async def leases_end(self) -> None:
+        """Let every claim run out, as the database's clock does in time."""
+        await self.does("UPDATE messages SET claimed_until = 0 WHERE state = 'sending'")
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
         """A browser that knows the program's own pages."""

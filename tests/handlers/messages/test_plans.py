@@ -13,7 +13,9 @@ from integration.database.steps import Sql, ask
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (outbox.CLAIM, "ix_messages_due"),
+        (outbox._DUE, "ix_messages_unsent"),
+        (outbox._LOST, "ix_messages_sending"),
+        (outbox._LEASE, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
         (outbox._NEXT, "ix_messages_due"),
         (outbox._CLAIMABLE, "ix_messages_due"),
         (outbox._KEPT, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
@@ -39,4 +41,4 @@ async def test_rows_are_found_by_index(
         await database.close()
     plan = " | ".join(str(row[3]) for row in rows)
     assert index in plan
-    assert "SCAN messages" not in plan.replace("SCAN messages USING COVERING INDEX ix_messages_due", "")
+    assert "SCAN messages" not in plan.replace("SCAN messages USING INDEX ix_messages_sending", "")

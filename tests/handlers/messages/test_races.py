@@ -72,7 +72,7 @@ async def test_a_cancellation_told_while_a_sender_claims_is_not_lost(nora: Stage
 
     async def sender() -> None:
         now = nora.clock.now()
-        claimed.extend(await nora.database.run(lambda: claim("sender", now, 10)))
+        claimed.extend((await nora.database.run(lambda: claim("sender", now, 10))).due)
 
     told = nora.told(cancelled)
     await interrupted(nora.database, nora.context.apply(told, nora.clock.now()), outbox._WISH, sender)

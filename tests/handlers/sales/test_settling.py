@@ -88,7 +88,7 @@ class Shopkeeper:
         await self.database.run(lambda: self.apply(told, at))
 
     async def clock_strikes(self, at: int = NOON) -> int:
-        settled: int = await self.database.run(lambda: self.resettle(100, at))
+        settled: int = (await self.database.run(lambda: self.resettle(100, at, 0))).sales
         return settled
 
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -123,7 +123,7 @@ async def test_a_pairs_first_note_that_fails_on_its_way_out_leaves_the_others(no
     charge = Charge("ch_1", "EUR", 6_000, 6_000, 0, True, "succeeded", nora.clock.now(), buyer=buyer)
     await nora.hears(ChargeSeen(charge))
     nora.clock.instant += HOUR
-    (note,) = await nora.database.run(lambda: outbox.claim("mine", nora.clock.now(), 10))
+    (note,), _ = await nora.database.run(lambda: outbox.claim("mine", nora.clock.now(), 10))
     await nora.hears(nora.order("1001", processed_at=charge.created_at))
     await nora.settles()
     later = outbox.Later(nora.clock.now() + MINUTE, "the server is away", True)

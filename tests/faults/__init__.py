@@ -1,1 +1,0 @@
-"""Faults staged against the running program: nothing acknowledged is lost, nothing counts twice."""
