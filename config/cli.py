@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from config.commands import Refused, books, customers, demo, doctor, events, merchants, run
+from config.commands import Refused, books, customers, demo, doctor, events, merchants, reconcile, run
 from config.settings import SettingsError
 from handlers.merchants import rules
 from integration.errors import OutsideError
@@ -29,7 +29,8 @@ app.add_typer(customers.app, name="customer")
 app.command("audit")(books.audit)
 app.command("backup")(books.backup)
 app.command("restore")(books.restore)
-# reconcile, backfill: config/commands/reconcile.py
+app.command("reconcile")(reconcile.command)
+# backfill: config/commands/backfill.py
 app.command("demo")(demo.demo)
 
 

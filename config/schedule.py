@@ -14,6 +14,7 @@ from handlers.inbox import work
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.points import seal
+from handlers.reconcile import jobs as reconcile
 from handlers.watch import jobs as watch
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -54,12 +55,17 @@ JOBS: tuple[Job, ...] = (
     Job("merchants.reseal", merchants.reseal, timeout=60),
     Job("points.seal", seal.seal_new_entries, timeout=60),
     Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
+    Job("reconcile.start", reconcile.start_due, timeout=60),
+    Job("reconcile.one", reconcile.reconcile_one, timeout=120, tries=1),
+    Job("reconcile.prune", reconcile.prune, timeout=60),
 )
 
 TICKS: tuple[Tick, ...] = (
     Tick("inbox.adopt", every=MINUTE),
+    Tick("reconcile.start", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=6 * HOUR),
     Tick("merchants.reseal", every=DAY),
+    Tick("reconcile.prune", every=DAY),
 )

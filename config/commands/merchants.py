@@ -19,6 +19,7 @@ from handlers.merchants.connections import (
     find_merchant,
     left_at,
     merchants_after,
+    renew_token,
 )
 from handlers.merchants.programs import (
     MOST_DOCUMENT,
@@ -95,6 +96,22 @@ def list_(as_json: Json = False) -> None:
     merchants = execute(work)
     lines = [_line(one) for one in merchants] or ["There is no merchant yet; see `regulars merchant add`."]
     show([_shown(one) for one in merchants], as_json, lines)
+
+
+@app.command("shopify")
+def shopify(
+    name: Name,
+    token: Annotated[str, typer.Option(help="An Admin API access token of the shop, shpat_….")],
+    as_json: Json = False,
+) -> None:
+    """Set the token we ask a merchant's shop with, for what its webhooks do not carry or did not bring."""
+
+    async def work(context: Context) -> str:
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        return await context.database.run(lambda: renew_token(merchant_id, token, context.vault))
+
+    shop = execute(work)
+    show({"shopify": shop}, as_json, [f"{shop} is asked with this token from now on."])
 
 
 @app.command("stripe")

@@ -45,6 +45,11 @@ def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     return [position not in refused for position in range(len(deliveries))]
 
 
+def known(keys: Sequence[tuple[str, str, str]]) -> Steps[frozenset[Row]]:
+    """Return which of (source, connection, delivery id) have been recorded."""
+    return frozenset((yield from ask(_PRESENT, sorted(set(keys)))))
+
+
 async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list[bool]:
     """Store deliveries for the receiver, ahead of other work; one that cannot be stored fails alone.
 
@@ -116,7 +121,7 @@ def _unknown_accounts(deliveries: Sequence[Delivery]) -> Steps[frozenset[Row]]:
 def _over_limits(deliveries: Sequence[Delivery], unknown: frozenset[Row]) -> Steps[frozenset[int]]:
     """Charge new deliveries to their unknown shops; returns the positions of those over a limit."""
     candidates = {position: d for position, d in enumerate(deliveries) if (d.source, d.connection) in unknown}
-    present = frozenset((yield from ask(_PRESENT, [d[:3] for d in candidates.values()])))
+    present = yield from known([d[:3] for d in candidates.values()])
     names = sorted({connection for _, connection in unknown})
     filled: dict[str, int] = dict((yield from ask(_FILLED, [(name,) for name in names])))
     shops = int((yield from ask(_COUNT_SHOPS, ()))[0][0])

@@ -71,6 +71,10 @@ _RECONNECT = plain(
     "UPDATE connections SET closed_at = NULL, revoked_at = NULL, connected_at = ?3, token = ?4"
     " WHERE merchant_id = ?1 AND platform = 'shopify' AND account = ?2 AND closed_at IS NOT NULL"
 )
+_RENEW = plain(
+    "UPDATE connections SET token = ?2, revoked_at = NULL"
+    " WHERE merchant_id = ?1 AND platform = 'shopify' AND closed_at IS NULL RETURNING account"
+)
 _LEFT_AT = plain(
     "SELECT max(c.closed_at) FROM connections c JOIN merchants m ON m.id = c.merchant_id"
     " WHERE m.name = ?1 AND c.platform = 'shopify'"
@@ -117,9 +121,7 @@ def checked(wish: Wish) -> Wish:
     country = wish.country.strip().upper() if wish.country else None
     if country is not None and country not in get_global("territory_currencies"):
         raise Refused(f"{wish.country!r} is not a country; write its ISO 3166 code, such as FR.")
-    token = wish.token.strip() if wish.token is not None else None
-    if token is not None and not _SHOPIFY_TOKEN.fullmatch(token):
-        raise Refused("The Shopify token is blank or has spaces in it; leave it out where there is none.")
+    token = _token(wish.token) if wish.token is not None else None
     return Wish(
         name=name,
         shop=shop_domain(wish.shop) if wish.shop is not None else None,
@@ -213,6 +215,18 @@ def connect_stripe(merchant_id: int, secret: str, key: str | None, vault: Vault,
     return webhook_path(account)
 
 
+def renew_token(merchant_id: int, token: str, vault: Vault) -> Steps[str]:
+    """Set the token a merchant's shop is asked with, also after access was lost; return the shop's domain.
+
+    Raises Refused where there is no connected shop, or the token is none.
+    """
+    token = _token(token)
+    rows = yield from ask(_RENEW, (merchant_id, vault.seal(token, **place(merchant_id, "token"))))
+    if not rows:
+        raise Refused("No shop of this merchant is connected; see `regulars merchant add --shopify`.")
+    return str(rows[0][0])
+
+
 def webhook_path(account: str) -> str:
     """The path of a Stripe connection's webhook endpoint."""
     return _PATH + account
@@ -240,6 +254,13 @@ def _connect(merchant_id: int, platform: str, account: str, token: str | None, s
     # Who had left everywhere is back.
     yield from ask(_REOPEN, (merchant_id,))
     yield from adopt(platform, account, merchant_id, now)
+
+
+def _token(text: str) -> str:
+    token = text.strip()
+    if not _SHOPIFY_TOKEN.fullmatch(token):
+        raise Refused("The Shopify token is blank or has spaces in it; leave it out where there is none.")
+    return token
 
 
 def _stripe_credentials(secret: str, key: str | None) -> tuple[str, str | None]:

@@ -117,6 +117,9 @@ class Listing:
             self.calls += 1
             try:
                 answer = await fetch(asked)
+            except stripe.PermissionError as error:
+                # The key may be good for all else it is used for.
+                raise Rejected(f"Stripe does not let our key read {what}: give it that permission") from error
             except stripe.StripeError as error:
                 raise translated(error, what) from error
             page = _decoded(_list, body_of(answer))

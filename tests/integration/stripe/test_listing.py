@@ -104,7 +104,7 @@ async def test_objects_stand_in_for_events_of_older_times(asked: Asked) -> None:
 
 @pytest.mark.parametrize(
     ("statuses", "error"),
-    [([429] * 3, Unavailable), ([500] * 3, Unavailable), ([401], Revoked), ([403], Revoked), ([400], Rejected)],
+    [([429] * 3, Unavailable), ([500] * 3, Unavailable), ([401], Revoked), ([403], Rejected), ([400], Rejected)],
 )
 async def test_failures_are_told_in_our_words(asked: Asked, statuses: list[int], error: type[OutsideError]) -> None:
     """Stripe's library asks again by itself twice; then it is for the caller to say when."""
