@@ -1,7 +1,7 @@
 # Regulars: every command sets up what it needs in .venv first. Needs Python 3.11 or newer, make and a package index.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test browser check bench lock migration clean
+.PHONY: help setup setup-dev demo run test browser check bench faults lock migration clean
 .SUFFIXES:
 
 VENV := .venv
@@ -41,6 +41,9 @@ check: setup-dev  ## Lint, formatting, types and architecture
 
 bench: setup-dev  ## Measure receiver, worker and latency (several minutes; nothing else should run)
 	$(PYTHON_IN) -m tests.benchmarks $(ARGS)
+
+faults: setup-dev  ## Stage faults against the running program: N=20 runs of each row of the matrix, or ROWS=1,2,7
+	$(PYTHON_IN) -m tests.faults --runs $(or $(N),1) $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 lock: setup-dev  ## Pin every dependency anew, with hashes, for every Python and platform we support
 	$(VENV)/bin/uv pip compile $(LOCKING) --extra build -o requirements.lock pyproject.toml

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 async def work(context: Context, stop: asyncio.Event) -> None:
     """Run everything of the schedule until `stop` is set, then finish what is in hand within DRAIN_SECONDS."""
+    meters.expect((job.name for job in JOBS), (loop.name for loop in LOOPS))
     tasks = [asyncio.create_task(_kept_up(context, loop, stop), name=loop.name) for loop in LOOPS]
     if context.queue.redis is not None:
         tasks.append(asyncio.create_task(_jobs(context, stop), name="jobs"))

@@ -3,8 +3,9 @@
 Names and labels are closed sets: no label ever holds what somebody sent, nor a merchant or a person.
 """
 
+from collections.abc import Iterable
 from time import perf_counter
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,6 +27,7 @@ SOURCES = ("shopify", "stripe")
 STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 503)
 
 Outcome = Literal["ok", "throttled", "unavailable", "revoked", "rejected"]
+JobOutcome = Literal["ok", "put_off", "failed"]
 
 # Platforms hang up after five seconds; a healthy answer takes a few milliseconds.
 _DELIVERY = Histogram(
@@ -73,6 +75,11 @@ _PLATFORM = Histogram(
     registry=REGISTRY,
 )
 
+# A series has to be there at zero before its first count: Prometheus sees no increase in one that begins at one.
+for _source in SOURCES:
+    for _result in get_args(Outcome):
+        _PLATFORM.labels(_source, _result)
+
 PLATFORM_THROTTLED = Counter(
     "regulars_platform_throttled",
     "Questions a platform put off in an answer that is otherwise 200 (Shopify's query cost).",
@@ -98,6 +105,15 @@ JOBS = Counter("regulars_jobs", "Runs of jobs, by job and outcome.", ["job", "ou
 LOOP_FAILURES = Counter(
     "regulars_loop_failures", "Worker loops that broke and were started again.", ["loop"], registry=REGISTRY
 )
+
+
+def expect(jobs: Iterable[str], loops: Iterable[str]) -> None:
+    """Begin at zero what a worker will count by these names."""
+    for job in jobs:
+        for outcome in get_args(JobOutcome):
+            JOBS.labels(job, outcome)
+    for loop in loops:
+        LOOP_FAILURES.labels(loop)
 
 
 def worked(source: str, received_at: int, now: int) -> None:

@@ -28,47 +28,71 @@ def postgres_binaries() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
-@contextlib.contextmanager
-def private_postgres(binaries: Path, *, fsync: bool = False) -> Iterator[str]:
-    """Run a PostgreSQL on a free loopback port; yields the address of its empty `postgres` database.
+class Postgres:
+    """A PostgreSQL on a free loopback port that can be stopped, killed and started again on its data.
 
     `fsync` off survives a killed server, not a power cut; a benchmark of durable writes needs it on.
     """
-    folder = Path(tempfile.mkdtemp(prefix="regulars-postgres-"))
-    account = _unprivileged() if os.geteuid() == 0 else None
-    if account is not None:  # PostgreSQL refuses to run as root
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    data = folder / "data"
-    port = free_port()
-    try:
-        subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "regulars", "-A", "trust", "-E", "UTF8", "--locale=C"],
-            check=True, capture_output=True, **_as(account),
-        )  # fmt: skip
-        settings = {
-            "port": port,
+
+    def __init__(self, binaries: Path, folder: Path, *, fsync: bool = False) -> None:
+        self._binaries, self._folder = binaries, folder
+        self._account = _unprivileged() if os.geteuid() == 0 else None
+        if self._account is not None:  # PostgreSQL refuses to run as root
+            os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+        self.port = free_port()
+        self.url = f"postgresql://regulars@127.0.0.1:{self.port}/postgres"
+        self._settings = {
+            "port": self.port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(folder),
             "fsync": "on" if fsync else "off",
             "max_connections": 100,
             "shared_buffers": "64MB",
         }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [binaries / "postgres", "-D", data, *options],
-                stdout=log, stderr=log, cwd=folder, **_as(account, dies_with_parent(signal.SIGQUIT)),
+        self.server: subprocess.Popen[bytes] | None = None
+        subprocess.run(
+            [binaries / "initdb", "-D", folder / "data", "-U", "regulars", "-A", "trust", "-E", "UTF8", "--locale=C"],
+            check=True, capture_output=True, **_as(self._account),
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start the server; `wait` tells when it takes connections."""
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        with (self._folder / "log").open("ab") as log:
+            self.server = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._folder / "data", *options],
+                stdout=log, stderr=log, cwd=self._folder, **_as(self._account, dies_with_parent(signal.SIGQUIT)),
             )  # fmt: skip
+
+    def wait(self) -> None:
+        """Wait until the server takes connections. RuntimeError with its log when it ends or takes too long."""
+        assert self.server is not None
+        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "regulars"]
+        _wait(self.server, lambda: subprocess.run(ready, check=False).returncode == 0, self._folder / "log")
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT is fast, SIGQUIT immediate, SIGKILL a crash of its main process."""
+        if self.server is not None:
+            _stop(self.server, how)
+            self.server = None
+
+
+@contextlib.contextmanager
+def private_postgres(binaries: Path, *, fsync: bool = False) -> Iterator[str]:
+    """Run a PostgreSQL for as long as it is needed; yields the address of its empty `postgres` database."""
+    folder = Path(tempfile.mkdtemp(prefix="regulars-postgres-"))
+    try:
+        server = Postgres(binaries, folder, fsync=fsync)
         try:
-            ready = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "regulars"]
-            _wait(
-                server,
-                lambda: subprocess.run(ready, check=False).returncode == 0,
-                folder / "log",
-            )
-            yield f"postgresql://regulars@127.0.0.1:{port}/postgres"
+            server.start()
+            yield server.url
         finally:
-            _stop(server, signal.SIGINT)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -29,9 +29,14 @@ def figure(values: Sequence[float]) -> Figure:
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print one table of figures."""
+    console.print(table_of(title, columns, rows))
+
+
+def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Make one table of figures, what they are of in the first column."""
     table = Table(title=title, title_justify="left")
     for n, column in enumerate(columns):
         table.add_column(column, justify="left" if n == 0 else "right")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    console.print(table)
+    return table

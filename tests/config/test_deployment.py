@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 
 VARIABLES = {name.upper() for name in Settings.model_fields}
 # What lies in the packages for the image's builder and for readers of the source.
-NOT_SHIPPED = {".md", ".sh", ".dockerignore", ""}
+NOT_SHIPPED = {".md", ".yml", ".sh", ".dockerignore", ""}
 
 
 def test_the_example_environment_names_every_variable_and_no_other():

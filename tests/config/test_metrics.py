@@ -1,17 +1,23 @@
 """Metrics: who may read them, what they tell, and that asking often costs the database nothing."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import httpx
 import pytest
+import respx
 from prometheus_client.parser import text_string_to_metric_families
 
 from config import metrics
 from config.asgi import build, build_aside
 from handlers.watch.store import tell
+from integration import meters
 from integration.clock import MINUTE
+from integration.errors import OutsideError
 from integration.queue import Queue, connect
+from integration.shopify.admin import Admin
+from integration.stripe.api import StripeApi
 from tests.handlers.inbox.conftest import LAVENDER, Desk, desk_on
 from tests.handlers.inbox.conftest import connect as connect_shop
 
@@ -117,3 +123,60 @@ async def test_many_who_ask_at_once_read_the_database_once(desk: Desk, monkeypat
     app.state.look._until = 0.0
     await ask(app)
     assert len(reads) == 2
+
+
+def test_what_an_alarm_waits_for_begins_at_zero() -> None:
+    """Prometheus sees no increase in a series that begins at one: the first failure would wake nobody."""
+    meters.expect(["inbox.prune"], ["inbox.work"])
+    for name, labels in (
+        ("regulars_platform_call_seconds_count", {"platform": "stripe", "outcome": "revoked"}),
+        ("regulars_message_attempts_total", {"channel": "email", "outcome": "refused"}),
+        ("regulars_database_retries_total", {"reason": "deadlock"}),
+        ("regulars_jobs_total", {"job": "inbox.prune", "outcome": "failed"}),
+        ("regulars_loop_failures_total", {"loop": "inbox.work"}),
+    ):
+        assert meters.REGISTRY.get_sample_value(name, labels) is not None, name
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, "ok"), (201, "ok"), (401, "revoked"), (402, "rejected"), (403, "rejected"), (404, "rejected"),
+     (408, "unavailable"), (429, "throttled"), (430, "throttled"), (500, "unavailable"), (None, "unavailable")],
+)  # fmt: skip
+def test_a_platforms_answer_has_one_of_five_outcomes(status: int | None, outcome: str) -> None:
+    """What to do about each differs; so do the alarms."""
+    assert meters.outcome_of(status) == outcome
+
+
+async def test_every_question_to_a_platform_is_timed_by_its_outcome(respx_mock: respx.MockRouter) -> None:
+    """Shopify's and Stripe's, answered or not, through one place each."""
+
+    def count(platform: str, outcome: str) -> float:
+        labels = {"platform": platform, "outcome": outcome}
+        return meters.REGISTRY.get_sample_value("regulars_platform_call_seconds_count", labels) or 0
+
+    asked = [(platform, outcome) for platform in ("shopify", "stripe") for outcome in ("ok", "revoked", "unavailable")]
+    before = {pair: count(*pair) for pair in asked}
+    shopify = respx_mock.post(url__regex=r"https://hats\.myshopify\.com/.*")
+    stripe = respx_mock.get(url__regex=r"https://api\.stripe\.com/v1/charges.*")
+    admin, api = Admin(), StripeApi()
+    well = httpx.Response(200, json={"data": [], "object": "list", "has_more": False, "url": "/"})
+    for answer in (well, httpx.Response(401, json={"error": {"message": "no"}}), httpx.ConnectError("no route")):
+        mock = {"return_value": answer} if isinstance(answer, httpx.Response) else {"side_effect": answer}
+        shopify.mock(**mock)
+        stripe.mock(**mock)
+        with contextlib.suppress(OutsideError):
+            await admin.graphql("hats.myshopify.com", "shpat_x", "{ shop { name } }")
+        with contextlib.suppress(OutsideError):
+            await api.ping("rk_test_x")
+    await admin.aclose()
+    await api.aclose()
+    after = {pair: count(*pair) - before[pair] for pair in asked}
+    assert (
+        after[("stripe", "ok")]
+        == after[("shopify", "ok")]
+        == after[("shopify", "revoked")]
+        == after[("shopify", "unavailable")]
+        == 1
+    )
+    assert after[("stripe", "revoked")] == 1 and after[("stripe", "unavailable")] >= 1

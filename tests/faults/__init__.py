@@ -1,0 +1,1 @@
+"""Faults staged against the running program: nothing acknowledged is lost, nothing counts twice."""
