@@ -73,7 +73,7 @@ def claim(
     if not chosen and not lost:
         chosen = yield from _left_behind(now)
         found_lost = bool(chosen)
-    rows = yield from ask(_LEASE, [(row[0], token, now + LEASE) for row in sorted(chosen)])
+    rows = yield from ask(_LEASE, [(row[0], token, LEASE, now + LEASE) for row in sorted(chosen)])
     due_at = {row[0]: row[1] for row in chosen}
     rows.sort(key=lambda row: (due_at[row[0]], row[0]))
     accounts = sorted({(row[4], row[5]) for row in rows})
@@ -176,14 +176,14 @@ _LOST = plain(_LOST_SQL, postgres=_LOST_SQL + " FOR UPDATE SKIP LOCKED")
 # `next_attempt_at` says when an event is due by the clock of business. That it is put off while leased is for
 # workers of the release before, which know a lease by nothing else.
 _LEASE = keyed(
-    "UPDATE events SET claim = k.claim, claimed_until = {clock} + "
-    f"{LEASE}, next_attempt_at = k.until,"
+    "UPDATE events SET claim = k.claim, claimed_until = {clock} + k.lease, next_attempt_at = k.until,"
     " claims = events.claims + 1 FROM {keys} k WHERE events.id = k.id"
     " RETURNING events.id, merchant_id, claims,"
     " (SELECT b.body FROM event_bodies b WHERE b.event_id = events.id),"
     " source, connection, topic, delivery_id, triggered_at, received_at",
     id=BIG,
     claim=TEXT,
+    lease=BIG,
     until=BIG,
 )
 

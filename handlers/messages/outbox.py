@@ -197,8 +197,8 @@ _LOST_SQL = f"SELECT key, merchant_id FROM messages WHERE {_RAN_OUT} ORDER BY cl
 _LOST = plain(_LOST_SQL, postgres=_LOST_SQL + " FOR UPDATE SKIP LOCKED")
 # Workers of the release before look at `next_attempt_at` of what is being sent: it must not seem due to them.
 _LEASE = keyed(
-    "UPDATE messages SET state = 'sending', claim = k.token, claimed_until = {clock} + "
-    f"{LEASE}, next_attempt_at = k.until,"
+    "UPDATE messages SET state = 'sending', claim = k.token, claimed_until = {clock} + k.lease,"
+    " next_attempt_at = k.until,"
     " attempts = messages.attempts + 1 FROM {keys} k"
     " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key"
     " RETURNING messages.merchant_id, messages.key, kind, customer, sale, channel, due_at, attempts, test,"
@@ -206,6 +206,7 @@ _LEASE = keyed(
     merchant_id=BIG,
     key=TEXT,
     token=TEXT,
+    lease=BIG,
     until=BIG,
 )
 # Of the same rows as the index; those being sent, which stand far ahead, are stepped over.
@@ -272,7 +273,7 @@ def claim(token: str, now: int, limit: int, after: int = 0) -> Steps[Claim]:
     lost = yield from ask(_LOST, (LEASE, limit))
     taken = yield from take(_DUE, now, Want(limit, limit), after)
     keys = sorted((owner, key) for key, owner in [*lost, *taken.each_in_turn][:limit])
-    rows = yield from ask(_LEASE, [(*key, token, now + LEASE) for key in keys])
+    rows = yield from ask(_LEASE, [(*key, token, LEASE, now + LEASE) for key in keys])
     due = sorted((Due(*row) for row in rows), key=lambda m: (m.due_at, m.created_at, m.key))
     return Claim(due, taken.after)
 
