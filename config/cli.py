@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from config.commands import Refused, books, customers, demo, doctor, events, merchants, reconcile, run
+from config.commands import Refused, books, customers, demo, doctor, events, merchants, messages, reconcile, run
 from config.settings import SettingsError
 from handlers.merchants import rules
 from integration.errors import OutsideError
@@ -26,6 +26,7 @@ app.command("idle")(run.idle)
 app.add_typer(events.app, name="events")
 app.add_typer(merchants.app, name="merchant")
 app.add_typer(customers.app, name="customer")
+app.add_typer(messages.app, name="message")
 app.command("audit")(books.audit)
 app.command("backup")(books.backup)
 app.command("restore")(books.restore)

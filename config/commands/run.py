@@ -60,7 +60,7 @@ def migrate(as_json: Json = False) -> None:
 
 
 def idle(
-    seconds: Annotated[float, typer.Option("--timeout", help="Give up after so many seconds.")] = 60.0,
+    seconds: Annotated[float, typer.Option("--timeout", min=0, help="Give up after so many seconds.")] = 60.0,
     as_json: Json = False,
 ) -> None:
     """Wait until no event, sale or message is left to be worked; exit 1 when that takes too long."""

@@ -1,6 +1,6 @@
 """The hot path: a batch of told events becomes sales, persons, and what is owed, in one transaction."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -24,8 +24,8 @@ from handlers.sales.books import (
     stir_sold_since,
 )
 from handlers.sales.history import earning_version, is_quiet, is_undone, mark, undone
-from handlers.sales.pairs import pair_twins
-from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, remember
+from handlers.sales.pairs import pair_later, pair_twins
+from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, order_of, remember
 from handlers.sales.settle import WHOLE, Settler, attempt, forget_failures, note_failure, settle_all
 from handlers.sales.worth import buyer, worth
 from integration.database.steps import Steps
@@ -53,6 +53,7 @@ Follower = Callable[[Sequence[Moved], int], Steps[None]]
 """Moves what hangs on a customer number (and on no sale) when the number turns out to mean somebody else."""
 
 _NO_EARNING = Earning()
+MOST_PAIRINGS = 8  # how far a change of twins is followed at once; what is beyond is settled by the clock
 
 
 @dataclass(slots=True)
@@ -262,6 +263,7 @@ def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
 def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> None:
     """Put a fact into the sale it names, made or joined as need be."""
     strong, weak = naming(fact)
+    strong = _of_one_order(book, strong)
     named = {sale.number: sale for i in strong if (sale := book.by_name.get(i)) is not None}
     owner = book.by_name.get(weak) if weak is not None else None
     pays = any(i.kind in ("payment", "charge") for i in strong)
@@ -284,6 +286,23 @@ def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> None:
             if weak.value in sale.facts.invoices:
                 sale.changed |= remember(sale.facts, link)
     book.touched[sale.number] = sale
+
+
+def _of_one_order(book: Book, strong: Sequence[Identity]) -> tuple[Identity, ...]:
+    """Leave out of what a fact names whatever is another order's: what it names first says which order it is of.
+
+    A payment that two orders of the shop claim stays with the first that was told.
+    """
+    mine: str | None = None
+    kept = []
+    for identity in strong:
+        sale = book.by_name.get(identity)
+        order = identity.value if identity.kind == "order" else None if sale is None else order_of(sale.facts)
+        if order is not None and mine is not None and order != mine:
+            continue
+        mine = mine or order
+        kept.append(identity)
+    return tuple(kept)
 
 
 def _has_payment(sale: LoadedSale) -> bool:
@@ -363,7 +382,7 @@ def _close(
             elif sale.changed or sale.due:
                 _value(book, sale)
                 live.append(sale)
-    yield from pair_twins({m: b.shop for m, b in books.items()}, live, gone, now)
+    yield from _pair(books, live, gone, now)
     for sale in live:
         if sale.twin is not None and sale.facts.order is None:
             sale.worth = worth_nothing(sale.worth, "elsewhere")
@@ -373,6 +392,36 @@ def _close(
     for sale in live:
         sale.settle_at = wakes.get((sale.merchant_id, sale.number))
     yield from save_sales([s for b in books.values() for s in b.touched.values() if s.changed or s.due])
+
+
+def _pair(books: dict[int, Book], live: list[LoadedSale], gone: Sequence[LoadedSale], now: int) -> Steps[None]:
+    """Match suspected twins, and draw those outside the batch into it: an award moves in one transaction."""
+    known = {merchant_id: book.shop for merchant_id, book in books.items()}
+    elsewhere = yield from pair_twins(known, live, gone)
+    for _ in range(MOST_PAIRINGS):
+        if not elsewhere:
+            return
+        live += yield from _drawn_in(books, elsewhere, now)
+        elsewhere = yield from pair_twins(known, live, gone)
+    # What is left by then is settled by the clock.
+    yield from pair_later(elsewhere, now)
+
+
+def _drawn_in(books: dict[int, Book], twins: Mapping[tuple[int, int], int | None], now: int) -> Steps[list[LoadedSale]]:
+    """Load and value sales whose twin has changed, with the persons they name."""
+    sales = {key: sale for key in twins if (sale := books[key[0]].touched.get(key[1])) is not None}
+    loaded = yield from load_sales((key for key in twins if key not in sales), due=True)
+    sales |= {(sale.merchant_id, sale.number): sale for sale in loaded}
+    wanted: dict[int, set[tuple[str, str]]] = {}
+    for sale in sales.values():
+        wanted.setdefault(sale.merchant_id, set()).update(_names_of(buyer(sale.facts)[0]))
+    people = yield from load_people(wanted, {m: books[m].counters for m in wanted}, now)
+    for key, sale in sales.items():
+        book = books[sale.merchant_id]
+        sale.twin, sale.due = twins[key], True
+        _value(Book(book.shop, book.counters, people[sale.merchant_id]), sale)
+        book.touched[sale.number] = sale
+    return list(sales.values())
 
 
 def _value(book: Book, sale: LoadedSale) -> None:

@@ -127,7 +127,10 @@ class Identity(NamedTuple):
 
 
 class Naming(NamedTuple):
-    """What a fact names: strong identities join sales; a weak one (an invoice) never joins two payments."""
+    """What a fact names: strong identities join sales; a weak one (an invoice) never joins two payments.
+
+    Two orders of the shop are two sales, whatever names both.
+    """
 
     strong: tuple[Identity, ...]
     weak: Identity | None = None
@@ -217,7 +220,8 @@ def _charges(charge_id: str | None) -> tuple[Identity, ...]:
 
 
 def _orders(told: Charge | Payment | Session) -> Iterator[Identity]:
-    return (_order(order_id) for order_id in told.order_ids)
+    """Name the order a payment is for: of several, the first, since it is one purchase's money."""
+    return (_order(order_id) for order_id in told.order_ids[:1])
 
 
 def _invoice(invoice_id: str | None) -> Identity | None:
@@ -459,6 +463,18 @@ def _merge_disputes(one: Dispute, other: Dispute) -> Dispute:
         payment_id=_either(one.payment_id, other.payment_id),
         order_id=_either(one.order_id, other.order_id),
     )
+
+
+def order_of(facts: SaleFacts) -> str | None:
+    """Say which of the shop's orders a sale is, as far as its facts tell."""
+    if facts.order is not None:
+        return facts.order.id
+    told: tuple[Charge | Payment | Session, ...] = (
+        *facts.charges.values(),
+        *facts.payments.values(),
+        *facts.sessions.values(),
+    )
+    return min((one.order_ids[0] for one in told if one.order_ids), default=None)
 
 
 def of_sale(fact: Fact) -> bool:

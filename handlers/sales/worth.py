@@ -4,7 +4,7 @@ from handlers.merchants.rules import Earning
 from handlers.sales.rules import SaleFacts, Worth
 from integration.facts import Buyer, Charge, Order, OrderLine, OrderRefund, Payment
 
-_EARNING_STATUSES = frozenset({"paid", "partially_refunded", "refunded"})
+EARNING_STATUSES = frozenset({"paid", "partially_refunded", "refunded"})
 _STANDING_OF_STATUS = {
     "authorized": "authorized",
     "partially_paid": "partially_paid",
@@ -139,6 +139,13 @@ def _excluded_by(order: Order, earning: Earning, why: list[str]) -> bool:
     return False
 
 
+def was_paid(facts: SaleFacts, standing: str) -> bool:
+    """Tell whether money was taken for a sale, even where it was called off since; nobody's purchase was not."""
+    if standing in ("cancelled", "deleted"):
+        return facts.order is not None and facts.order.financial_status in EARNING_STATUSES
+    return standing == "counted"
+
+
 def _order_standing(facts: SaleFacts, order: Order, why: list[str]) -> str:
     if facts.order_deleted:
         why.append("The order was deleted in the shop.")
@@ -146,7 +153,7 @@ def _order_standing(facts: SaleFacts, order: Order, why: list[str]) -> str:
     if order.cancelled_at is not None:
         why.append("The order was cancelled.")
         return "cancelled"
-    if order.financial_status in _EARNING_STATUSES:
+    if order.financial_status in EARNING_STATUSES:
         return "counted"
     standing = _STANDING_OF_STATUS.get(order.financial_status or "", "unpaid")
     why.append(_WHY_NOT[standing])

@@ -5,6 +5,7 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -49,10 +50,13 @@ class SmtpChannel:
             except aiosmtplib.SMTPRecipientsRefused as error:
                 keep = True
                 refusal = error.recipients[0]
-                raise _translated(refusal.code, refusal.message, to_recipient=True) from error
+                raise _translated(refusal.code, refusal.message, to="recipient") from error
+            except aiosmtplib.SMTPSenderRefused as error:
+                keep = error.code != 421
+                raise _translated(error.code, error.message, to="sender") from error
             except aiosmtplib.SMTPResponseException as error:
                 keep = error.code != 421
-                raise _translated(error.code, error.message, to_recipient=False) from error
+                raise _translated(error.code, error.message, to="letter") from error
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
                 raise Unavailable(f"the mail server went away: {_brief(error)}") from error
             finally:
@@ -123,23 +127,29 @@ async def _send(client: aiosmtplib.SMTP, message: EmailMessage) -> str:
     return answer
 
 
-def _translated(code: int, answer: str, *, to_recipient: bool) -> Exception:
-    """Turn a refusing answer into what to do about it."""
+def _translated(code: int, answer: str, *, to: Literal["sender", "recipient", "letter"]) -> Exception:
+    """Turn a refusing answer to a step of the conversation into what to do about it."""
     words = f"{code} {answer}"[:ANSWER_SHOWN]
     if code == 421 or code in _WANTS_LOGIN:
         return Unreachable(f"the mail server said: {words}")
     if code < 500:
         return Unavailable(f"the mail server said: {words}")
-    enhanced = _ENHANCED.search(answer)
-    # Subject 1 is about the address and 2.1 about a closed mailbox; 7 (policy, relaying) is about us.
-    if enhanced:
-        subject, detail = enhanced.groups()
-        about_mailbox = subject == "1" or (subject, detail) == ("2", "1")
-    else:
-        about_mailbox = to_recipient or code in _ABOUT_THE_MAILBOX
-    if about_mailbox:
+    if to != "sender" and _about_the_mailbox(code, answer, to):
         return Refused(f"the mail server said: {words}")
     return Rejected(f"the mail server said: {words}")
+
+
+def _about_the_mailbox(code: int, answer: str, to: str) -> bool:
+    """Tell whether a 5xx is about the recipient's mailbox, and not about us or about the letter."""
+    enhanced = _ENHANCED.search(answer)
+    if enhanced is None:
+        return to == "recipient" or code in _ABOUT_THE_MAILBOX
+    subject, detail = enhanced.groups()
+    if subject == "1":
+        # An address that does not exist or has moved; 1.7 and 1.8 are about the sender's.
+        return detail not in ("7", "8")
+    # 2.1 is a mailbox closed for good. Microsoft's servers say 4.1 of recipients they do not know.
+    return (subject, detail) == ("2", "1") or (to == "recipient" and (subject, detail) == ("4", "1"))
 
 
 def _brief(error: BaseException) -> str:

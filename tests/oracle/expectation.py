@@ -276,9 +276,13 @@ def _stripe_disputes(payment: stripe.PaymentWorth) -> list[tuple[str, int, str]]
 
 
 def _pair(sales: Sequence[ExpectedSale]) -> None:
-    """Match suspected twins one to one by nearest time; the Stripe one of a pair posts nothing."""
-    orders = [s for s in sales if s.money == "shopify" and not s.payment.known]
-    payments = [s for s in sales if s.money == "stripe"]
+    """Match suspected twins one to one by nearest time; the Stripe one of a pair posts nothing.
+
+    Both are purchases somebody paid for, though the order may have been called off since.
+    """
+    connected = [s for s in sales if not s.sold_after_leaving]
+    orders = [s for s in connected if s.money == "shopify" and not s.payment.known and s.order.money_taken]
+    payments = [s for s in connected if s.money == "stripe" and s.payment.captured]
     near = []
     for order in orders:
         for payment in payments:

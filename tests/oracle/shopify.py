@@ -28,6 +28,7 @@ class OrderWorth:
     test: bool = False
     dead: bool = False  # cancelled, deleted, voided: it will not become a sale
     paid: bool = False
+    money_taken: bool = False  # paid at some time, whatever became of it
     customer: str | None = None
     email: str | None = None
 
@@ -47,7 +48,8 @@ def order_worth(told: Sequence[Delivery], programme_at: Any) -> OrderWorth:
     worth.test = bool(order.get("test"))
     status = order.get("financial_status")
     worth.dead = deleted or order.get("cancelled_at") is not None or status in ("voided", "expired")
-    worth.paid = not worth.dead and status in EARNING_STATUSES
+    worth.money_taken = status in EARNING_STATUSES
+    worth.paid = worth.money_taken and not worth.dead
     buyer = order.get("customer") or {}
     worth.customer = str(buyer["id"]) if buyer.get("id") else None
     worth.email = address(order.get("email")) or address(order.get("contact_email")) or address(buyer.get("email"))

@@ -47,6 +47,31 @@ async def test_three_sales_joined_one_after_the_other_in_a_batch_keep_their_name
     assert await shop.rows("SELECT DISTINCT sale FROM sale_identities") == [(1,)]
 
 
+async def test_a_charge_that_names_two_orders_is_the_first_ones(shop: Shopkeeper) -> None:
+    """Two orders of the shop are two purchases, whoever names both; each earns, in every order of telling."""
+    facts: tuple[Fact, ...] = (order("501", buyer=ANN), order("502", buyer=ANN), charge(1, order_ids=("501", "502")))
+    ends = set()
+    for told in permutations(facts):
+        for one in told:
+            await shop.hears(one)
+        await _until_settled(shop)
+        sales = await shop.rows(
+            "SELECT platform, platform_id, standing FROM sales WHERE merged_into IS NULL ORDER BY platform_id"
+        )
+        ends.add((tuple(sales), sum((await shop.balances()).values())))
+        await _forget_everything(shop)
+    assert ends == {((("both", "501", "counted"), ("shopify", "502", "counted")), 60)}
+
+
+async def test_a_payment_two_orders_claim_joins_neither_to_the_other(shop: Shopkeeper) -> None:
+    """Both orders' notes name it: it stays with the first that was told, and both earn."""
+    await shop.hears(order("501", payment_ids=("pi_1",)), charge(1, payment_id="pi_1"))
+    await shop.hears(order("502", payment_ids=("pi_1",)), charge(1, payment_id="pi_1", order_ids=("502",)))
+    sales = await shop.rows("SELECT platform, platform_id FROM sales WHERE merged_into IS NULL ORDER BY number")
+    assert sales == [("both", "501"), ("shopify", "502")]
+    assert sum((await shop.balances()).values()) == 60
+
+
 async def test_a_failed_settlement_of_a_joined_sale_is_forgotten(database: object) -> None:
     """Its survivor was settled; what is left of it must not be tried for ever."""
     stumbles = Stumbles(2)

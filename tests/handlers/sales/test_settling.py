@@ -9,6 +9,7 @@ from handlers.inbox.rules import Told
 from handlers.merchants.rules import Program
 from handlers.points.settle import PointsSettler, follow
 from handlers.sales.apply import make_apply
+from handlers.sales.pairs import LIKE_REACH
 from handlers.sales.rules import Sale
 from handlers.sales.settle import Settler
 from integration.clock import DAY, HOUR, MINUTE
@@ -196,12 +197,71 @@ async def test_a_suspected_twin_is_paid_once_by_shopify(ann: Shopkeeper) -> None
     await ann.hears(charge("1"))
     assert sum((await ann.balances()).values()) == 30
     await ann.hears(order("501"))
-    await ann.clock_strikes()
+    # In the same transaction: no instant shows both.
     assert await ann.balances() == {"customer:2:available": 30}
+    assert await ann.clock_strikes() == 0
     assert await ann.rows("SELECT number, standing, paired_with FROM sales ORDER BY number") == [
         (1, "elsewhere", 2),
         (2, "counted", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "unpaid", [{"financial_status": "pending"}, {"financial_status": "voided", "cancelled_at": NOON}]
+)
+async def test_an_order_nobody_paid_for_is_not_the_half_that_is_paid(ann: Shopkeeper, unpaid: dict[str, Any]) -> None:
+    """The payment is the purchase until the order is paid; a purchase is awarded once, not never."""
+    await ann.hears(charge("1"), order("501", **unpaid))
+    assert sum((await ann.balances()).values()) == 30
+    assert await ann.rows("SELECT paired_with FROM sales") == [(None,), (None,)]
+    await ann.hears(order("501", updated_at=NOON + MINUTE))
+    assert sum((await ann.balances()).values()) == 30
+    assert await ann.rows("SELECT number, standing FROM sales ORDER BY number") == [(1, "elsewhere"), (2, "counted")]
+
+
+async def test_an_order_that_was_paid_and_called_off_stays_the_purchase(ann: Shopkeeper) -> None:
+    """Cancelling takes the award back; it does not hand it to the payment, whose refund may be told later."""
+    await ann.hears(charge("1"), order("501"))
+    await ann.hears(order("501", updated_at=NOON + MINUTE, cancelled_at=NOON + MINUTE, financial_status="refunded"))
+    assert await ann.balances() == {}
+    await ann.hears(charge("1", refunded_minor=3_000))
+    await ann.clock_strikes()
+    assert await ann.balances() == {}
+
+
+async def test_an_unpaid_order_does_not_take_the_payment_of_a_paid_one(ann: Shopkeeper) -> None:
+    """Of two like orders only the paid one can be what the payment was for, though the other is nearer."""
+    await ann.hears(charge("1"), order("501", financial_status="pending"), order("502", processed_at=NOON + MINUTE))
+    assert sum((await ann.balances()).values()) == 30
+    assert await ann.rows("SELECT platform_id, paired_with FROM sales ORDER BY number") == [
+        ("pi_1", 3),
+        ("501", None),
+        ("502", 1),
+    ]
+
+
+async def test_a_pair_is_left_alone_by_like_sales_of_another_day(ann: Shopkeeper) -> None:
+    """A till's address sees the same amount again and again; only the sales around one are looked at."""
+    for day in range(3):
+        at = NOON + day * LIKE_REACH
+        await ann.hears(charge(f"{day}", created_at=at), order(f"50{day}", processed_at=at + 14 * MINUTE))
+    pairs = await ann.rows("SELECT number, paired_with FROM sales ORDER BY number")
+    assert pairs == [(1, 2), (2, 1), (3, 4), (4, 3), (5, 6), (6, 5)]
+    assert sum((await ann.balances()).values()) == 90
+
+
+async def test_a_new_twin_that_frees_another_settles_all_of_them_at_once(ann: Shopkeeper) -> None:
+    """A nearer payment takes the order; the one it was taken from earns for itself, in one transaction."""
+    await ann.hears(charge("1", created_at=NOON + 10 * MINUTE))
+    await ann.hears(order("501"))
+    await ann.hears(charge("2", created_at=NOON + MINUTE))
+    assert await ann.rows("SELECT platform_id, standing, paired_with FROM sales ORDER BY number") == [
+        ("pi_1", "counted", None),
+        ("501", "counted", 3),
+        ("pi_2", "elsewhere", 2),
+    ]
+    assert sum((await ann.balances()).values()) == 60
+    assert await ann.clock_strikes() == 0
 
 
 async def test_like_purchases_far_apart_or_on_one_platform_both_earn(ann: Shopkeeper) -> None:

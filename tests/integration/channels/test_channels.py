@@ -139,6 +139,8 @@ async def test_letters_share_a_connection_that_is_opened_again_when_it_ends(mail
         ("550 5.1.1 no such mailbox", Refused, Refused),
         ("550 no such user", Refused, Refused),
         ("550 5.7.1 looks like spam", Rejected, Rejected),
+        ("550 5.1.7 bad sender", Rejected, Rejected),
+        ("554 refused for its content", Rejected, Rejected),
         ("554 5.7.0 policy", Rejected, Rejected),
         ("552 5.2.2 mailbox full", Rejected, Rejected),
     ],
@@ -200,6 +202,27 @@ async def _talking(lines: list[bytes | None]) -> AsyncIterator[str]:
     server = await asyncio.start_server(converse, "127.0.0.1", 0)
     async with server:
         yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("to_sender", "to_recipient", "error"),
+    [
+        (b"250 ok", b"554 no", Refused),
+        (b"250 ok", b"571 no", Refused),
+        (b"250 ok", b"550 5.4.1 access denied", Refused),
+        (b"250 ok", b"554 5.7.1 relaying denied", Rejected),
+        (b"550 who are you", b"250 ok", Rejected),
+        (b"553 5.1.8 no such domain of yours", b"250 ok", Rejected),
+    ],
+)
+async def test_a_5xx_closes_the_address_where_it_is_about_the_recipient(
+    to_sender: bytes, to_recipient: bytes, error: type[Exception]
+) -> None:
+    """A plain 5xx to RCPT always does; what is said of the sender or of relaying would silence everybody."""
+    async with _talking([b"220 hi", b"250 hi", to_sender, to_recipient, b"250 ok"]) as url:
+        with pytest.raises(error) as raised:
+            await SmtpChannel(url).send(LETTER)
+    assert type(raised.value) is error
 
 
 async def test_hanging_up_after_data_is_tried_again_later() -> None:
