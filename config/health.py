@@ -8,9 +8,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from handlers.context import Context
 from handlers.watch.rules import SILENT_AFTER
 from handlers.watch.store import signs
+from integration.database.engine import lacks_tables
+from integration.database.steps import ask, plain
 from integration.errors import Unavailable
 
 PING_SECONDS = 3
+_TABLES = plain("SELECT 1 FROM events LIMIT 1")
 WITHOUT_QUEUE = "Deliveries are stored and worked all the same; recurring jobs wait."
 
 
@@ -44,7 +47,24 @@ async def down(context: Context) -> dict[str, str]:
             problems[name] = str(error)
         except TimeoutError:
             problems[name] = f"No answer within {PING_SECONDS} seconds."
+    if "database" not in problems and (lacking := await _without_tables(context)):
+        problems["database"] = lacking
     return problems
+
+
+async def _without_tables(context: Context) -> str | None:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await context.database.read(lambda: ask(_TABLES, ()))
+    except Unavailable as error:
+        return str(error)
+    except TimeoutError:
+        return f"No answer within {PING_SECONDS} seconds."
+    except Exception as error:
+        if not lacks_tables(error):
+            raise
+        return "It is not set up yet, or not up to date: run `regulars migrate`."
+    return None
 
 
 async def _workers(context: Context) -> int | None:

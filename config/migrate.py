@@ -18,6 +18,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, create_engine, event, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -46,6 +47,22 @@ def upgrade(url: str) -> None:
         command.upgrade(settings, "head")
 
     _in_transaction(url, run, locked=True)
+
+
+def is_behind(url: str) -> bool:
+    """Tell whether the database lacks revisions this program has; one that is ahead of the program is not behind.
+
+    Raises the driver's error where the database cannot be reached.
+    """
+
+    def run(connection: Connection) -> bool:
+        current = MigrationContext.configure(connection).get_current_revision()
+        known = ScriptDirectory.from_config(_alembic())
+        if current is None:
+            return True
+        return current != known.get_current_head() and current in {one.revision for one in known.walk_revisions()}
+
+    return _in_transaction(url, run, locked=False)
 
 
 def differences(url: str) -> list[Any]:

@@ -2,19 +2,20 @@
 
 import asyncio
 import json
-import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
-import asyncpg
 import typer
 
 from config import logs, settings
 from config.wiring import opened
 from handlers.context import Context
+from integration.database.engine import lacks_tables
 
 T = TypeVar("T")
+
+NOT_SET_UP = "The database is not set up yet, or not up to date: run `regulars migrate` first."
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs instead of text for people.")]
 """The option every command takes."""
@@ -35,12 +36,10 @@ def execute(work: Callable[[Context], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(opened_run())
-    except (sqlite3.OperationalError, asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-        if isinstance(error, sqlite3.OperationalError) and not str(error).startswith(
-            ("no such table", "no such column")
-        ):
+    except Exception as error:
+        if not lacks_tables(error):
             raise
-        raise Refused("The database is not set up yet, or not up to date: run `regulars migrate` first.") from error
+        raise Refused(NOT_SET_UP) from error
 
 
 def show(value: Any, as_json: bool, lines: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ import uvloop
 from config import logs, settings
 from config import migrate as migrating
 from config.asgi import build, build_aside
-from config.commands import Json, Refused, execute, show
+from config.commands import NOT_SET_UP, Json, Refused, execute, show
 from config.settings import Settings
 from config.wiring import opened
 from config.worker import work
@@ -89,6 +89,8 @@ def _run(port: int | None, as_json: bool, *, web: bool, worker: bool, migrated: 
         loaded = loaded.model_copy(update={"port": port})
     if migrated:
         _migrate(loaded)
+    else:
+        _look_at_schema(loaded)
     # What is loaded by now lives as long as the process. Left to the collector it would be looked through again
     # and again, for a tenth of a second each time, while deliveries wait.
     gc.collect()
@@ -109,6 +111,19 @@ def _migrate(loaded: Settings) -> None:
         log.debug("migration_failed", exc_info=True)
         words = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else ""
         raise Refused(f"The database cannot be brought up to date ({words or type(error).__name__}).") from None
+
+
+def _look_at_schema(loaded: Settings) -> None:
+    """Refuse to run on a database that was never set up, rather than fail at the first delivery."""
+    try:
+        is_behind = migrating.is_behind(address(loaded.database_url, loaded.data_dir))
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    except Exception:
+        log.debug("schema_not_seen", exc_info=True)
+        return
+    if is_behind:
+        raise Refused(NOT_SET_UP)
 
 
 async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) -> None:

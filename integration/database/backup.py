@@ -20,6 +20,8 @@ FILE_MODE = 0o600  # it holds people's names and addresses
 PAGES_A_STEP = 2_000
 ROWS_A_STEP = 500
 BODIES_A_STEP = 20  # rows with a body weigh up to 5 MB each
+BYTES_A_STEP = 1 << 20
+SEAL_BYTES = 81
 COMPRESSION = 1  # the fastest: a backup of JSON is small enough
 
 Progress = Callable[[int, int], None]
@@ -36,7 +38,8 @@ class Copied(NamedTuple):
 async def back_up(url: str, target: Path, tables: MetaData, progress: Progress) -> Copied:
     """Write everything in the database at `url` to the file `target`, replacing it only once it is whole.
 
-    SQLite gives an SQLite file, PostgreSQL a zip of one JSON row a line with a manifest of counts and digests.
+    SQLite gives an SQLite file that ends with its own digest, PostgreSQL a zip of one JSON row a line with a manifest
+    of counts and digests.
     Writers are not held up. Raises the driver's error, OSError for the file.
     """
     with _drafted(target) as draft:
@@ -77,6 +80,30 @@ def _sync(path: Path) -> None:
 
 
 def _copy_sqlite(source: Path, draft: Path, tables: MetaData, progress: Progress) -> Copied:
+    copied = _copied_sqlite(source, draft, tables, progress)
+    # SQLite does not read past the pages its header counts, so the file says itself what it must be.
+    digest = file_digest(draft, draft.stat().st_size)
+    with draft.open("ab") as file:
+        file.write(seal(digest))
+    return copied
+
+
+def file_digest(path: Path, size: int) -> str:
+    """Compute the SHA-256 of the first `size` bytes of a file, in hexadecimal."""
+    digest, left = hashlib.sha256(), size
+    with path.open("rb") as file:
+        while left and (part := file.read(min(BYTES_A_STEP, left))):
+            digest.update(part)
+            left -= len(part)
+    return digest.hexdigest()
+
+
+def seal(digest: str) -> bytes:
+    """Write what stands behind the last page of an SQLite backup: always `SEAL_BYTES` long."""
+    return b"regulars sha256 %s\n" % digest.encode()
+
+
+def _copied_sqlite(source: Path, draft: Path, tables: MetaData, progress: Progress) -> Copied:
     with (
         closing(sqlite3.connect(f"file:{source}?mode=rw", uri=True, isolation_level=None)) as original,
         closing(sqlite3.connect(draft, isolation_level=None)) as copy,

@@ -46,6 +46,7 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InternalClientError,  # the connection went away between two of its own messages
 )
+_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _ONE = plain("SELECT 1")
 
 
@@ -112,6 +113,13 @@ class Database:
         """Finish what was asked and let go of every connection."""
         await self._driver.close()
         await self.engine.dispose()
+
+
+def lacks_tables(error: BaseException) -> bool:
+    """Tell whether a statement failed because the database is not set up, or is older than the program."""
+    if isinstance(error, sqlite3.OperationalError):
+        return str(error).startswith(("no such table", "no such column"))
+    return isinstance(error, _MISSING)
 
 
 def address(url: str | None, data_dir: Path) -> str:

@@ -18,11 +18,14 @@ from integration.database.backup import (
     FORMAT,
     MANIFEST,
     ROWS_A_STEP,
+    SEAL_BYTES,
     Copied,
     Progress,
     checked_sqlite,
+    file_digest,
     is_binary,
     member_name,
+    seal,
 )
 
 SQLITE_HEADER = b"SQLite format 3\x00"
@@ -90,8 +93,14 @@ class _File:
             (whole,) = connection.execute(
                 "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
             ).fetchone()
-            if source.stat().st_size != whole:
-                raise Unfit(f"{source} is damaged: it has {source.stat().st_size} of its {whole} bytes.")
+            if source.stat().st_size != whole + SEAL_BYTES:
+                words = f"it has {source.stat().st_size} bytes instead of {whole + SEAL_BYTES}"
+                raise Unfit(f"{source} is damaged or no backup of this program: {words}.")
+            with source.open("rb") as file:
+                file.seek(whole)
+                sealed = file.read()
+            if sealed != seal(file_digest(source, whole)):
+                raise Unfit(f"{source} is damaged: it is not what its digest says.")
             self.copied = checked_sqlite(connection, tables)
         except (sqlite3.Error, TypeError) as error:
             raise Unfit(f"{source} is damaged or no backup of this program: {error}.") from error

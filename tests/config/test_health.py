@@ -11,6 +11,8 @@ from config import health
 from config.routes import ROUTES
 from handlers.watch.store import tell
 from integration.clock import MINUTE, Clock
+from integration.database.steps import ask as sql
+from integration.database.steps import plain
 from integration.errors import Unavailable
 from integration.queue import Queue
 from tests.handlers.inbox.conftest import desk_on
@@ -67,6 +69,15 @@ async def test_without_redis_it_is_ready_and_says_what_that_means() -> None:
     assert answer.status_code == 200 and answer.json()["ready"] is True
     said = answer.json()["down"]["queue"]
     assert said.startswith("There is no Redis: set REDIS_URL.") and "worked all the same" in said
+
+
+async def test_a_database_without_our_tables_is_not_ready_and_says_what_to_do(database: Any) -> None:
+    """It answers, and yet nothing can be stored in it."""
+    desk = desk_on(database)
+    await database.run(lambda: sql(plain("ALTER TABLE events RENAME TO gone"), ()))
+    answer = await ask("/readyz", desk.context)
+    assert answer.status_code == 503
+    assert "regulars migrate" in answer.json()["down"]["database"]
 
 
 async def test_it_tells_how_many_workers_are_alive(database: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from config.commands import NOT_SET_UP
 from handlers.inbox.record import Delivery, record
 from integration.database.engine import Database
 from integration.database.steps import Row, ask, plain
@@ -189,6 +190,24 @@ def test_idle_waits_for_work_and_says_what_is_left(shop: Shop) -> None:
     assert (left.returncode, left.stderr) == (1, "Still at work after 0.2 seconds: 2 events.\n")
     shop.database("UPDATE events SET failed_at = 1, reason = 'unreadable'")
     assert shop.regulars("idle", "--timeout", "0.2").returncode == 0
+
+
+def test_idle_cannot_wait_for_less_than_nothing(shop: Shop) -> None:
+    """A wrong option is wrong usage, not a wait that failed."""
+    assert shop.regulars("idle", "--timeout", "-1").returncode == 2
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+def test_a_process_on_a_database_that_was_never_set_up_says_what_to_do(shop: Shop, command: str) -> None:
+    """One sentence at the start, rather than a failure at the first delivery."""
+    if shop.database_url.startswith("sqlite"):
+        (shop.data_dir / "regulars.db").unlink()
+    else:
+        shop.database("DROP SCHEMA public CASCADE")
+        shop.database("CREATE SCHEMA public")
+    refused = shop.regulars(command)
+    assert refused.returncode == 1
+    assert refused.stderr == f"{NOT_SET_UP}\n"
 
 
 def test_dead_letters_are_listed_shown_and_replayed(shop: Shop) -> None:

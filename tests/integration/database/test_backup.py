@@ -18,7 +18,7 @@ from handlers.inbox.record import Delivery, record_all
 from handlers.points.audit import audit_books
 from handlers.points.seal import seal_all
 from integration.database import backup
-from integration.database.backup import Copied, back_up
+from integration.database.backup import SEAL_BYTES, Copied, back_up
 from integration.database.engine import Database
 from integration.database.restore import Unfit, restore
 from integration.database.steps import Row, ask, plain
@@ -189,6 +189,29 @@ async def test_a_damaged_backup_changes_nothing(database: Database, tables: Meta
             await put_back(database, spoilt, tables, replace=True)
         assert "\n" not in str(refused.value)
     assert len(await rows(database)) == 40
+
+
+async def test_one_changed_byte_of_a_copy_is_found(
+    sqlite_database: Callable[[Path], str], tables: MetaData, tmp_path: Path
+) -> None:
+    """A letter changed in somebody's order breaks no page; any SQLite tool still opens what is whole."""
+    database = await Database.open(sqlite_database(tmp_path / "shop"), tmp_path)
+    try:
+        await record_all(database, [delivery("first", b"one thousand hats")])
+        good, spoilt = tmp_path / "backup", tmp_path / "spoilt"
+        await back_up(database.url, good, tables, lambda *_: None)
+        with sqlite3.connect(good) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+        raw = good.read_bytes()
+        for damaged in (raw.replace(b"one thousand hats", b"two thousand hats"), raw[:-SEAL_BYTES], raw[:-1] + b"!"):
+            assert damaged != raw
+            spoilt.write_bytes(damaged)
+            with pytest.raises(Unfit, match="damaged"):
+                await put_back(database, spoilt, tables, replace=True)
+        await put_back(database, good, tables, replace=True)
+    finally:
+        await database.close()
 
 
 async def test_a_backup_with_rows_taken_out_is_refused(
