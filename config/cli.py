@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from config.commands import Refused, books, customers, demo, doctor, events, merchants, messages, reconcile, run
+from config.commands import (
+    Refused,
+    backfill,
+    books,
+    customers,
+    demo,
+    doctor,
+    events,
+    merchants,
+    messages,
+    reconcile,
+    run,
+)
 from config.settings import SettingsError
 from handlers.merchants import rules
 from integration.errors import OutsideError
@@ -31,7 +43,7 @@ app.command("audit")(books.audit)
 app.command("backup")(books.backup)
 app.command("restore")(books.restore)
 app.command("reconcile")(reconcile.command)
-# backfill: config/commands/backfill.py
+app.command("backfill")(backfill.backfill)
 app.command("demo")(demo.demo)
 
 

@@ -42,10 +42,10 @@ def mark(facts: SaleFacts, run: Run | None, is_new: bool, received_at: int) -> b
     return facts.imported != before
 
 
-def withdraw(merchant_id: int, run: int, limit: int, now: int) -> Steps[int]:
+def withdraw(merchant_id: int, run: int, limit: int, now: int) -> Steps[list[int]]:
     """Take a run back from at most `limit` of its sales, and have them settled at once by the clock.
 
-    Returns how many there were; the books stay locked until the transaction ends.
+    Returns their numbers; the books stay locked until the transaction ends.
     """
     yield from lock_books([merchant_id])
     numbers = yield from ask(_COVERED, (merchant_id, run, limit))
@@ -56,7 +56,7 @@ def withdraw(merchant_id: int, run: int, limit: int, now: int) -> Steps[int]:
             sale.facts.imported = msgspec.structs.replace(sale.facts.imported, run=0)
         rows.append((merchant_id, sale.number, msgspec.json.encode(sale.facts).decode(), now))
     yield from ask(_WITHDRAW, rows)
-    return len(rows)
+    return [sale.number for sale in sales]
 
 
 def is_undone(facts: SaleFacts) -> bool:

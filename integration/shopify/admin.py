@@ -67,6 +67,10 @@ class Admin:
         """Close the connections."""
         await self._client.aclose()
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, as this client does before it asks again."""
+        await self._sleep(seconds)
+
     async def graphql(
         self, shop: str, token: str, document: str, variables: dict[str, Any] | None = None
     ) -> dict[str, Any]:

@@ -90,10 +90,12 @@ def _refunds(
         shipping = order.shipping_minor
     explained = abs(money - sum(_paid_for(order, line) for line in taken)) <= len(taken)
     is_sure = all_gone or (len(told) == 1 and not discrepancy and not shipping and bool(taken) and explained)
+    # Of one state of the order what a refund's own record says goes before its share in the sums.
+    stamp = order.updated_at - 1
     first, *others = sorted(told, key=lambda refund: refund.id)
     whole = OrderRefund(
         id=named_id(first.id, "a refund"),
-        stamp=order.updated_at,
+        stamp=stamp,
         lines=tuple(
             RefundLine(line.id, line.quantity - line.current_quantity, _paid_for(order, line)) for line in taken
         ),
@@ -103,10 +105,7 @@ def _refunds(
         only_money=False,
         created_at=instant_of(first.created_at),
     )
-    rest = [
-        OrderRefund(named_id(one.id, "a refund"), order.updated_at, created_at=instant_of(one.created_at))
-        for one in others
-    ]
+    rest = [OrderRefund(named_id(one.id, "a refund"), stamp, created_at=instant_of(one.created_at)) for one in others]
     return (whole, *rest), is_sure
 
 

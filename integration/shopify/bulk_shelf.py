@@ -43,9 +43,9 @@ class Shelved(NamedTuple):
 
 
 class Shelf:
-    """One result on disk; `source` names it, and a shelf of another one is emptied."""
+    """Lines on disk; `source` names the result they are of."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._rest = b""
         self._dropped = 0  # bytes of a line that is too long to be kept until its end
@@ -54,17 +54,27 @@ class Shelf:
             row = self._connection.execute("SELECT source, taken, lines, whole FROM state").fetchone()
         except sqlite3.DatabaseError:
             row = None
-        if row is None or row[0] != source:
-            self.discard()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = _opened(path)
+        self._stands(*(row or ("", 0, 0, 0)))
+
+    def begin(self, source: str) -> None:
+        """Hold the lines of a result: those already here, or none where they are another's."""
+        self.rewind()
+        if self.source == source:
+            return
+        self.discard()
+        self._connection = _opened(self._path)
+        with self._connection:
             for statement in _TABLES:
                 self._connection.execute(statement)
-            row = (source, 0, 0, 0)
-            self._connection.execute("INSERT INTO state VALUES (?, ?, ?, ?)", row)
-        self.taken: int = row[1]  # bytes, up to the end of a line
-        self.lines: int = row[2]
-        self.is_whole = bool(row[3])
+            self._connection.execute("INSERT INTO state VALUES (?, 0, 0, 0)", (source,))
+        self._stands(source, 0, 0, 0)
+
+    def _stands(self, source: str, taken: int, lines: int, whole: int) -> None:
+        self.source = source
+        self.taken = taken  # bytes, up to the end of a line
+        self.lines = lines
+        self.is_whole = bool(whole)
+        self._orders: int | None = None
 
     def take(self, piece: bytes) -> None:
         """Put the next bytes of the result on the shelf; the end of an unfinished line waits for the next piece."""
@@ -77,6 +87,10 @@ class Shelf:
             self._dropped += len(self._rest)
             self._rest = b""
 
+    def rewind(self) -> None:
+        """Forget an unfinished line: the result is read again from byte `taken` on."""
+        self._rest, self._dropped = b"", 0
+
     def finish(self) -> None:
         """Take the result for whole: its last line may lack its end."""
         if self._rest or self._dropped:
@@ -87,10 +101,13 @@ class Shelf:
             self._connection.execute("UPDATE state SET whole = 1")
         self.is_whole = True
 
-    def count(self) -> int:
-        """How many orders there are."""
-        found = self._connection.execute("SELECT count(DISTINCT number) FROM pieces WHERE head IS NOT NULL").fetchone()
-        return int(found[0])
+    @property
+    def orders(self) -> int:
+        """How many orders there are, once the result is whole."""
+        if self._orders is None:
+            counted = "SELECT count(DISTINCT number) FROM pieces WHERE head IS NOT NULL"
+            self._orders = int(self._connection.execute(counted).fetchone()[0])
+        return self._orders
 
     def after(self, number: int, limit: int) -> list[Shelved]:
         """Return the next `limit` orders by number, each with all of its lines; only of a whole result."""
