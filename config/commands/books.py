@@ -18,8 +18,10 @@ from config.commands import Json, Refused, execute, show
 from handlers.context import Context
 from handlers.merchants.connections import Merchant, find_merchant, merchants_after
 from handlers.merchants.jobs import unopened
+from handlers.messages.restored import note_restore
 from handlers.points.audit import Findings, audit_books
 from handlers.watch.store import tell
+from integration.clock import Clock
 from integration.database.backup import Copied, Progress, back_up
 from integration.database.engine import address
 from integration.database.restore import Unfit
@@ -89,15 +91,26 @@ def backup(file: File, as_json: Json = False) -> None:
 def restore(
     file: File,
     yes: Annotated[bool, typer.Option("--yes", help="Replace what is in the database now.")] = False,
+    moved: Annotated[
+        bool, typer.Option("--moved", help="Nothing ran since the backup: what came due meanwhile still goes out.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a backup back, of either engine: all of it, or nothing where it is damaged."""
+    """Put a backup back, of either engine: all of it, or nothing where it is damaged.
+
+    Messages that came due since the backup was made may have gone out; they are not sent again.
+    """
     url = _address()
     with _bar("Putting back", as_json) as progress, _in_words("Nothing was put back"):
         migrate.upgrade(url)
-        copied = asyncio.run(put_back(url, file, migrate.declared(), replace=yes, progress=progress))
+        now = Clock().now()
+        then = None if moved else lambda: note_restore(now)
+        copied = asyncio.run(put_back(url, file, migrate.declared(), replace=yes, progress=progress, then=then))
     closed = execute(unopened)
-    lines = [f"{_count(copied)} rows are back from {file}."]
+    lines = [
+        f"{_count(copied)} rows are back from {file}.",
+        "Run `regulars reconcile` now: it asks the platforms for what came since the backup was made.",
+    ]
     if closed:
         lines.append(f"{closed} connections need the SECRET_KEY the backup was made under: put that back as well.")
     show({**copied._asdict(), "connections_without_key": closed}, as_json, lines)

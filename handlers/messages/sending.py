@@ -21,6 +21,7 @@ from handlers.messages.letters import locale_name, set_letter
 from handlers.messages.outbox import Due, Later, Never
 from handlers.messages.people import Past, Person, load
 from handlers.messages.permission import refuse
+from handlers.messages.restored import IN_DOUBT, is_in_doubt, restored_at
 from handlers.messages.rules import (
     MOST_ATTEMPTS,
     NO_ADDRESS_PATIENCE,
@@ -107,11 +108,12 @@ def _look(context: Context, due: Sequence[Due], token: str, now: int) -> Steps[l
     known = yield from shops({message.merchant_id for message in due})
     keys = {(message.merchant_id, message.customer) for message in due if message.customer is not None}
     people = yield from load(keys, now, token)
+    restored = yield from restored_at()
     ready: list[Ready] = []
     decided: list[tuple[Due, Later | Never]] = []
     for message in due:
         person = people.get((message.merchant_id, message.customer or 0))
-        verdict = _decide(context, message, known.get(message.merchant_id), person, now)
+        verdict = _decide(context, message, known.get(message.merchant_id), person, now, restored)
         if isinstance(verdict, Ready):
             ready.append(verdict)
             if person is not None and not verdict.kind.transactional and not message.test:
@@ -123,7 +125,7 @@ def _look(context: Context, due: Sequence[Due], token: str, now: int) -> Steps[l
 
 
 def _decide(
-    context: Context, message: Due, shop: Shop | None, person: Person | None, now: int
+    context: Context, message: Due, shop: Shop | None, person: Person | None, now: int, restored: int | None
 ) -> Ready | Later | Never:
     kind = context.kinds.get(message.kind)
     version = shop.version_at(now) if shop is not None else None
@@ -138,6 +140,8 @@ def _decide(
     if reason := kind.off(version.program):
         return Never("cancelled", reason)
     occasion = _occasion(context, message, shop, version.program, person, now)
+    if is_in_doubt(message, restored, version.program.messages, occasion.timezone):
+        return Never("cancelled", IN_DOUBT)
     if message.test:
         if not shop.email:
             return Never("cancelled", "it is a test order, and no address of the shop is known")

@@ -54,3 +54,10 @@ _SENDING = text("state = 'sending'")
 Index("ix_messages_sending", messages.c.claimed_until, sqlite_where=_SENDING, postgresql_where=_SENDING)
 Index("ix_messages_customer", messages.c.customer, messages.c.merchant_id)
 Index("ix_messages_sale", messages.c.sale, messages.c.merchant_id)
+
+# When a backup was put back: what was due before then may have gone out, and the books do not know.
+restores = Table(
+    "restores",
+    metadata,
+    Column("restored_at", Instant, primary_key=True, autoincrement=False),
+)

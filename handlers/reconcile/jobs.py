@@ -12,6 +12,7 @@ import structlog
 from handlers.context import Context
 from handlers.inbox.look import REVOKE
 from handlers.inbox.work import BELL
+from handlers.messages.restored import restored_at
 from handlers.reconcile import feeds, store
 from handlers.reconcile.feeds import Batch, Run
 from handlers.reconcile.ledger import Sum, add_up, keep, missing, unsummed
@@ -187,7 +188,7 @@ async def _take(run: Run, batch: Batch) -> None:
         fresh = len(await database.read(lambda: missing(batch.found)))
     else:
         found, compared = batch.found, batch.compared
-        fresh = await database.run(lambda: keep(run.one, run.token, run.started_at, now, found, compared, reached_at))
+        fresh = await database.run(lambda: keep(run.one, run.token, run.started_at, found, compared, reached_at))
         point("reconcile.kept")
     run.compared += batch.compared
     run.recovered += fresh
@@ -212,7 +213,9 @@ async def _ended(run: Run, failure: OutsideError | None, unfinished: bool) -> Ma
         before = None
         if run.mark.quiet_since is not None:
             before = Silence(run.mark.quiet_since, run.mark.quiet_why or "")
-        quiet = silence(heard_at, one.connected_at, missed_at, before, run.recovered)
+        # What came in a time that a restore has lost is no silence.
+        begun_at = max(one.connected_at, (yield from restored_at()) or 0)
+        quiet = silence(heard_at, begun_at, missed_at, before, run.recovered)
         stands = _stands(run, failure, unfinished, now)._replace(
             heard_at=heard_at,
             missed_at=missed_at,

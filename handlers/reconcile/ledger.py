@@ -57,7 +57,6 @@ def keep(
     one: Connected,
     token: str,
     started_at: int,
-    now: int,
     found: Sequence[Found],
     compared: int,
     reached_at: int | None,
@@ -66,7 +65,7 @@ def keep(
 
     Raises LostRun where another run is at the connection by now.
     """
-    yield from advance(one, token, now, reached_at)
+    yield from advance(one, token, reached_at)
     fresh = yield from missing(found)
     if fresh:
         yield from record([each.delivery for each in fresh])

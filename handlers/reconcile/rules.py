@@ -86,17 +86,17 @@ def slices(since: int, until: int, length: int, *, open_ended: bool) -> Iterator
 
 
 def silence(
-    heard_at: int | None, connected_at: int, missed_at: int | None, before: Silence | None, missed: int
+    heard_at: int | None, begun_at: int, missed_at: int | None, before: Silence | None, missed: int
 ) -> Silence | None:
-    """Judge whether webhooks have gone quiet: all instants are the platform's own.
+    """Judge whether webhooks have gone quiet: all instants but `begun_at` are the platform's own.
 
-    `heard_at` is the last webhook's, `missed_at` that of the newest change no webhook told of, `missed` how many
-    such changes this look found.
+    `heard_at` is the last webhook's, `begun_at` when we began to listen (or a backup was put back), `missed_at`
+    that of the newest change no webhook told of, `missed` how many such changes this look found.
     """
-    last = connected_at if heard_at is None else heard_at
+    last = max(heard_at or 0, begun_at)
     if missed_at is None or missed_at - last <= QUIET_AFTER:
         return None
     if before is not None and not missed:
         return before
-    ever = "None has come" if heard_at is None else "None has come since"
-    return Silence(last, f"{ever}, although something changed there as late as {(missed_at - last) // HOUR} h after.")
+    hours = (missed_at - last) // HOUR
+    return Silence(last, f"None has come since, although something changed there as late as {hours} h after.")

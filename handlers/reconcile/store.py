@@ -23,7 +23,7 @@ reconcile_marks = Table(
     Column("reached_at", Instant),
     Column("next_at", Instant, nullable=False),
     Column("claim", Text),  # fencing token of the run that is at it
-    Column("claimed_until", Instant),
+    Column("claimed_until", Instant),  # by the database's clock
     Column("failures", Integer, nullable=False, server_default="0"),  # in a row
     Column("state", Text, nullable=False),  # new, ok, no_key, revoked, away, refused
     Column("reason", Text),  # in words, for all but ok
@@ -138,13 +138,13 @@ def mark_of(one: Connected) -> Steps[Mark | None]:
 def claim(one: Connected, token: str, now: int) -> Steps[Mark | None]:
     """Lease a connection to one run; None where another run is at it."""
     yield from ask(_MAKE, (one.merchant_id, one.id, now))
-    touched = yield from ask(_CLAIM, (one.merchant_id, one.id, token, now, now + LEASE))
+    touched = yield from ask(_CLAIM, (one.merchant_id, one.id, token))
     return (yield from mark_of(one)) if touched[0][0] else None
 
 
-def advance(one: Connected, token: str, now: int, reached_at: int | None) -> Steps[None]:
+def advance(one: Connected, token: str, reached_at: int | None) -> Steps[None]:
     """Renew a lease and note how far the run has come; raises LostRun where another run is at it."""
-    touched = yield from ask(_ADVANCE, (one.merchant_id, one.id, token, now + LEASE, reached_at))
+    touched = yield from ask(_ADVANCE, (one.merchant_id, one.id, token, reached_at))
     if touched[0][0] != 1:
         raise LostRun("another run is at this connection by now")
 
@@ -232,16 +232,16 @@ _MAKE = plain(
     " ON CONFLICT (merchant_id, connection) DO NOTHING"
 )
 _CLAIM = plain(
-    "UPDATE reconcile_marks SET claim = ?3, claimed_until = ?5 WHERE merchant_id = ?1 AND connection = ?2"
-    # The clock may have been set back: a lease that would last too long has been.
-    " AND (claim IS NULL OR claimed_until <= ?4 OR claimed_until > ?5)"
+    f"UPDATE reconcile_marks SET claim = ?3, claimed_until = {{clock}} + {LEASE} WHERE merchant_id = ?1"
+    # A lease that seems to last longer was given before the database's clock was set back.
+    f" AND connection = ?2 AND (claim IS NULL OR claimed_until <= {{clock}} OR claimed_until > {{clock}} + {LEASE})"
 )
 _ADVANCE_SQL = (
-    "UPDATE reconcile_marks SET claimed_until = ?4, reached_at = CASE WHEN ?5 IS NULL THEN reached_at"
-    " WHEN reached_at IS NULL OR reached_at < ?5 THEN ?5 ELSE reached_at END"
+    f"UPDATE reconcile_marks SET claimed_until = {{clock}} + {LEASE}, reached_at ="
+    " CASE WHEN ?4 IS NULL THEN reached_at WHEN reached_at IS NULL OR reached_at < ?4 THEN ?4 ELSE reached_at END"
     " WHERE merchant_id = ?1 AND connection = ?2 AND claim = ?3"
 )
-_ADVANCE = plain(_ADVANCE_SQL, postgres=_ADVANCE_SQL.replace("?5", "?5::bigint"))
+_ADVANCE = plain(_ADVANCE_SQL, postgres=_ADVANCE_SQL.replace("?4", "?4::bigint"))
 _RELEASE = plain(
     "UPDATE reconcile_marks SET claim = NULL, claimed_until = NULL, next_at = ?4, failures = ?5, state = ?6,"
     " reason = ?7, checked_at = ?8, heard_at = ?9, missed_at = ?10, quiet_since = ?11, quiet_why = ?12"

@@ -5,7 +5,7 @@ import hashlib
 import json
 import sqlite3
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -27,6 +27,7 @@ from integration.database.backup import (
     member_name,
     seal,
 )
+from integration.database.steps import Steps, drive_postgres, drive_sqlite
 
 SQLITE_HEADER = b"SQLite format 3\x00"
 LOCK_WAIT_S = 60  # how long to wait for what others are doing to end
@@ -49,17 +50,26 @@ class Source(Protocol):
     def rows(self, table: Table) -> Iterator[Row]: ...
 
 
-async def restore(url: str, source: Path, tables: MetaData, *, replace: bool, progress: Progress) -> Copied:
+async def restore(
+    url: str,
+    source: Path,
+    tables: MetaData,
+    *,
+    replace: bool,
+    progress: Progress,
+    then: Callable[[], Steps[object]] | None = None,
+) -> Copied:
     """Replace everything in the migrated database at `url` by a backup of either engine; all or nothing.
 
+    `then` are steps to run in the same transaction, on what was put back.
     A backup of another schema revision is refused, as is a database that is not empty unless `replace`. Others
     may go on reading meanwhile. Raises Unfit for a file that is damaged or no backup, and the driver's error.
     """
     with opened(source, tables) as backup:
         if url.startswith("sqlite"):
-            _into_sqlite(Path(make_url(url).database or ""), backup, tables, replace, progress)
+            _into_sqlite(Path(make_url(url).database or ""), backup, tables, replace, progress, then)
         else:
-            await _into_postgres(url, backup, tables, replace, progress)
+            await _into_postgres(url, backup, tables, replace, progress, then)
         return backup.copied
 
 
@@ -167,7 +177,10 @@ class _Dump:
 # --- Replacing ----------------------------------------------------------------------------------
 
 
-def _into_sqlite(path: Path, backup: Source, tables: MetaData, replace: bool, progress: Progress) -> None:
+Then = Callable[[], Steps[object]] | None
+
+
+def _into_sqlite(path: Path, backup: Source, tables: MetaData, replace: bool, progress: Progress, then: Then) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, timeout=LOCK_WAIT_S)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -183,13 +196,17 @@ def _into_sqlite(path: Path, backup: Source, tables: MetaData, replace: bool, pr
                 connection.executemany(
                     f'INSERT INTO "{table.name}" ({_columns(table)}) VALUES ({marks})', watched.rows(table)
                 )
+            if then is not None:
+                drive_sqlite(then(), connection.cursor())
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
             raise
 
 
-async def _into_postgres(url: str, backup: Source, tables: MetaData, replace: bool, progress: Progress) -> None:
+async def _into_postgres(
+    url: str, backup: Source, tables: MetaData, replace: bool, progress: Progress, then: Then
+) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
@@ -206,6 +223,8 @@ async def _into_postgres(url: str, backup: Source, tables: MetaData, replace: bo
                 columns = [column.name for column in table.columns]
                 await connection.copy_records_to_table(table.name, records=watched.rows(table), columns=columns)
                 await _continue_numbers(connection, table)
+            if then is not None:
+                await drive_postgres(then(), connection)
         # Freshly filled tables have no statistics, and without them the plans are slow.
         await connection.execute("ANALYZE")
     finally:

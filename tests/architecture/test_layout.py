@@ -14,7 +14,7 @@ DUTIES = {
     "merchants": {"books", "connections", "programs", "told"},
     "customers": {"consent", "identify"},
     "sales": {"apply", "books", "history", "pairs", "worth"},
-    "messages": {"falls", "kinds", "letters", "outbox", "people", "permission", "sending", "zones"},
+    "messages": {"falls", "kinds", "letters", "outbox", "people", "permission", "restored", "sending", "zones"},
     "points": {"adjust", "audit", "posting", "seal", "standing", "statement"},
 }
 
