@@ -1,5 +1,6 @@
 """`regulars backfill`: award a shop's history, after a look at what that brings, and take it back again."""
 
+import gc
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ from rich.progress import Task as BarTask
 
 from config import settings
 from config.commands import Json, Refused, execute, show
+from config.commands.run import COLLECT_AFTER
 from handlers.backfill import jobs
 from handlers.backfill.jobs import Done, Foreseen, Plan
 from handlers.backfill.rules import Totals
@@ -63,6 +65,9 @@ def backfill(
             return await jobs.commit(context, plan, progress.show)
         return await jobs.preview(context, plan, progress.show)
 
+    # What is loaded by now lives as long as the command, and need not be looked through again and again.
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     with progress:
         try:
             found = execute(work)

@@ -225,8 +225,8 @@ async def _sources(context: Context, plan: Plan) -> _Sources:
             raise Refused(f"{shop.name} has no Shopify shop the file could be of.")
     elif bulk is None and "stripe" not in keys:
         raise Refused(
-            f"{shop.name} has neither a Shopify token nor a Stripe key here, so there is nobody to ask: have the orders"
-            " exported by a bulk operation and give the result with --file."
+            f"{shop.name} has neither a Shopify token nor a Stripe key here, so there is nobody to ask: set one with"
+            f" `regulars merchant shopify {shop.name!r} --token …`, or give a bulk operation's result with --file."
         )
     else:
         if stripe is not None and "stripe" in keys:
