@@ -19,6 +19,7 @@ from config import logs, settings
 from config import migrate as migrating
 from config.asgi import build, build_aside
 from config.commands import NOT_SET_UP, Json, Refused, execute, show
+from config.connections import PatientProtocol
 from config.settings import Settings
 from config.wiring import opened
 from config.worker import work
@@ -171,7 +172,7 @@ def _server(application: Any) -> uvicorn.Server:
     server = uvicorn.Server(
         uvicorn.Config(
             application,
-            http="httptools",
+            http=PatientProtocol,
             lifespan="off",
             access_log=False,
             log_config=None,

@@ -1,0 +1,96 @@
+"""Does the time a signature takes tell how much of it was right? Measured by hand: `python -m tests.attacks.timing`.
+
+Two kinds of forged signatures take turns at random: wrong from the first byte on, and wrong in the last byte only.
+Welch's t-test compares their times, whole and without the slowest (interrupts); a leak shows as |t| above 10,
+growing with the number of samples (the thresholds are those of "dude, is my code constant time?").
+"""
+
+import base64
+import gc
+import hashlib
+import hmac
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+
+from integration.shopify import webhooks as shopify
+from integration.stripe import webhooks as stripe
+
+SAMPLES = 100_000  # of each kind
+FORGERIES = 4_096
+MAYBE, SURELY = 4.5, 10.0  # of |t|: measure again; it leaks
+PARTS = (1.0, 0.95, 0.75, 0.5)  # of the fastest samples that are kept
+BODY = b'{"id":1001,"note":"oolong"}' * 20
+SECRET, AT = "a secret for measuring", 1_795_000_000
+
+
+def welch(one: Sequence[int], other: Sequence[int]) -> float:
+    """Compute Welch's t of two samples."""
+    spread = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
+    return (statistics.fmean(one) - statistics.fmean(other)) / spread**0.5
+
+
+def times(verify: Callable[[str], bool], forged: Sequence[tuple[str, str]]) -> tuple[list[int], list[int]]:
+    """Time both kinds of forgeries in a random order; returns nanoseconds of each."""
+    draw = random.Random(20)
+    kinds = [0, 1] * SAMPLES
+    draw.shuffle(kinds)
+    found: tuple[list[int], list[int]] = ([], [])
+    for kind in kinds:
+        header = forged[draw.randrange(FORGERIES)][kind]
+        began = perf_counter_ns()
+        verify(header)
+        found[kind].append(perf_counter_ns() - began)
+    return found
+
+
+def forgeries(digest: bytes, written: Callable[[bytes], str]) -> list[tuple[str, str]]:
+    """Write digests wrong in their first byte, each beside one wrong in its last.
+
+    Many and made in turns: any two objects differ in time by what they say and where in memory they lie.
+    """
+    draw = random.Random(21)
+    flips = [draw.randrange(1, 256) for _ in range(FORGERIES)]
+    return [
+        (written(bytes([digest[0] ^ flip]) + digest[1:]), written(digest[:-1] + bytes([digest[-1] ^ flip])))
+        for flip in flips
+    ]
+
+
+def naive(header: str, good: str) -> bool:
+    """Compare as nobody should, byte by byte in Python: shows that the measurement can see a leak."""
+    return all(a == b for a, b in zip(header, good, strict=True))
+
+
+def main() -> None:
+    """Measure both verifiers, and a leaking comparison for contrast."""
+    key = SECRET.encode()
+    of_shopify = hmac.new(key, BODY, hashlib.sha256).digest()
+    of_stripe = hmac.new(key, f"{AT}.".encode() + BODY, hashlib.sha256).digest()
+    good = of_shopify.hex()
+    kinds: dict[str, tuple[Callable[[str], bool], list[tuple[str, str]]]] = {
+        "Shopify": (
+            lambda header: shopify.verify(BODY, header, [SECRET]),
+            forgeries(of_shopify, lambda d: base64.b64encode(d).decode()),
+        ),
+        "Stripe": (
+            lambda header: stripe.verify(BODY, header, [SECRET], AT),
+            forgeries(of_stripe, lambda d: f"t={AT},v1={d.hex()}"),
+        ),
+        "byte by byte": (lambda header: naive(header, good), forgeries(of_shopify, bytes.hex)),
+    }
+    gc.disable()
+    for name, (verify, forged) in kinds.items():
+        assert not any(verify(header) for pair in forged for header in pair)
+        early, late = (sorted(found) for found in times(verify, forged))
+        ts = [welch(early[: int(len(early) * part)], late[: int(len(late) * part)]) for part in PARTS]
+        most = max(map(abs, ts))
+        verdict = "it leaks" if most > SURELY else "perhaps, measure again" if most > MAYBE else "no difference"
+        kept = ", ".join(f"{part:.0%}: {t:+.2f}" for part, t in zip(PARTS, ts, strict=True))
+        medians = f"{statistics.median(early):.0f} and {statistics.median(late):.0f} ns"
+        print(f"{name}: medians {medians}; t of the fastest {kept}: {verdict}")
+
+
+if __name__ == "__main__":
+    main()
