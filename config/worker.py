@@ -1,6 +1,8 @@
 """Running loops, jobs and the clock's ticks: the only file that knows arq's worker."""
 
 import asyncio
+import faulthandler
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -19,6 +21,8 @@ from integration.queue import QUEUE_NAME, cancel, read, write
 MOST_JOBS_AT_ONCE = 100
 POLL_SECONDS = 0.05
 DRAIN_SECONDS = 8.0
+STUCK_SECONDS = 30  # of the event loop without a turn: as long as a lease
+WATCH_SECONDS = 1.0
 AGAIN_SECONDS = (0.5, 1.0, 2.0, 5.0)  # before a loop that failed is started again
 RETRY_SECONDS = 10.0  # before a job whose outside is away is tried again, times the attempt
 
@@ -28,6 +32,7 @@ log = structlog.get_logger()
 async def work(context: Context, stop: asyncio.Event) -> None:
     """Run everything of the schedule until `stop` is set, then finish what is in hand within DRAIN_SECONDS."""
     meters.expect((job.name for job in JOBS), (loop.name for loop in LOOPS))
+    watch = asyncio.create_task(_watched())
     tasks = [asyncio.create_task(_kept_up(context, loop, stop), name=loop.name) for loop in LOOPS]
     if context.queue.redis is not None:
         tasks.append(asyncio.create_task(_jobs(context, stop), name="jobs"))
@@ -38,6 +43,22 @@ async def work(context: Context, stop: asyncio.Event) -> None:
         log.warning("loop_cut_off", loop=task.get_name())
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _watched() -> None:
+    """End the process, with a word on where it was, when its event loop stands still.
+
+    An event whose reading never ends would hold its worker for ever. So it counts as a crash of the worker, is
+    worked alone when its lease is over, and given up after so many claims.
+    """
+    try:
+        while True:
+            faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True, file=sys.__stderr__ or 2)
+            await asyncio.sleep(WATCH_SECONDS)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _kept_up(context: Context, loop: Loop, stop: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,8 @@ from integration.database.engine import address
 GRACEFUL_SECONDS = 4
 KEEP_ALIVE_SECONDS = 30  # platforms keep their connections
 MOST_CONNECTIONS = 4_000
+LEAST_CONNECTIONS = 16
+OWN_FILES = 40  # what a process has open beside the connections it takes: database, queue, mail
 COLLECT_AFTER = (10_000, 10, 10)  # objects made, young and middle collections before the next older one
 BACKLOG = 2_048
 IDLE_LOOK_SECONDS = 0.05
@@ -168,6 +171,23 @@ async def _listen_aside(context: Context, loaded: Settings, stop: asyncio.Event)
         await _until(stop, _server(build_aside(context)), own_socket)
 
 
+def _room_for_connections() -> int:
+    """Take as many open files as the system gives; return how many connections fit in beside our own.
+
+    Were all of them taken, not even the database could be opened. What is beyond is answered 503 and closed.
+    """
+    wanted = MOST_CONNECTIONS + OWN_FILES
+    given, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if given != resource.RLIM_INFINITY and given < wanted:
+        asked = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        # A system may give less than it says.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (asked, most))
+            given = asked
+    room = wanted if given == resource.RLIM_INFINITY else given
+    return max(LEAST_CONNECTIONS, min(room - OWN_FILES, MOST_CONNECTIONS))
+
+
 def _server(application: Any) -> uvicorn.Server:
     server = uvicorn.Server(
         uvicorn.Config(
@@ -179,7 +199,7 @@ def _server(application: Any) -> uvicorn.Server:
             server_header=False,
             # Links are made from PUBLIC_URL, and whoever says they come from elsewhere is not believed.
             proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            limit_concurrency=_room_for_connections(),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )

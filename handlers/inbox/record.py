@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from integration.clock import DAY
+from integration.clock import DAY, MINUTE
 from integration.database.engine import Database
 from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, insert, keyed, plain
 from integration.errors import Unavailable
@@ -13,6 +13,7 @@ from integration.faults import point
 MOST_UNKNOWN_SHOPS = 1_000
 MOST_UNKNOWN_BYTES = 50_000_000  # of one unknown shop
 KEEP_UNKNOWN = 7 * DAY
+AHEAD = MINUTE  # of the clock; further than any event is put off before its first attempt
 ROW_BYTES = 400  # what a row weighs beside its body
 
 MOST_IN_A_TRANSACTION = 500
@@ -94,6 +95,16 @@ def adopt_known(now: int) -> Steps[int]:
     if adopted[0][0]:
         yield from _recount_unknown()
     return int(adopted[0][0])
+
+
+def received_ahead(now: int) -> Steps[int]:
+    """Make due what was received while the clock stood ahead of what it is now; returns how many events.
+
+    An event that was never claimed waits for its first turn at most some seconds; one that waits for an instant far
+    from now was written down by a clock that has been set back since.
+    """
+    touched = yield from ask(_RECEIVED_AHEAD, (now, now + AHEAD))
+    return int(touched[0][0])
 
 
 def prune_unknown(now: int, limit: int) -> Steps[int]:
@@ -230,6 +241,11 @@ _ADOPT_KNOWN = plain(
     + _OWNER.format(source="events.source", connection="events.connection")
     + " WHERE merchant_id IS NULL AND EXISTS (SELECT 1 FROM connections c WHERE c.platform = events.source"
     " AND c.account = events.connection)"
+)
+
+_RECEIVED_AHEAD = plain(
+    "UPDATE events SET next_attempt_at = ?1 WHERE worked_at IS NULL AND failed_at IS NULL AND merchant_id IS NOT NULL"
+    " AND next_attempt_at > ?2 AND claims = 0 AND claim IS NULL"
 )
 
 _OLD_UNKNOWN = plain("SELECT id FROM events WHERE merchant_id IS NULL AND received_at < ?1 ORDER BY id LIMIT ?2")

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from handlers.inbox.claim import (
 )
 from handlers.inbox.look import look, must_look
 from handlers.inbox.origin import suspects
+from handlers.inbox.record import received_ahead
 from handlers.inbox.rules import Apply, Outcome, Told
 from integration import meters
 from integration.clock import SECOND
@@ -97,6 +99,7 @@ class Worker:
         self._settled_after = 0
         self._company_until = float("-inf")
         self._look_for_lost_at = float("-inf")
+        self._clock_seen = sys.maxsize
         self.ended = 0
 
     async def turns(self, stop: asyncio.Event | None = None) -> bool:
@@ -118,6 +121,10 @@ class Worker:
             return False
         context = self._context
         now = context.clock.now()
+        if now < self._clock_seen:
+            # The clock was set back, or may have been before we began.
+            await context.database.run(lambda: received_ahead(now))
+        self._clock_seen = now
         self._resettled_at = now
         limit = SHARE if time.monotonic() < self._company_until else RESETTLE_BATCH
         after = self._settled_after

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -44,6 +44,7 @@ from integration.faults import point
 BATCH = 50  # messages claimed at once
 SENDING_AT_ONCE = 8
 SPARE = MINUTE  # a claim with less left is not used any more
+RECORD_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # in seconds, before a receipt is written again
 BLOCKING = frozenset({"unsubscribed", "redacted", "invalid"})
 
 log = structlog.get_logger()
@@ -92,7 +93,11 @@ async def send_due(context: Context, limit: int = BATCH, turn: Turn | None = Non
 
     async def one(item: Ready) -> None:
         async with seats:
-            await _send(context, item, this)
+            try:
+                await _send(context, item, this)
+            except Unavailable as error:
+                # Its claim runs out by itself. The others are on their way: cut off, they would go out again.
+                log.warning("message_left", merchant=item.message.merchant_id, key=item.message.key, reason=str(error))
 
     async with asyncio.TaskGroup() as group:
         for item in ready:
@@ -257,10 +262,21 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
         log.exception("letter_not_written", merchant=message.merchant_id, key=message.key)
         return Later(now + pause(message.attempts), f"it could not be written: {type(error).__name__}", True)
     answer, sent_at = receipt.answer, context.clock.now()
-    await context.database.run(lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
+    await _written_down(context, lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
     point("send.recorded")
     meters.MESSAGES.labels(message.channel, "sent").inc()
     return None
+
+
+async def _written_down(context: Context, make: Callable[[], Steps[None]]) -> None:
+    """Record that a letter went out, although the database may be away for a while: else it would go out again."""
+    for seconds in RECORD_PAUSES:
+        try:
+            return await context.database.run(make)
+        except Unavailable as error:
+            log.warning("receipt_waits", reason=str(error))
+            await asyncio.sleep(seconds)
+    return await context.database.run(make)
 
 
 def _letter(context: Context, item: Ready, content: Content) -> Letter:

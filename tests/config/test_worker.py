@@ -1,6 +1,8 @@
 """The schedule runs: loops are kept up, jobs run by name, ticks by the clock, and Redis may come and go."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +14,7 @@ from config.schedule import JOBS, LOOPS, TICKS, Job, Loop, Tick
 from config.worker import times
 from integration.errors import Unavailable
 from integration.queue import Queue, connect
+from tests.conftest import REPOSITORY
 
 
 class House:
@@ -155,3 +158,28 @@ async def test_a_job_whose_outside_is_away_is_tried_again_later() -> None:
     with pytest.raises(Retry) as caught:
         await worker._coroutine(Job("away", away))({"context": None, "job_try": 1})
     assert caught.value.defer_score == 7000
+
+
+STANDS_STILL = """
+import asyncio
+from types import SimpleNamespace
+from config import worker
+from config.schedule import Loop
+from integration.queue import Queue
+
+async def read_for_ever(context, stop):
+    while True:
+        pass
+
+worker.LOOPS, worker.STUCK_SECONDS = (Loop("inbox.work", read_for_ever),), 1
+asyncio.run(worker.work(SimpleNamespace(queue=Queue()), asyncio.Event()))
+"""
+
+
+def test_a_process_that_stands_still_ends_and_says_where() -> None:
+    """An event that is never done reading would hold its worker for ever; a crash is counted and ends."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STANDS_STILL], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "read_for_ever" in ended.stderr

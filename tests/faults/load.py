@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from integration.sandbox.delivery import Delivery
-from integration.sandbox.sender import Attempt, Sender
+from integration.sandbox.sender import MOST_CONNECTIONS, Attempt, Sender
 from tests.benchmarks.backlog import mixed
 from tests.oracle.tellings import DAY, Programme, Shop
 from tests.oracle.tellings import Delivery as Told
@@ -26,7 +26,6 @@ from tests.properties.teller import Teller
 DUPLICATES, SHUFFLED = 0.05, 0.10
 EXAMPLES = 60  # drawn for a seed; the shortest and those alike are left out
 BUSY_STORIES = 12
-MOST_AT_ONCE = 128
 PATIENCE_SECONDS = 90  # for one delivery to be acknowledged
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 
@@ -134,9 +133,10 @@ class Traffic:
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        most = min(self.at_once, MOST_AT_ONCE)
+        # More than are sent at once: what is sent again is not to wait for a connection, which would count as ours.
         self.senders = [
-            Sender(f"http://127.0.0.1:{port}", connections=most, history=self.history) for port in self.ports
+            Sender(f"http://127.0.0.1:{port}", connections=MOST_CONNECTIONS, history=self.history)
+            for port in self.ports
         ]
 
     @property

@@ -14,7 +14,7 @@ from tests.properties.tape import START, micros
 
 PATIENCE_SECONDS = 15.0
 LONGEST_DRAIN_SECONDS = 10.0
-FLOOD = 1_500
+FLOOD = 800
 CLOCK_LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/local/lib/faketime/libfaketimeMT.so.1")
 
 RECEIVER_POINTS = (
@@ -112,7 +112,7 @@ def set_clock(folder: Path, shift: str) -> None:
 async def clock_jumps(run: Run) -> None:
     """Row 12: an hour forward or back, and right again."""
     await run.until(0.1, 0.4)
-    shift = run.dice.choice(("+3600", "-3600", "+86400"))
+    shift = run.dice.choice(("+3600", "-3600"))
     set_clock(run.world.folder, shift)
     await run.for_a_while(1, 3)
     set_clock(run.world.folder, "+0")

@@ -30,7 +30,7 @@ def main() -> None:
         replace(module, name, value)
     from config import topics, wiring
 
-    topics.SHOPIFY[POISON] = read_poison  # type: ignore[index]
+    topics.TOPICS["shopify"][POISON] = read_poison  # type: ignore[index]
     if base := os.environ.get("FAULT_SHOPIFY"):
         wiring.Admin = functools.partial(wiring.Admin, base=base)  # type: ignore[misc, assignment]
     from config.cli import main as command

@@ -156,7 +156,7 @@ def _judge(row: Row, traffic: Traffic, found: Findings) -> None:
     if found.mails_twice and not row.mails_may_repeat:
         found.note("I6", f"{found.mails_twice} mails came twice")
     slow = [a for a in traffic.history if a.status is not None and a.took > LONGEST_ACK_SECONDS]
-    if slow:
+    if slow and not row.may_hang:
         longest = max(attempt.took for attempt in slow)
         found.note("I7", f"{len(slow)} answers took more than {LONGEST_ACK_SECONDS} s, at most {longest:.1f}")
     hung = [a for a in traffic.history if a.outcome == "unknown" and "ReadTimeout" in a.answer]

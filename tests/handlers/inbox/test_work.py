@@ -322,3 +322,18 @@ async def test_old_events_are_worked_first(desk: Desk) -> None:
     desk.books.before = lambda told: order.extend(event.envelope.delivery_id for event in told)
     await drain(desk.context, batch=1)
     assert order == ["d1", "d0"]
+
+
+async def test_what_came_while_the_clock_stood_ahead_is_worked_once_it_is_right(desk: Desk) -> None:
+    """An hour too far and back again: nothing waits for that hour, neither for this worker nor for the next."""
+    right = desk.clock.at
+    worker = Worker(desk.context)
+    await worker.resettle(at_once=True)
+    for number, waits_for in ((1, worker), (2, Worker(desk.context))):
+        desk.clock.at = right + HOUR
+        await desk.told(HELLO)
+        await worker.resettle(at_once=True)
+        desk.clock.at = right + number
+        await waits_for.resettle(at_once=True)
+        await waits_for.turns()
+        assert len(await desk.applied()) == number

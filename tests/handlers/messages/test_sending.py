@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from handlers.messages import outbox
+from handlers.messages import outbox, sending
 from handlers.messages.rules import MOST_ATTEMPTS
 from handlers.messages.sending import message_name, send_due
 from integration.channels import Letter, Receipt
 from integration.channels.smtp import SmtpChannel
 from integration.clock import DAY, HOUR, MINUTE
+from integration.errors import Unavailable
 from integration.facts import ConsentSeen, CustomerSeen, CustomersMerged
 from tests.handlers.messages.stage import ELSA, Buyer, Stage
 from tests.mailbox import Mailbox
@@ -374,3 +375,48 @@ async def test_a_crash_after_the_250_sends_again_under_the_same_name(nora: Stage
     assert first["Message-ID"] == second["Message-ID"]
     await nora.later(DAY)
     assert len(nora.mails) == 2
+
+
+# --- The database goes away while mails are on their way -------------------------------------------
+
+
+class AwayAfterSending:
+    """A database that is away for so many transactions once a letter has been taken."""
+
+    def __init__(self, nora: Stage, times: int) -> None:
+        self._run, self._nora, self.left = nora.context.database.run, nora, times
+
+    async def __call__(self, make: Any, urgent: bool = False) -> Any:
+        if self._nora.mails and self.left:
+            self.left -= 1
+            raise Unavailable("PostgreSQL restarts")
+        return await self._run(make, urgent)
+
+
+async def test_a_mail_that_is_out_is_written_down_when_the_database_is_back(
+    nora: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart of a few seconds between the server's 250 and our commit sends nothing twice."""
+    monkeypatch.setattr(sending, "RECORD_PAUSES", (0.0,) * 7)
+    await nora.set({"thanks": {"delay_minutes": 0}})
+    await nora.hears(nora.order())
+    away = AwayAfterSending(nora, 5)
+    monkeypatch.setattr(nora.context.database, "run", away)
+    await send_due(nora.context)
+    assert away.left == 0
+    assert (await nora.messages())[NOTE] == ("sent", None)
+    assert len(nora.mails) == 1
+
+
+async def test_one_receipt_that_cannot_be_written_cuts_no_other_mail_off(
+    nora: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left goes out again when its claim ends; the others are done with."""
+    monkeypatch.setattr(sending, "RECORD_PAUSES", ())
+    await nora.set({"thanks": {"delay_minutes": 0}})
+    await nora.hears(*[nora.order(f"100{n}", buyer=Buyer(email=f"b{n}@x.example")) for n in range(4)])
+    monkeypatch.setattr(nora.context.database, "run", AwayAfterSending(nora, 1))
+    await send_due(nora.context)
+    assert len(nora.mails) == 4
+    states = sorted(state for state, _ in (await nora.messages()).values() if state in ("sent", "sending"))
+    assert states == ["sending", "sent", "sent", "sent"]
