@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 START_WAIT_S = 30
 STOP_WAIT_S = 15
@@ -34,7 +35,9 @@ class Postgres:
     `fsync` off survives a killed server, not a power cut; a benchmark of durable writes needs it on.
     """
 
-    def __init__(self, binaries: Path, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(
+        self, binaries: Path, folder: Path, *, fsync: bool = False, tuned: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._binaries, self._folder = binaries, folder
         self._account = _unprivileged() if os.geteuid() == 0 else None
         if self._account is not None:  # PostgreSQL refuses to run as root
@@ -48,6 +51,7 @@ class Postgres:
             "fsync": "on" if fsync else "off",
             "max_connections": 100,
             "shared_buffers": "64MB",
+            **tuned,
         }
         self.server: subprocess.Popen[bytes] | None = None
         subprocess.run(
@@ -83,11 +87,13 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def private_postgres(binaries: Path, *, fsync: bool = False) -> Iterator[str]:
+def private_postgres(
+    binaries: Path, *, fsync: bool = False, tuned: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
     """Run a PostgreSQL for as long as it is needed; yields the address of its empty `postgres` database."""
     folder = Path(tempfile.mkdtemp(prefix="regulars-postgres-"))
     try:
-        server = Postgres(binaries, folder, fsync=fsync)
+        server = Postgres(binaries, folder, fsync=fsync, tuned=tuned)
         try:
             server.start()
             yield server.url

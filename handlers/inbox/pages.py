@@ -83,6 +83,7 @@ class Receiver:
         self._commits: GroupCommit[Delivery, bool] = GroupCommit(
             lambda deliveries: record_all(context.database, deliveries),
             lambda: context.queue.ring(BELL),
+            context.database.abreast,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,17 +179,20 @@ def _delivery(envelope: Envelope, connection: str, body: bytes) -> Delivery:
 
 def _announced(headers: Headers) -> tuple[int | None, _Answer | None]:
     """Return the announced length of a body, or the refusal its headers already deserve."""
-    length: int | None = None
-    for name, value in headers:
-        if name == b"content-length":
-            if not value.isdigit() or len(value) > 15:
-                return None, TORN
-            length = int(value)
-            if length > MOST_BODY_BYTES:
-                return None, LARGE
-        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            return None, ENCODED
-    return length, None
+    found = dict(headers)
+    if len(found) < len(headers) and sum(name in (b"content-length", b"content-encoding") for name, _ in headers) > 1:
+        # Two claims about one body: it is not said which holds.
+        return None, ENCODED if b"content-encoding" in found else TORN
+    encoding = found.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        return None, ENCODED
+    length = found.get(b"content-length")
+    if length is None:
+        return None, None
+    if not length.isdigit() or len(length) > 15:
+        return None, TORN
+    announced = int(length)
+    return (None, LARGE) if announced > MOST_BODY_BYTES else (announced, None)
 
 
 class _Readers:

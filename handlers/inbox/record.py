@@ -1,11 +1,11 @@
 """Storing verified deliveries: one durable row each, however often they come, and room for unknown shops."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from integration.clock import DAY, MINUTE
 from integration.database.engine import Database
-from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, insert, keyed, plain
+from integration.database.steps import BIG, NOTHING, TEXT, Row, Sql, Steps, ask, insert, keyed, plain
 from integration.errors import Unavailable
 from integration.faults import point
 
@@ -35,14 +35,30 @@ class Delivery(NamedTuple):
 def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     """Store deliveries, each once; True for what is stored now or was before, False for what has no room.
 
-    Only what an unknown shop sends over its limits has no room.
+    Only what an unknown shop sends over its limits has no room. What known connections send is stored first, by
+    one statement on PostgreSQL: nothing else is to be asked about it.
     """
-    unknown = yield from _unknown_accounts(deliveries)
-    refused = (yield from _over_limits(deliveries, unknown)) if unknown else frozenset()
-    kept = [d for position, d in enumerate(deliveries) if position not in refused] if refused else deliveries
-    yield from ask(_INSERT_EVENTS, [(*d[:6], d.recovered) for d in kept])
-    yield from ask(_INSERT_BODIES, [(d.source, d.connection, d.delivery_id, d.body) for d in kept])
+    if not deliveries:
+        return []
+    yield from ask(_INSERT_EVENTS, deliveries)
     point("record.before_commit")
+    stored = yield from ask(_INSERT_BODIES, deliveries)
+    if stored[0][0] == len(deliveries):
+        return [True] * len(deliveries)
+    return (yield from _record_left(deliveries))
+
+
+def _record_left(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
+    """Store those that are not here yet: a connection nobody knows sent them, or one added this instant."""
+    present = yield from known([d[:3] for d in deliveries])
+    left = {position: d for position, d in enumerate(deliveries) if d[:3] not in present}
+    if not left:
+        return [True] * len(deliveries)
+    unknown = yield from _unknown_accounts(list(left.values()))
+    refused = yield from _over_limits({n: d for n, d in left.items() if (d.source, d.connection) in unknown})
+    kept = [d for position, d in left.items() if position not in refused]
+    yield from ask(_INSERT_LEFT, [(*d[:6], d.recovered) for d in kept])
+    yield from ask(_INSERT_LEFT_BODIES, [(d.source, d.connection, d.delivery_id, d.body) for d in kept])
     return [position not in refused for position in range(len(deliveries))]
 
 
@@ -58,7 +74,7 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
     """
     rows = list(deliveries)
     try:
-        stored = await database.run(lambda: record(rows), urgent=True)
+        stored = await database.run_urgently(lambda: record(rows))
         point("record.committed")
         return stored
     except Unavailable:
@@ -72,7 +88,7 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
 
 async def _recorded_alone(database: Database, row: Delivery) -> bool:
     try:
-        return (await database.run(lambda: record([row]), urgent=True))[0]
+        return (await database.run_urgently(lambda: record([row])))[0]
     except Unavailable:
         raise
     except Exception:  # noqa: BLE001 - answered with 503, which is counted and seen
@@ -129,17 +145,18 @@ def _unknown_accounts(deliveries: Sequence[Delivery]) -> Steps[frozenset[Row]]:
     return frozenset(accounts) - frozenset(known)
 
 
-def _over_limits(deliveries: Sequence[Delivery], unknown: frozenset[Row]) -> Steps[frozenset[int]]:
+def _over_limits(strangers: Mapping[int, Delivery]) -> Steps[frozenset[int]]:
     """Charge new deliveries to their unknown shops; returns the positions of those over a limit."""
-    candidates = {position: d for position, d in enumerate(deliveries) if (d.source, d.connection) in unknown}
-    present = yield from known([d[:3] for d in candidates.values()])
-    names = sorted({connection for _, connection in unknown})
+    if not strangers:
+        return frozenset()
+    names = sorted({d.connection for d in strangers.values()})
     filled: dict[str, int] = dict((yield from ask(_FILLED, [(name,) for name in names])))
     shops = int((yield from ask(_COUNT_SHOPS, ()))[0][0])
 
-    refused, seen = set(), set(present)
+    refused: set[int] = set()
+    seen: set[Row] = set()
     charges: dict[str, tuple[int, int]] = {}
-    for position, d in candidates.items():
+    for position, d in strangers.items():
         if d[:3] in seen:
             continue
         size = len(d.body) + ROW_BYTES
@@ -152,7 +169,7 @@ def _over_limits(deliveries: Sequence[Delivery], unknown: frozenset[Row]) -> Ste
         filled[d.connection] = filled.get(d.connection, 0) + size
         count, weight = charges.get(d.connection, (0, 0))
         charges[d.connection] = (count + 1, weight + size)
-    received_at = deliveries[0].received_at
+    received_at = next(iter(strangers.values())).received_at
     yield from ask(_CHARGE, [(name, received_at, *charges[name]) for name in sorted(charges)])
     return frozenset(refused)
 
@@ -160,21 +177,56 @@ def _over_limits(deliveries: Sequence[Delivery], unknown: frozenset[Row]) -> Ste
 # --- Statements ---------------------------------------------------------------------------------
 
 # Of several connections of one account (live and test mode) an open one is meant, the newest first.
-_OWNER = (
-    "(SELECT c.merchant_id FROM connections c WHERE c.platform = {source} AND c.account = {connection}"
+_CONNECTION = (
+    "(SELECT c.{wanted} FROM connections c WHERE c.platform = {source} AND c.account = {connection}"
     " ORDER BY CASE WHEN c.closed_at IS NULL THEN 0 ELSE 1 END, c.id DESC LIMIT 1)"
 )
 _EVENT_COLUMNS = (
     "source, connection, delivery_id, topic, triggered_at, received_at, recovered, next_attempt_at, merchant_id"
 )
+_EVENT_OF = (
+    " CROSS JOIN events e WHERE e.source = {source} AND e.connection = {connection} AND e.delivery_id = {delivery_id}"
+    " AND e.worked_at IS NULL ON CONFLICT DO NOTHING"
+)
 
+# Rows of both are deliveries, columns as there. SQLite writes events first, then their bodies; PostgreSQL does
+# both in the second statement, where a join with a table that was empty when the plan was made would be a trap.
 _INSERT_EVENTS = Sql(
-    sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.column6, "
-    + _OWNER.format(source="u.column1", connection="u.column2")
-    + " FROM (VALUES {rows}) u WHERE true ON CONFLICT DO NOTHING",
+    sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.column1, u.column2, u.column3, u.column4, u.column5,"
+    " u.column6, u.column8, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
+    + _CONNECTION.format(wanted="id", source="u.column1", connection="u.column2")
+    + " ON CONFLICT DO NOTHING",
+    postgres=NOTHING,
+    kind="many",
+    returns=False,
+    columns=len(Delivery._fields),
+)
+
+# A body that has been pruned since is not wanted again when its delivery is repeated.
+_INSERT_BODIES = Sql(
+    sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.column7 FROM (VALUES {rows}) u"
+    + _EVENT_OF.format(source="u.column1", connection="u.column2", delivery_id="u.column3"),
     # Two receivers given the same deliveries in another order must not wait for each other in a circle.
+    postgres="WITH told AS MATERIALIZED (SELECT nextval('events_id_seq') AS id, u.*, "
+    + _CONNECTION.format(wanted="merchant_id", source="u.source", connection="u.connection")
+    + " AS merchant_id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],"
+    " $7::bytea[], $8::integer[])"
+    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, body, recovered)),"
+    f" fresh AS (INSERT INTO events (id, {_EVENT_COLUMNS}) SELECT id, source, connection, delivery_id, topic,"
+    " triggered_at, received_at, recovered, received_at, merchant_id FROM told WHERE merchant_id IS NOT NULL"
+    " ORDER BY source, connection, delivery_id ON CONFLICT DO NOTHING RETURNING id)"
+    " INSERT INTO event_bodies (event_id, body) SELECT id, body FROM told WHERE id IN (SELECT id FROM fresh)",
+    kind="many",
+    returns=False,
+    columns=len(Delivery._fields),
+)
+
+_INSERT_LEFT = Sql(
+    sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.column6, "
+    + _CONNECTION.format(wanted="merchant_id", source="u.column1", connection="u.column2")
+    + " FROM (VALUES {rows}) u WHERE true ON CONFLICT DO NOTHING",
     postgres=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.*, u.received_at, "
-    + _OWNER.format(source="u.source", connection="u.connection")
+    + _CONNECTION.format(wanted="merchant_id", source="u.source", connection="u.connection")
     + " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[])"
     " AS u(source, connection, delivery_id, topic, triggered_at, received_at, recovered)"
     " ORDER BY u.source, u.connection, u.delivery_id ON CONFLICT DO NOTHING",
@@ -183,15 +235,14 @@ _INSERT_EVENTS = Sql(
     columns=7,
 )
 
-# A body that has been pruned since is not wanted again when its delivery is repeated.
-_INSERT_BODIES = Sql(
+_INSERT_LEFT_BODIES = Sql(
     sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.column4 FROM (VALUES {rows}) u"
-    " CROSS JOIN events e WHERE e.source = u.column1 AND e.connection = u.column2 AND e.delivery_id = u.column3"
-    " AND e.worked_at IS NULL ON CONFLICT DO NOTHING",
+    + _EVENT_OF.format(source="u.column1", connection="u.column2", delivery_id="u.column3"),
     postgres="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.body FROM"
     " unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS u(source, connection, delivery_id, body)"
-    " JOIN events e USING (source, connection, delivery_id) WHERE e.worked_at IS NULL ORDER BY e.id"
-    " ON CONFLICT DO NOTHING",
+    # The limit keeps the lookup by key inside: no other order of joining is open to the planner.
+    " CROSS JOIN LATERAL (SELECT e.id FROM events e WHERE e.source = u.source AND e.connection = u.connection"
+    " AND e.delivery_id = u.delivery_id AND e.worked_at IS NULL LIMIT 1) e ON CONFLICT DO NOTHING",
     kind="many",
     returns=False,
     columns=4,
@@ -238,7 +289,7 @@ _FORGET_UNKNOWN = plain("DELETE FROM unknown_shops WHERE connection = ?1")
 
 _ADOPT_KNOWN = plain(
     "UPDATE events SET next_attempt_at = ?1, merchant_id = "
-    + _OWNER.format(source="events.source", connection="events.connection")
+    + _CONNECTION.format(wanted="merchant_id", source="events.source", connection="events.connection")
     + " WHERE merchant_id IS NULL AND EXISTS (SELECT 1 FROM connections c WHERE c.platform = events.source"
     " AND c.account = events.connection)"
 )

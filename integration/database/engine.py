@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -25,6 +25,7 @@ FILE_NAME = "regulars.db"
 BUSY_TIMEOUT_MS = 4_000
 READER_THREADS = 2
 POOL_SIZE = 12
+COMMITS_ABREAST = 2
 CONNECT_SECONDS = 4
 STATEMENT_SECONDS = 60
 CLOSE_SECONDS = 5
@@ -51,7 +52,9 @@ _ONE = plain("SELECT 1")
 
 
 class _Driver(Protocol):
-    async def run(self, make: Callable[[], Steps[T]], urgent: bool) -> T: ...
+    async def run(self, make: Callable[[], Steps[T]]) -> T: ...
+
+    async def run_urgently(self, make: Callable[[], Steps[T]]) -> T: ...
 
     async def read(self, make: Callable[[], Steps[T]]) -> T: ...
 
@@ -66,6 +69,11 @@ class Database:
         self.url = url  # password and all: never print it
         self.engine = engine
         self._driver = driver
+
+    @property
+    def abreast(self) -> int:
+        """How many durable transactions are worth having in flight: SQLite writes one after the other."""
+        return 1 if self.dialect == "sqlite" else COMMITS_ABREAST
 
     @classmethod
     async def open(cls, url: str | None, data_dir: Path) -> "Database":
@@ -87,13 +95,20 @@ class Database:
         )
         return cls("postgresql", target, engine, await _Postgres.connect(target))
 
-    async def run(self, make: Callable[[], Steps[T]], urgent: bool = False) -> T:
+    async def run(self, make: Callable[[], Steps[T]]) -> T:
         """Run steps in one durable transaction; `make` is called again for each try.
 
-        `urgent` goes before other waiting work (the receiver's records). Raises Unavailable where the
-        database is away, and whatever the steps raise, after a rollback.
+        Raises Unavailable where the database is away, and whatever the steps raise, after a rollback.
         """
-        return await self._driver.run(make, urgent)
+        return await self._driver.run(make)
+
+    async def run_urgently(self, make: Callable[[], Steps[T]]) -> T:
+        """Run steps like `run`, ahead of other work; for steps that may end after their first statement.
+
+        On PostgreSQL that one commits by itself, which saves two of three round trips; what follows has a
+        transaction of its own.
+        """
+        return await self._driver.run_urgently(make)
 
     async def read(self, make: Callable[[], Steps[T]]) -> T:
         """Run steps that only read, beside the writers; a write in them fails."""
@@ -189,8 +204,11 @@ class _Sqlite:
         ]
         self._turn = 0
 
-    async def run(self, make: Callable[[], Steps[T]], urgent: bool) -> T:
-        return await self._writer.submit(make, urgent)
+    async def run(self, make: Callable[[], Steps[T]]) -> T:
+        return await self._writer.submit(make)
+
+    async def run_urgently(self, make: Callable[[], Steps[T]]) -> T:
+        return await self._writer.submit(make, urgent=True)
 
     async def read(self, make: Callable[[], Steps[T]]) -> T:
         self._turn = (self._turn + 1) % len(self._readers)
@@ -245,16 +263,20 @@ class _Postgres:
                 timeout=CONNECT_SECONDS,
                 command_timeout=STATEMENT_SECONDS,
                 server_settings=_PLANNING,
+                reset=_leave_as_is,
             )
         except _AWAY as error:
             raise _unavailable(error) from error
         return cls(pool)
 
-    async def run(self, make: Callable[[], Steps[T]], urgent: bool) -> T:
-        return await self._tried(make, readonly=False)
+    async def run(self, make: Callable[[], Steps[T]]) -> T:
+        return await self._tried(lambda connection: _in_transaction(connection, make(), readonly=False))
+
+    async def run_urgently(self, make: Callable[[], Steps[T]]) -> T:
+        return await self._tried(lambda connection: _first_alone(connection, make()))
 
     async def read(self, make: Callable[[], Steps[T]]) -> T:
-        return await self._tried(make, readonly=True)
+        return await self._tried(lambda connection: _in_transaction(connection, make(), readonly=True))
 
     async def close(self) -> None:
         try:
@@ -262,14 +284,11 @@ class _Postgres:
         except (TimeoutError, *_AWAY):
             self._pool.terminate()
 
-    async def _tried(self, make: Callable[[], Steps[T]], readonly: bool) -> T:
+    async def _tried(self, drive: Callable[[Any], Awaitable[T]]) -> T:
         for attempt in range(MOST_TRIES):
             try:
-                async with (
-                    self._pool.acquire(timeout=CONNECT_SECONDS) as connection,
-                    connection.transaction(isolation="read_committed", readonly=readonly),
-                ):
-                    return await drive_postgres(make(), connection)
+                async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                    return await drive(connection)
             except _AGAIN as error:
                 meters.DATABASE_RETRIES.labels(_reason(error)).inc()
                 if attempt == MOST_TRIES - 1:
@@ -279,6 +298,53 @@ class _Postgres:
             except _AWAY as error:
                 raise _unavailable(error) from error
         raise AssertionError("a try ends with a result or an error")
+
+
+async def _leave_as_is(_connection: Any) -> None:
+    """Put a connection back without asking it to forget what nothing here sets: that is a round trip each time."""
+
+
+async def _in_transaction(connection: Any, steps: Steps[T], readonly: bool) -> T:
+    async with connection.transaction(isolation="read_committed", readonly=readonly):
+        return await drive_postgres(steps, connection)
+
+
+async def _first_alone(connection: Any, steps: Steps[T]) -> T:
+    later = _BeginsLate(connection)
+    try:
+        result = await drive_postgres(steps, later)
+    except BaseException:
+        await later.end(well=False)
+        raise
+    await later.end(well=True)
+    return result
+
+
+class _BeginsLate:
+    """A connection whose transaction begins with the second statement; the first commits by itself."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._transaction: Any = None
+        self._statements = 0
+
+    async def fetch(self, sql: str, *arguments: Any) -> Any:
+        await self._begin()
+        return await self._connection.fetch(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: Any) -> Any:
+        await self._begin()
+        return await self._connection.execute(sql, *arguments)
+
+    async def end(self, well: bool) -> None:
+        if self._transaction is not None:
+            await (self._transaction.commit() if well else self._transaction.rollback())
+
+    async def _begin(self) -> None:
+        self._statements += 1
+        if self._statements == 2:
+            self._transaction = self._connection.transaction(isolation="read_committed")
+            await self._transaction.start()
 
 
 def _reason(error: BaseException) -> str:

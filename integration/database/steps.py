@@ -28,6 +28,9 @@ BIG, TEXT = "bigint", "text"
 CLOCK_SQLITE = "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
 CLOCK_POSTGRES = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
+NOTHING = ""
+"""The text of a statement PostgreSQL does not need, because it does the same in the one after it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sql:
@@ -173,6 +176,8 @@ async def drive_postgres(steps: Steps[T], connection: Any) -> T:
 
 
 async def _ask_postgres(connection: Any, sql: Sql, rows: Sequence[Any]) -> list[Row]:
+    if sql.postgres == NOTHING:
+        return [(0,)]
     arguments: Iterable[Any] = rows if sql.kind == "plain" else zip(*rows, strict=True)
     if sql.returns:
         return [tuple(record) for record in await connection.fetch(sql.postgres, *arguments)]

@@ -171,20 +171,26 @@ class GroupCommit(Generic[Item, Verdict]):
     """Commit many askers' items together: whoever arrives while a commit is in flight shares the next one.
 
     `commit(items)` writes all items in one durable transaction and returns one verdict an item, in order.
-    `after` is called once a commit (the bell). An asker has its answer only once its item is durable.
+    `after` is called once a commit (the bell). An asker has its answer only once its item is durable. `abreast`
+    commits may be in flight together, where the database can.
     """
 
     def __init__(
         self,
         commit: Callable[[list[Item]], Awaitable[list[Verdict]]],
         after: Callable[[], None],
+        abreast: int = 1,
     ) -> None:
         self._commit = commit
         self._after = after
+        self._abreast = abreast
         self._waiting: deque[_Batch[Item, Verdict]] = deque()
+        self._in_flight: dict[asyncio.Task[None], int] = {}  # and how many items each holds
         self._pending = 0
         self._pending_bytes = 0
-        self._pump: asyncio.Task[None] | None = None
+        self._stored = 0  # by the commit before, while there is no pause
+        self._looks = False
+        self._linger: asyncio.TimerHandle | None = None
 
     async def add(self, item: Item, size: int) -> Verdict:
         """Return the item's verdict once it is durable; `size` in bytes. Raises as `place` does."""
@@ -204,12 +210,19 @@ class GroupCommit(Generic[Item, Verdict]):
         batch.bytes += size
         self._pending += 1
         self._pending_bytes += size
+        if not self._looks:
+            # Whoever else arrives in this turn of the loop comes along.
+            self._looks = True
+            batch.future.get_loop().call_soon(self._look)
         return batch.future, len(batch.items) - 1
 
     async def drained(self) -> None:
         """Wait until nothing is pending."""
-        while self._pump is not None:
-            await asyncio.shield(self._pump)
+        while self._pending:
+            if self._in_flight:
+                await asyncio.wait(self._in_flight)
+            else:
+                await asyncio.sleep(LINGER_SECONDS)
 
     def _open_batch(self) -> _Batch[Item, Verdict]:
         if self._waiting and len(self._waiting[-1].items) < MOST_IN_A_COMMIT:
@@ -218,24 +231,31 @@ class GroupCommit(Generic[Item, Verdict]):
         batch: _Batch[Item, Verdict] = _Batch(_Verdicts(loop=loop))
         batch.deadline = loop.call_later(COMMIT_DEADLINE_SECONDS, _give_up, batch.future)
         self._waiting.append(batch)
-        if self._pump is None:
-            self._pump = loop.create_task(self._run())
         return batch
 
-    async def _run(self) -> None:
-        try:
-            stored = 0
-            while self._waiting:
-                if len(self._waiting[0].items) < stored:
-                    # Those just answered send their next at once: worth waiting a moment for, in one commit.
-                    await asyncio.sleep(LINGER_SECONDS)
-                batch = self._waiting.popleft()
-                await self._store(batch)
-                stored = len(batch.items)
-                self._pending -= stored
-                self._pending_bytes -= batch.bytes
-        finally:
-            self._pump = None
+    def _look(self) -> None:
+        """Start what commits it is time for."""
+        self._looks = False
+        while self._waiting and self._is_time(len(self._waiting[0].items)):
+            self._start()
+
+    def _is_time(self, items: int) -> bool:
+        if self._in_flight:
+            # A second commit costs nearly as much as the first, so it has to be worth it.
+            return len(self._in_flight) < self._abreast and items >= min(self._in_flight.values()) / 2
+        if self._abreast > 1 or items >= self._stored:
+            return True
+        if self._linger is None:
+            # Those just answered send their next at once: worth waiting a moment for, in one commit.
+            self._linger = self._waiting[0].future.get_loop().call_later(LINGER_SECONDS, self._start)
+        return False
+
+    def _start(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        batch = self._waiting.popleft()
+        self._in_flight[asyncio.create_task(self._store(batch))] = len(batch.items)
 
     async def _store(self, batch: _Batch[Item, Verdict]) -> None:
         try:
@@ -249,8 +269,18 @@ class GroupCommit(Generic[Item, Verdict]):
                 batch.future.set_result(verdicts)
             self._after()
         finally:
-            if batch.deadline is not None:
-                batch.deadline.cancel()
+            self._ended(batch)
+
+    def _ended(self, batch: _Batch[Item, Verdict]) -> None:
+        if batch.deadline is not None:
+            batch.deadline.cancel()
+        task = asyncio.current_task()
+        assert task is not None
+        del self._in_flight[task]
+        self._pending -= len(batch.items)
+        self._pending_bytes -= batch.bytes
+        self._stored = len(batch.items) if self._waiting or self._in_flight else 0
+        self._look()
 
 
 def _give_up(future: "asyncio.Future[Any]") -> None:

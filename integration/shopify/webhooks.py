@@ -2,7 +2,8 @@
 
 import binascii
 import hmac
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -30,11 +31,6 @@ class Headers(NamedTuple):
     triggered_at: int | None
 
 
-_READ = frozenset(
-    b"x-shopify-" + name for name in (b"hmac-sha256", b"shop-domain", b"topic", b"webhook-id", b"triggered-at")
-)
-
-
 def verify(body: bytes, header: bytes | str | None, secrets: Sequence[str]) -> bool:
     """Tell whether one of `secrets` signed exactly these bytes; never raises.
 
@@ -52,13 +48,12 @@ def verify(body: bytes, header: bytes | str | None, secrets: Sequence[str]) -> b
     return verdict
 
 
-def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def read_headers(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Pick Shopify's headers out of ASGI's (names in lower case, as ASGI demands)."""
-    found: dict[bytes, bytes | None] = {}
-    for name, value in headers:
-        if name in _READ:
-            # Twice the same header is two claims; neither is believed.
-            found[name] = None if name in found else value
+    found: dict[bytes, bytes | None] = dict(headers)
+    if len(found) < len(headers):
+        # Twice the same header is two claims; neither is believed.
+        found |= {name: None for name, count in Counter(name for name, _ in headers).items() if count > 1}
     return Headers(
         signature=found.get(b"x-shopify-hmac-sha256"),
         shop=exact_domain((_text(found.get(b"x-shopify-shop-domain")) or "").lower()),

@@ -20,6 +20,8 @@ STATEMENTS = {
     "give up": claim._GIVE_UP,
     "insert events": record._INSERT_EVENTS,
     "insert bodies": record._INSERT_BODIES,
+    "insert left": record._INSERT_LEFT,
+    "insert left bodies": record._INSERT_LEFT_BODIES,
     "known": record._KNOWN,
     "present": record._PRESENT,
     "adopt": record._ADOPT,

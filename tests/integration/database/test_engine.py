@@ -170,7 +170,7 @@ async def test_records_go_before_other_waiting_work(sqlite: Database) -> None:
     await asyncio.sleep(0)
     tasks += [asyncio.create_task(sqlite.run(lambda: note("batch"))) for _ in range(2)]
     await asyncio.sleep(0)
-    tasks.append(asyncio.create_task(sqlite.run(lambda: note("record"), urgent=True)))
+    tasks.append(asyncio.create_task(sqlite.run_urgently(lambda: note("record"))))
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(*tasks)
