@@ -153,6 +153,8 @@ async def undo(context: Context, merchant_id: int, number: int, progress: Progre
         totals.taken_back += held - await _settled(context, run, numbers)
         done += len(numbers)
         progress("undo", done, max(of, done))
+    # What was taken back before a kill, and not settled.
+    await _settled(context, run, [])
     return await context.database.run(lambda: store.finish_undoing(run, totals, context.clock.now()))
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from handlers.backfill import jobs
 from handlers.merchants.rules import Refused
+from handlers.points.audit import audit_books
+from handlers.sales.history import withdraw
 from integration.clock import DAY
 from integration.errors import Rejected, Unavailable
 from tests.handlers.backfill.past import LIVED, Past
@@ -253,6 +255,40 @@ async def test_stripes_charges_and_disputes_come_too(past: Past, monkeypatch: py
     assert (done.run.totals.charges, done.run.totals.disputes) == (30, 3)
     await past.agrees()
     assert await past.messages() == []
+
+
+async def test_an_order_and_its_like_payment_are_one_award(past: Past) -> None:
+    """The payment came by webhook, the order by backfill: the award moves to it, and back when the run is undone."""
+    hands, shop = past.tea.hands, past.shop
+    await past.joins(stripe_key=True, ago=DAY)
+    order, told = shop.place(None, [(past.tea.cup, 2)], email="gil@example.com")
+    past.sent += told
+    hands.pass_seconds(60)
+    past.sent += shop.pay(order)
+    _, told = past.account.pay(order.total_minor, email="gil@example.com")
+    past.sent += told
+    await past.hears(told)
+    by_itself = await past.points()
+    assert by_itself
+    hands.pass_seconds(40 * 86_400)
+    await past.commits()
+    await past.agrees()
+    assert await past.rows("SELECT count(*) FROM sales WHERE standing = 'elsewhere'") == [(1,)]
+    await past.undoes()
+    past.sent = told
+    await past.agrees(since=past.tea.hands.at - 50 * DAY)
+
+
+async def test_the_books_agree_while_a_run_is_being_taken_back(past: Past) -> None:
+    """Killed between taking back and settling: the audit finds no drift, and the worker settles the rest."""
+    await past.joins()
+    await past.commits()
+    now = past.tea.hands.at
+    await past.context.database.run(lambda: withdraw(past.merchant, 1, 7, now))
+    findings = await past.context.database.read(lambda: audit_books(past.merchant, now))
+    assert (findings.drifts, findings.behind > 0) == ([], True)
+    await past.undoes()
+    assert await past.points() == {}
 
 
 async def _breaks_off(past: Past, monkeypatch: pytest.MonkeyPatch, after: int) -> None:

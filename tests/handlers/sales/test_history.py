@@ -1,14 +1,19 @@
 """Sales a backfill tells of: what they earn, that nobody is mailed about them, and how a run is taken back."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from handlers.inbox.rules import Run
+from handlers.sales import history
 from handlers.sales.history import withdraw
 from handlers.sales.rules import Imported, SaleFacts, absorb
 from integration.clock import DAY, HOUR, MINUTE
+from integration.database.engine import Database
+from integration.database.steps import Sql, ask
 from integration.facts import Fact, OrderSeen
 from tests.handlers.messages.stage import MONDAY_NOON, Stage
 
@@ -170,3 +175,14 @@ def test_sales_that_are_one_join_their_notes_either_way(
         facts = SaleFacts(imported=mine)
         absorb(facts, SaleFacts(imported=theirs))
         assert facts.imported == together
+
+
+async def test_a_run_finds_its_sales_by_index(sqlite_database: Callable[[Path], str], data_dir: Path) -> None:
+    """Among a million sales of others (PostgreSQL plans by size)."""
+    sql = f"EXPLAIN QUERY PLAN {history._COVERED.sqlite}"
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), (1, 1, 1)))
+    finally:
+        await database.close()
+    assert "ix_sales_backfill (backfill=? AND merchant_id=?)" in " | ".join(str(row[3]) for row in rows)
