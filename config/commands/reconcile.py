@@ -16,7 +16,7 @@ from handlers.points.rules import MICRO
 from handlers.reconcile import store
 from handlers.reconcile.feeds import Run
 from handlers.reconcile.jobs import Report, reconcile, summed
-from handlers.reconcile.ledger import Sum
+from handlers.reconcile.ledger import Sum, add_up
 from handlers.reconcile.store import Connected, Look
 from integration.clock import from_iso, to_iso
 
@@ -106,7 +106,7 @@ def _bar(as_json: bool) -> Iterator[Callable[[Run], None]]:
 async def _shown(context: Context, report: Report, dry: bool) -> dict[str, Any]:
     one, run, mark = report.one, report.run, report.mark
     total = Sum(0, 0) if run is None or dry else await summed(context, run, WAIT_SECONDS)
-    recent = await context.database.read(lambda: store.looks(one, RECENT, recovering=True))
+    recent = await _recent(context, one, dry)
     quiet_since = mark.quiet_since if mark else None
     return {
         "merchant": one.merchant,
@@ -127,6 +127,17 @@ async def _shown(context: Context, report: Report, dry: bool) -> dict[str, Any]:
         "recent": [_look(look) for look in recent],
         "dry_run": dry,
     }
+
+
+async def _recent(context: Context, one: Connected, dry: bool) -> list[Look]:
+    """Return the newest looks that recovered something, added up as far as that can be done by now."""
+    recent = await context.database.read(lambda: store.looks(one, RECENT, recovering=True))
+    open_looks = [look.started_at for look in recent if look.micropoints is None]
+    if dry or not open_looks:
+        return recent
+    for at in open_looks:
+        await context.database.run(lambda at=at: add_up(one.merchant_id, one.id, at))  # type: ignore[misc]
+    return await context.database.read(lambda: store.looks(one, RECENT, recovering=True))
 
 
 def _look(look: Look) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A market of pretend shops whose webhooks may get lost, beside the program that looks after them."""
 
-import asyncio
 import json
 import random
 import time
@@ -218,7 +217,7 @@ class HandClock(Clock):
 
 
 @asynccontextmanager
-async def opened_market(url: str, folder: Path) -> AsyncIterator[Market]:
+async def opened_market(url: str, folder: Path, redis_url: str | None = None) -> AsyncIterator[Market]:
     """Open the program and the platforms on one database."""
     clock = HandClock()
     pretend = PretendShopify({}, "the-key", "the-secret")
@@ -233,6 +232,7 @@ async def opened_market(url: str, folder: Path) -> AsyncIterator[Market]:
     settings = Settings(
         _env_file=None,
         database_url=url,
+        redis_url=redis_url,
         data_dir=folder,
         secret_key="the-secret-key-of-the-market-is-long-enough",
         shopify_api_secret=APP_SECRET,
@@ -309,9 +309,3 @@ class Days:
         if dice < 0.95 and not payment.charge["disputed"]:
             return account.open_dispute(payment)[1]
         return account.pay(3_00, email="dan@market.example")[1]
-
-
-async def until(done: Callable[[], bool]) -> None:
-    """Wait for something the test itself brings about."""
-    while not done():
-        await asyncio.sleep(0.01)

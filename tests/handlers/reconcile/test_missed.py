@@ -1,15 +1,18 @@
 """What no webhook told of is found, enters by the same door, and ends as if nothing had been lost."""
 
+import asyncio
 import random
+from pathlib import Path
 
 import pytest
 
+from config import worker
 from handlers.inbox.work import drain
 from handlers.reconcile.jobs import reconcile_one, start_due
 from handlers.reconcile.ledger import Sum
 from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.shopify import listing
-from tests.handlers.reconcile.market import Days, Market, Stall
+from tests.handlers.reconcile.market import Days, Market, Stall, opened_market
 
 
 @pytest.mark.parametrize("share", [0.01, 1.0])
@@ -247,6 +250,30 @@ async def test_the_clock_starts_a_look_at_each_connection_once_in_a_while(
     assert len(set(starts.values())) == len(starts) == 2
     assert await market.events() == 2
     assert await market.rows("SELECT count(*) FROM reconciliations WHERE micropoints = 24000000") == [(2,)]
+
+
+async def test_a_worker_looks_by_itself(
+    database_url: str, data_dir: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock's job asks for one look a connection, through the queue, and the looks find what was missed."""
+    monkeypatch.setattr(worker, "LOOPS", ())
+    monkeypatch.setattr(worker, "TICKS", ())
+    async with opened_market(database_url, data_dir, redis_url) as market:
+        stalls = [await market.open_stall() for _ in range(3)]
+        for stall in stalls:
+            await stall.loses(stall.sells()[1])
+        market.passes(minutes=5)
+        stop = asyncio.Event()
+        working = asyncio.create_task(worker.work(market.context, stop))
+        assert await market.context.queue.enqueue("reconcile.start")
+        async with asyncio.timeout(60):
+            while await market.events() < len(stalls):
+                await asyncio.sleep(0.02)
+        stop.set()
+        await working
+        await drain(market.context)
+        for stall in stalls:
+            await stall.ends_as_if_nothing_was_lost()
 
 
 async def test_what_waits_to_be_worked_is_not_missed(market: Market, stall: Stall) -> None:
