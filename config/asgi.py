@@ -32,6 +32,7 @@ def app() -> App:
     """Return an application that opens and closes its own context, for any ASGI server."""
     loaded = settings.load()
     logs.configure(loaded.log_level, loaded.log_format)
+    logs.catch_all()
     receiver: Receiver | None = None
 
     @asynccontextmanager

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from config import logs
 from config.commands import (
     Refused,
     backfill,
@@ -49,6 +50,7 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Run the command line: one sentence on stderr and exit 1 for an error, exit 2 for wrong usage."""
+    sys.excepthook = logs.crashed
     try:
         app()
     except (Refused, rules.Refused, SettingsError, OutsideError) as error:

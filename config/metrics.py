@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from starlette.requests import Request
@@ -39,6 +40,8 @@ PASSED_ON = (
     "fly-client-ip",
     "cf-connecting-ip",
 )
+
+log = structlog.get_logger()
 
 
 class Seen(NamedTuple):
@@ -75,8 +78,9 @@ class Look:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 return await self._context.database.read(lambda: take_readings(now))
-        except (Unavailable, TimeoutError):
-            return None  # Told as regulars_up 0.
+        except Exception as error:  # noqa: BLE001 - told as regulars_up 0; what was counted here is told all the same
+            log.warning("readings_failed", error=type(error).__name__)
+            return None
 
     async def _lengths(self) -> Lengths | None:
         try:

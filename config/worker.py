@@ -11,6 +11,7 @@ from arq import Retry, Worker, cron, func
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from config.schedule import DAY, HOUR, JOBS, LOOPS, MINUTE, TICKS, Job, Loop, Tick
 from handlers.context import Context
@@ -64,12 +65,13 @@ async def _watched() -> None:
 async def _kept_up(context: Context, loop: Loop, stop: asyncio.Event) -> None:
     """Run a loop, and run it again when it fails."""
     failures = 0
+    bind_contextvars(loop=loop.name)
     while not stop.is_set():
         try:
             await loop.run(context, stop)
         except Exception:
             meters.LOOP_FAILURES.labels(loop.name).inc()
-            log.exception("loop_failed", loop=loop.name)
+            log.exception("loop_failed")
             await _pause(stop, failures)
             failures += 1
 
@@ -128,16 +130,20 @@ def _function(job: Job) -> Function:
 
 def _coroutine(job: Job) -> Callable[..., Awaitable[None]]:
     async def run(ctx: dict[str, Any], *ids: str | int) -> None:
+        with bound_contextvars(job=job.name, job_id=ctx.get("job_id")):
+            await attempt(ctx, *ids)
+
+    async def attempt(ctx: dict[str, Any], *ids: str | int) -> None:
         try:
             await job.run(ctx["context"], *ids)
         except Unavailable as error:
             meters.JOBS.labels(job.name, "put_off").inc()
-            log.warning("job_put_off", job=job.name, reason=str(error))
+            log.warning("job_put_off", reason=str(error))
             attempt = int(ctx.get("job_try", 1))
             raise Retry(defer=error.retry_after or RETRY_SECONDS * attempt) from error
         except Exception:
             meters.JOBS.labels(job.name, "failed").inc()
-            log.exception("job_failed", job=job.name)
+            log.exception("job_failed")
             raise
         else:
             meters.JOBS.labels(job.name, "ok").inc()

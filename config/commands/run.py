@@ -89,6 +89,7 @@ def idle(
 def _run(port: int | None, as_json: bool, *, web: bool, worker: bool, migrated: bool) -> None:
     loaded = settings.load()
     logs.configure(loaded.log_level, loaded.log_format)
+    logs.catch_all()
     if port is not None:
         loaded = loaded.model_copy(update={"port": port})
     if migrated:

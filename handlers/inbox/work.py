@@ -5,9 +5,11 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from handlers.context import Context
 from handlers.inbox.claim import (
@@ -220,15 +222,19 @@ class Worker:
             self._count(batch.claim, {ending.event_id for ending in batch.endings})
 
     async def _alone(self, held: Claim, event: Claimed, told: Told, outcome: Outcome | None) -> None:
+        with _named(event):
+            await self._apply_one(held, event, told, outcome)
+
+    async def _apply_one(self, held: Claim, event: Claimed, told: Told, outcome: Outcome | None) -> None:
         context = self._context
         now = context.clock.now()
         try:
             await context.database.run(lambda: _apply(context.apply, held, [told], [], now, outcome))
         except (LostClaim, Unavailable) as error:
-            log.warning("event_left", event_id=event.id, reason=str(error))
+            log.warning("event_left", reason=str(error))
         except Exception as error:
             meters.EVENT_FAILURES.labels("apply").inc()
-            log.exception("event_failed", event_id=event.id, topic=event.envelope.topic, claims=event.claims)
+            log.exception("event_failed", claims=event.claims)
             await self._put_back(held, event, _in_words(error))
         else:
             self._count(held, {event.id})
@@ -279,7 +285,8 @@ class Worker:
                     batch.endings.append(Ending(event.id, None, "unreadable: nested too deeply"))
                 except Exception as error:
                     meters.EVENT_FAILURES.labels("read").inc()
-                    log.exception("reader_failed", event_id=event.id, topic=event.envelope.topic)
+                    with _named(event):
+                        log.exception("reader_failed", claims=event.claims)
                     batch.failed.append((event, _in_words(error)))
                 else:
                     told = Told(event.id, event.merchant_id, event.connection, event.envelope, reading)
@@ -303,6 +310,10 @@ class Worker:
 
     async def _look(self, held: Claim, event: Claimed, told: Told) -> None:
         """Ask the platform, then apply what it told; whatever fails puts the event back."""
+        with _named(event):
+            await self._look_for_one(held, event, told)
+
+    async def _look_for_one(self, held: Claim, event: Claimed, told: Told) -> None:
         connection = held.connections[event.envelope.source, event.connection]
         try:
             reading, outcome = await look(self._context, connection, told.reading)
@@ -313,7 +324,7 @@ class Worker:
             await self._put_back(held, event, str(error))
         except Exception as error:
             meters.EVENT_FAILURES.labels("look").inc()
-            log.exception("look_failed", event_id=event.id, topic=event.envelope.topic)
+            log.exception("look_failed", claims=event.claims)
             await self._put_back(held, event, _in_words(error))
 
 
@@ -344,6 +355,14 @@ def _apply(
         else:
             ended.append(Ending(number, *outcomes[number]))
     yield from finish(held.token, ended, now)
+
+
+def _named(event: Claimed) -> AbstractContextManager[None]:
+    """Have every log line within say which event it is about, and whose."""
+    envelope = event.envelope
+    return bound_contextvars(
+        event_id=event.id, merchant=event.merchant_id, source=envelope.source, topic=envelope.topic
+    )
 
 
 def _fencing_token() -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from handlers.context import Context
 from handlers.merchants.books import shops
@@ -219,13 +220,14 @@ def _wait(kinds: Mapping[str, Kind], kind: Kind, occasion: Occasion, settings: M
 async def _send(context: Context, item: Ready, this: Round) -> None:
     """Write one letter, hand it over, and record what became of it."""
     message = item.message
-    verdict = await _hand_over(context, item, this)
-    if verdict is None:
-        return
-    if isinstance(verdict, Never) and verdict.state == "failed":
-        log.warning("message_failed", merchant=message.merchant_id, key=message.key)
-    now = context.clock.now()
-    await context.database.run(lambda: outbox.settle([(message, verdict)], this.token, now))
+    with bound_contextvars(merchant=message.merchant_id, message=message.key):
+        verdict = await _hand_over(context, item, this)
+        if verdict is None:
+            return
+        if isinstance(verdict, Never) and verdict.state == "failed":
+            log.warning("message_failed")
+        now = context.clock.now()
+        await context.database.run(lambda: outbox.settle([(message, verdict)], this.token, now))
 
 
 async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Never | None:
@@ -255,11 +257,13 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
         meters.MESSAGES.labels(message.channel, "unavailable").inc()
         if isinstance(error, Unreachable):
             this.down = error
+            # What it said may quote an address; the doctor asks it again.
+            log.warning("mail_server_away")
         return Later(now + max(pause(message.attempts), int((error.retry_after or 0) * 1_000_000)), str(error), True)
     except Exception as error:
         # A fault of ours in one letter must not hold up the others; it is seen in the log and in the reason.
         meters.MESSAGES.labels(message.channel, "fault").inc()
-        log.exception("letter_not_written", merchant=message.merchant_id, key=message.key)
+        log.exception("letter_not_written")
         return Later(now + pause(message.attempts), f"it could not be written: {type(error).__name__}", True)
     answer, sent_at = receipt.answer, context.clock.now()
     await _written_down(context, lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
