@@ -30,9 +30,10 @@ from integration.clock import SECOND
 from integration.errors import Unavailable
 
 LINE_EVERY_SECONDS = 1.0  # of progress for programs
+MEGABYTE = 1_000_000
 PHASES = {
     "export": "Shopify writes the orders",
-    "download": "Reading what it wrote",
+    "download": "Reading them (MB)",
     "orders": "Orders",
     "charges": "Stripe's charges",
     "disputes": "Stripe's disputes",
@@ -128,6 +129,8 @@ class _Progress:
         if self._as_json:
             self._tell(phase, done, of)
             return
+        if phase == "download":
+            done, of = done // MEGABYTE, of and of // MEGABYTE
         if phase not in self._tasks:
             self._tasks[phase] = self._bar.add_task(PHASES[phase], total=of)
         self._bar.update(self._tasks[phase], completed=done, total=of)
@@ -219,4 +222,6 @@ def _sold(totals: Totals) -> str:
 
 
 def _counted(reasons: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {why}" for why, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))
+    return "; ".join(
+        f"{why} ({count:,})" for why, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    )

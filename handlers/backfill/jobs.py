@@ -284,7 +284,7 @@ async def _orders(
         for line, why in named:
             totals.skip(f"line {line}", why)
         if many > len(named):
-            totals.skip("further lines", "they cannot be read", many - len(named))
+            totals.skip(None, "further lines that cannot be read", many - len(named))
     while shelved := shelf.after(after, BATCH):
         after = shelved[-1].number
         found = [order for one in shelved if (order := _assembled(plan, sources, one, totals)) is not None]
@@ -314,7 +314,7 @@ def _assembled(plan: Plan, sources: _Sources, shelved: Shelved, totals: Totals) 
         return None
     sold_at = found.order.processed_at or found.order.created_at
     if plan.since is not None and sold_at is not None and sold_at < plan.since:
-        totals.skip(name, "it was sold before the day asked for")
+        totals.skip(None, "sold before the day asked for")
         return None
     return found
 

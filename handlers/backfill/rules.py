@@ -30,10 +30,10 @@ class Totals(msgspec.Struct, omit_defaults=True):
     skipped: dict[str, int] = {}  # why -> how many
     examples: list[str] = []  # of what was skipped
 
-    def skip(self, what: str, why: str, many: int = 1) -> None:
-        """Count something that cannot be taken in, and name the first of its like."""
+    def skip(self, what: str | None, why: str, many: int = 1) -> None:
+        """Count something that is not taken in, and name it where `what` is given and few are named so far."""
         self.skipped[why] = self.skipped.get(why, 0) + many
-        if len(self.examples) < MOST_NAMED:
+        if what is not None and len(self.examples) < MOST_NAMED:
             self.examples.append(f"{what}: {why}")
 
     def plus(self, more: "Totals") -> "Totals":
