@@ -16,6 +16,7 @@ from handlers.messages.restored import restored_at
 from handlers.reconcile import feeds, store
 from handlers.reconcile.feeds import Batch, Run
 from handlers.reconcile.ledger import Sum, add_up, keep, missing, unsummed
+from handlers.reconcile.ledger import prune as drop_old
 from handlers.reconcile.rules import (
     GRACE,
     LONGEST_PUT_OFF,
@@ -35,7 +36,8 @@ from integration.vault import Unsealable
 
 MOST_STARTED = 200  # looks a minute: enough for 3,000 connections
 MOST_SUMMED = 200  # looks added up a minute
-MOST_PRUNED = 50_000
+PRUNED_AT_ONCE = 500
+MOST_PRUNINGS = 1_000  # the next run goes on
 RUN_SECONDS = 90.0  # of a look by the clock; the next one goes on from there
 SUM_LOOK_SECONDS = 0.1
 
@@ -79,7 +81,9 @@ async def reconcile_one(context: Context, connection: int) -> None:
 async def prune(context: Context) -> None:
     """Delete the records of looks that are long past."""
     now = context.clock.now()
-    await context.database.run(lambda: store.prune(now, MOST_PRUNED))
+    for _ in range(MOST_PRUNINGS):
+        if not await context.database.run(lambda: drop_old(now, PRUNED_AT_ONCE)):
+            break
 
 
 async def reconcile(

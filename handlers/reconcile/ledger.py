@@ -9,12 +9,15 @@ from handlers.inbox.record import Delivery, known, record
 from handlers.points.rules import ISSUED
 from handlers.reconcile.store import Connected, advance, count
 from handlers.sales.rules import Identity
+from integration.clock import DAY, HOUR
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, keyed, plain
 
 MOST_ADDED_UP = 100_000  # events of one look
 ADDED_AT_ONCE = 500
-CUT_OFF_AFTER = 3_600_000_000  # microseconds; a look that has not ended by then never will
+CUT_OFF_AFTER = HOUR  # a look that has not ended by then never will
+KEEP_EMPTY = 3 * DAY  # looks that found nothing
+KEEP = 400 * DAY
 
 recoveries = Table(
     "recoveries",
@@ -102,6 +105,14 @@ def add_up(merchant_id: int, connection: int, started_at: int) -> Steps[Sum | No
     return total
 
 
+def prune(now: int, limit: int) -> Steps[int]:
+    """Delete at most `limit` old looks, those that found nothing sooner, with what they recovered; returns how many."""
+    rows = yield from ask(_OLD, (now - KEEP_EMPTY, now - KEEP, limit))
+    yield from ask(_DROP_RECOVERIES, rows)
+    yield from ask(_DROP_LOOKS, rows)
+    return len(rows)
+
+
 def _net(entries: Iterable[Row]) -> int:
     return sum(amount if source == ISSUED else -amount for source, amount in entries)
 
@@ -146,3 +157,14 @@ _SUM = plain(
     "UPDATE reconciliations SET sales = ?4, micropoints = ?5"
     " WHERE merchant_id = ?1 AND connection = ?2 AND started_at = ?3"
 )
+
+_OLD = plain(
+    "SELECT merchant_id, connection, started_at FROM reconciliations"
+    " WHERE (recovered = 0 AND started_at < ?1) OR started_at < ?2 LIMIT ?3"
+)
+_OF_LOOKS = (
+    " WHERE (started_at, connection, merchant_id) IN (SELECT k.started_at, k.connection, k.merchant_id FROM {keys} k)"
+)
+_LOOK_KEY = {"merchant_id": BIG, "connection": BIG, "started_at": BIG}
+_DROP_RECOVERIES = keyed("DELETE FROM recoveries" + _OF_LOOKS, **_LOOK_KEY)
+_DROP_LOOKS = keyed("DELETE FROM reconciliations" + _OF_LOOKS, **_LOOK_KEY)

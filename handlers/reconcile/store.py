@@ -4,15 +4,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Column, Index, Integer, Table, Text, text
 
-from integration.clock import DAY, MINUTE
+from integration.clock import MINUTE
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import Steps, ask, plain
 
 LEASE = 2 * MINUTE  # renewed with every batch, which takes seconds
 MOST_LISTED = 10_000
 HEARD_AMONG = 1_000  # of a merchant's newest events, the last webhook is looked for
-KEEP_EMPTY = 3 * DAY  # of looks that found nothing
-KEEP = 400 * DAY
 
 reconcile_marks = Table(
     "reconcile_marks",
@@ -199,12 +197,6 @@ def look_at(one: Connected, started_at: int) -> Steps[Look | None]:
     return Look(*rows[0]) if rows else None
 
 
-def prune(now: int, limit: int) -> Steps[int]:
-    """Delete the records of old looks, those that found nothing sooner; returns how many."""
-    gone = yield from ask(_PRUNE, (now - KEEP_EMPTY, now - KEEP, limit))
-    return int(gone[0][0])
-
-
 def _connections(where: str) -> str:
     return (
         "SELECT c.id, c.merchant_id, m.name, c.platform, c.account, c.token, c.revoked_at, c.connected_at"
@@ -281,8 +273,3 @@ _LOOK_COLUMNS = (
 )
 _LOOKS = plain(f"{_LOOK_COLUMNS} AND recovered >= ?3 ORDER BY started_at DESC LIMIT ?4")
 _LOOK = plain(f"{_LOOK_COLUMNS} AND started_at = ?3")
-_PRUNE = plain(
-    "DELETE FROM reconciliations WHERE (merchant_id, connection, started_at) IN"
-    " (SELECT merchant_id, connection, started_at FROM reconciliations"
-    " WHERE (recovered = 0 AND started_at < ?1) OR started_at < ?2 LIMIT ?3)"
-)

@@ -8,7 +8,7 @@ import pytest
 
 from config import worker
 from handlers.inbox.work import drain
-from handlers.reconcile.jobs import reconcile_one, start_due
+from handlers.reconcile.jobs import prune, reconcile_one, start_due
 from handlers.reconcile.ledger import Sum
 from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.shopify import listing
@@ -250,6 +250,21 @@ async def test_the_clock_starts_a_look_at_each_connection_once_in_a_while(
     assert len(set(starts.values())) == len(starts) == 2
     assert await market.events() == 2
     assert await market.rows("SELECT count(*) FROM reconciliations WHERE micropoints = 24000000") == [(2,)]
+
+
+async def test_old_looks_are_forgotten_those_that_found_nothing_first(market: Market, stall: Stall) -> None:
+    """A look that recovered something is shown for more than a year."""
+    await stall.loses(stall.sells()[1])
+    await market.reconcile()
+    market.passes(hours=1)
+    await market.reconcile()
+    market.passes(days=4)
+    await prune(market.context)
+    assert await market.rows("SELECT recovered FROM reconciliations") == [(1,)]
+    assert len(await market.rows("SELECT * FROM recoveries")) == 1
+    market.passes(days=400)
+    await prune(market.context)
+    assert await market.rows("SELECT * FROM reconciliations") == await market.rows("SELECT * FROM recoveries") == []
 
 
 async def test_a_worker_looks_by_itself(

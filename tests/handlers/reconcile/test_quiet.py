@@ -94,6 +94,7 @@ STATEMENTS = {
     "unsummed": ledger._UNSUMMED,
     "events of a look": ledger._EVENTS,
     "posted": ledger._POSTED,
+    "drop recoveries": ledger._DROP_RECOVERIES,
 }
 
 
