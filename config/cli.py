@@ -1,51 +1,74 @@
 """The `regulars` command: its table of contents; each command lives in `config/commands/`."""
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from config import logs
-from config.commands import (
-    Refused,
-    backfill,
-    books,
-    customers,
-    demo,
-    doctor,
-    events,
-    merchants,
-    messages,
-    reconcile,
-    run,
-)
+from config.commands import Refused
 from config.settings import SettingsError
 from handlers.merchants import rules
 from integration.errors import OutsideError
 
+# Each command: where in config/commands/ it is. It is imported when it is asked for, or listed.
+COMMANDS = {
+    "serve": "run:serve",
+    "web": "run:web",
+    "worker": "run:worker",
+    "migrate": "run:migrate",
+    "doctor": "doctor:doctor",
+    "idle": "idle:idle",
+    "events": "events:app",
+    "merchant": "merchants:app",
+    "customer": "customers:app",
+    "message": "messages:app",
+    "audit": "books:audit",
+    "backup": "books:backup",
+    "restore": "books:restore",
+    "reconcile": "reconcile:command",
+    "backfill": "backfill:backfill",
+    "demo": "demo:demo",
+}
+
+
+class _Contents(TyperGroup):
+    """The table of contents as a group of commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
+        module, _, name = COMMANDS.get(cmd_name, "").partition(":")
+        if not module:
+            return None
+        found = getattr(import_module(f"config.commands.{module}"), name)
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_group(found)
+            group.name = cmd_name
+            return group
+        alone = typer.Typer(add_completion=False)
+        alone.command(cmd_name)(found)
+        command = typer.main.get_command(alone)
+        assert isinstance(command, TyperCommand)
+        return command
+
+
 app = typer.Typer(
     name="regulars",
+    cls=_Contents,
     help="Turn first-time buyers into regulars: points, thank-you notes and review requests.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-app.command("serve")(run.serve)
-app.command("web")(run.web)
-app.command("worker")(run.worker)
-app.command("migrate")(run.migrate)
-app.command("doctor")(doctor.doctor)
-app.command("idle")(run.idle)
-app.add_typer(events.app, name="events")
-app.add_typer(merchants.app, name="merchant")
-app.add_typer(customers.app, name="customer")
-app.add_typer(messages.app, name="message")
-app.command("audit")(books.audit)
-app.command("backup")(books.backup)
-app.command("restore")(books.restore)
-app.command("reconcile")(reconcile.command)
-app.command("backfill")(backfill.backfill)
-app.command("demo")(demo.demo)
+
+@app.callback()
+def _regulars() -> None:
+    pass
 
 
 def main() -> None:

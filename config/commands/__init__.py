@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from config import logs, settings
-from config.wiring import opened
 from handlers.context import Context
 from integration.database.engine import lacks_tables
 
@@ -29,6 +28,9 @@ def execute(work: Callable[[Context], Awaitable[T]]) -> T:
     """Open the program's context, run `work` on it, close it; for commands beside running processes."""
     loaded = settings.load()
     logs.configure("error" if loaded.log_level == "info" else loaded.log_level, loaded.log_format)
+
+    # Only here: help and wrong usage need nothing of it.
+    from config.wiring import opened
 
     async def opened_run() -> T:
         async with opened(loaded) as context:

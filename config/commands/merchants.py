@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config import migrate, settings
+from config import settings
 from config.commands import Json, Refused, execute, show
 from handlers.context import Context
 from handlers.inbox.work import BELL
@@ -187,6 +187,9 @@ def _set_up() -> None:
     loaded = settings.load()
     url = None if loaded.database_url else address(None, loaded.data_dir)
     if url is not None and not (loaded.data_dir / FILE_NAME).exists():
+        # Only here: no other command on merchants needs what migrations do.
+        from config import migrate
+
         migrate.upgrade(url)
 
 

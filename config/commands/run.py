@@ -1,4 +1,4 @@
-"""Running the program: serve, web, worker, migrate, idle."""
+"""Running the program: serve, web, worker, migrate."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 from typing import Annotated, Any
 
 import structlog
@@ -19,13 +18,12 @@ import uvloop
 from config import logs, settings
 from config import migrate as migrating
 from config.asgi import build, build_aside
-from config.commands import NOT_SET_UP, Json, Refused, execute, show
+from config.commands import NOT_SET_UP, Json, Refused, show
 from config.connections import PatientProtocol
 from config.settings import Settings
 from config.wiring import opened
 from config.worker import work
 from handlers.context import Context
-from handlers.inbox.idle import busy
 from integration.database.engine import address
 
 GRACEFUL_SECONDS = 4
@@ -35,7 +33,6 @@ LEAST_CONNECTIONS = 16
 OWN_FILES = 40  # what a process has open beside the connections it takes: database, queue, mail
 COLLECT_AFTER = (10_000, 10, 10)  # objects made, young and middle collections before the next older one
 BACKLOG = 2_048
-IDLE_LOOK_SECONDS = 0.05
 
 Port = Annotated[int | None, typer.Option("--port", help="Listen here instead of PORT.")]
 
@@ -61,29 +58,6 @@ def migrate(as_json: Json = False) -> None:
     """Bring the database up to date, one process at a time."""
     _migrate(settings.load())
     show({"migrated": True}, as_json, ["The database is up to date."])
-
-
-def idle(
-    seconds: Annotated[float, typer.Option("--timeout", min=0, help="Give up after so many seconds.")] = 60.0,
-    as_json: Json = False,
-) -> None:
-    """Wait until no event, sale or message is left to be worked; exit 1 when that takes too long."""
-
-    async def wait(context: Context) -> dict[str, int]:
-        deadline = time.monotonic() + seconds
-        while True:
-            left = await context.database.read(lambda: busy(context.clock.now()))
-            # What was made due between telling the time and looking shows at a second look.
-            left = left or await context.database.read(lambda: busy(context.clock.now()))
-            if not left or time.monotonic() >= deadline:
-                return left
-            await asyncio.sleep(IDLE_LOOK_SECONDS)
-
-    left = execute(wait)
-    if left:
-        words = ", ".join(f"{count} {what}" for what, count in left.items())
-        raise Refused(f"Still at work after {seconds:g} seconds: {words}.")
-    show({"idle": True}, as_json, ["Nothing is left to do."])
 
 
 def _run(port: int | None, as_json: bool, *, web: bool, worker: bool, migrated: bool) -> None:

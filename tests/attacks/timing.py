@@ -9,6 +9,7 @@ import base64
 import gc
 import hashlib
 import hmac
+import math
 import random
 import statistics
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ SECRET, AT = "a secret for measuring", 1_795_000_000
 def welch(one: Sequence[int], other: Sequence[int]) -> float:
     """Compute Welch's t of two samples."""
     spread = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
-    return (statistics.fmean(one) - statistics.fmean(other)) / spread**0.5
+    return (statistics.fmean(one) - statistics.fmean(other)) / math.sqrt(spread)
 
 
 def times(verify: Callable[[str], bool], forged: Sequence[tuple[str, str]]) -> tuple[list[int], list[int]]:
@@ -48,14 +49,16 @@ def times(verify: Callable[[str], bool], forged: Sequence[tuple[str, str]]) -> t
 def forgeries(digest: bytes, written: Callable[[bytes], str]) -> list[tuple[str, str]]:
     """Write digests wrong in their first byte, each beside one wrong in its last.
 
-    Many and made in turns: any two objects differ in time by what they say and where in memory they lie.
+    Many, and made in a random order: any two objects differ in time by what they say and where they lie in memory.
     """
     draw = random.Random(21)
-    flips = [draw.randrange(1, 256) for _ in range(FORGERIES)]
-    return [
-        (written(bytes([digest[0] ^ flip]) + digest[1:]), written(digest[:-1] + bytes([digest[-1] ^ flip])))
-        for flip in flips
-    ]
+    made: list[list[str]] = [[], []]
+    for kind in draw.sample([0, 1] * FORGERIES, 2 * FORGERIES):
+        place = 0 if kind == 0 else len(digest) - 1
+        wrong = bytearray(digest)
+        wrong[place] ^= draw.randrange(1, 256)
+        made[kind].append(written(bytes(wrong)))
+    return list(zip(*made, strict=True))
 
 
 def naive(header: str, good: str) -> bool:
