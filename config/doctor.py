@@ -230,6 +230,7 @@ def counted(read: Readings, backups: tuple[Sign, ...], now: int) -> Counted:
         message_age=0 if read.message_due_since is None else now - read.message_due_since,
         settlements_retrying=read.settlements.get("retrying", 0),
         settlements_given_up=read.settlements.get("given_up", 0),
+        quiet=sum(read.quiet.values()),
         workers=len(read.processes) - len(lost),
         workers_lost=lost,
         audited=read.audits.merchants,

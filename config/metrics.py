@@ -164,6 +164,7 @@ def _of_events(read: Readings, now: int) -> Iterator[GaugeMetricFamily]:
     retrying = _gauge("retrying_events", "Events that failed and will be tried again, by platform.", "source")
     oldest = _gauge("backlog_oldest_seconds", "How long the oldest event has been due, by platform.", "source")
     dead = _gauge("dead_letters", "Events given up, by platform; ends at 50,000.", "source")
+    quiet = _gauge("webhooks_quiet", "Connections whose platform has news that no webhook told of.", "source")
     recovered = _gauge("recovered_events", "Events found by asking the platform, still kept; ends at 50,000.", "source")
     for source in SOURCES:
         backlog = read.backlog.get(source)
@@ -171,8 +172,9 @@ def _of_events(read: Readings, now: int) -> Iterator[GaugeMetricFamily]:
         retrying.add_metric([source], backlog.retrying if backlog else 0)
         oldest.add_metric([source], _age(backlog.due_since if backlog else None, now))
         dead.add_metric([source], read.dead_letters.get(source, 0))
+        quiet.add_metric([source], read.quiet.get(source, 0))
         recovered.add_metric([source], read.recovered.get(source, 0))
-    yield from (waiting, retrying, oldest, dead, recovered)
+    yield from (waiting, retrying, oldest, dead, quiet, recovered)
     yield _alone("unknown_shop_events", "Events kept of shops that are not connected.", read.unknown_events)
 
 

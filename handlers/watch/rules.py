@@ -38,6 +38,7 @@ class Counted(NamedTuple):
     message_age: int
     settlements_retrying: int
     settlements_given_up: int
+    quiet: int  # connections whose webhooks have gone quiet
     workers: int
     workers_lost: Sequence[str]  # heard of today, and not any more
     audited: int
@@ -51,6 +52,7 @@ def judge(seen: Counted) -> Iterator[Finding]:
     yield _workers(seen)
     yield _backlog(seen)
     yield _dead_letters(seen)
+    yield _webhooks(seen)
     yield _unknown(seen)
     yield _settlements(seen)
     yield _messages(seen)
@@ -104,6 +106,18 @@ def _dead_letters(seen: Counted) -> Finding:
         "warning",
         f"{_many(seen.dead_letters, 'event')} given up{age}: what they told has had no effect.",
         "`regulars events list --state failed` says why; once that is mended, `regulars events replay --failed`.",
+    )
+
+
+def _webhooks(seen: Counted) -> Finding:
+    if not seen.quiet:
+        return Finding("webhooks", "ok", "No platform is known to have news that no webhook told of.")
+    return Finding(
+        "webhooks",
+        "broken",
+        f"{_many(seen.quiet, 'connection')} gone quiet: the platform has news, and no webhook tells of it.",
+        "`regulars reconcile` names the merchant, and takes in what is missing. See in Shopify or Stripe whether the "
+        "webhooks are still subscribed, to this address.",
     )
 
 

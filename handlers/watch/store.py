@@ -64,6 +64,7 @@ class Readings(NamedTuple):
     message_due_since: int | None
     sales_due: int
     settlements: Mapping[str, int]  # retrying, given_up
+    quiet: Mapping[str, int]  # connections whose webhooks have gone quiet while the platform has news
     processes: tuple[Sign, ...]
     audits: Audits
 
@@ -99,6 +100,10 @@ SETTLEMENTS = plain(
     "SELECT CASE WHEN s.retry_at IS NULL THEN 'given_up' ELSE 'retrying' END, count(*)"
     " FROM (SELECT retry_at FROM settlements LIMIT ?1) s GROUP BY 1"
 )
+QUIET = plain(
+    "SELECT c.platform, count(*) FROM reconcile_marks r CROSS JOIN connections c"
+    " WHERE c.id = r.connection AND r.quiet_since IS NOT NULL AND c.closed_at IS NULL GROUP BY c.platform"
+)
 SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
 AUDITS = plain(
     "SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at), max(at) FROM vitals WHERE kind = 'audit'"
@@ -131,6 +136,7 @@ def take_readings(now: int) -> Steps[Readings]:
     failed = yield from ask(FAILED_MESSAGES, (MOST_COUNTED,))
     sales = yield from ask(SALES_DUE, (now - SECOND, MOST_COUNTED))
     settlements = yield from ask(SETTLEMENTS, (MOST_COUNTED,))
+    quiet = yield from ask(QUIET, ())
     processes = yield from signs("process")
     audits = yield from ask(AUDITS, ())
     return Readings(
@@ -143,6 +149,7 @@ def take_readings(now: int) -> Steps[Readings]:
         message_due_since=min((row[2] for row in messages if row[2] is not None), default=None),
         sales_due=int(sales[0][0]),
         settlements={row[0]: int(row[1]) for row in settlements},
+        quiet={row[0]: int(row[1]) for row in quiet},
         processes=processes,
         audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2], audits[0][3]),
     )

@@ -15,10 +15,20 @@ from integration.database.schema import metadata
 from integration.database.steps import Sql, ask
 from tests.handlers.inbox.conftest import Desk, connect
 
-COUNTS = ("BACKLOG", "UNKNOWN", "DEAD", "RECOVERED", "OPEN_MESSAGES", "FAILED_MESSAGES", "SALES_DUE", "SETTLEMENTS")
+COUNTS = (
+    "BACKLOG",
+    "UNKNOWN",
+    "DEAD",
+    "RECOVERED",
+    "OPEN_MESSAGES",
+    "FAILED_MESSAGES",
+    "SALES_DUE",
+    "SETTLEMENTS",
+    "QUIET",
+)
 STATEMENTS = {name: getattr(store, name) for name in (*COUNTS, "AUDITS", "LONGEST_UNAUDITED", "SUM_OF_ACCOUNTS")}
 # Tables that stay small by themselves: a row an unknown shop, a sale that is behind, a merchant, a process.
-SMALL = ("unknown_shops", "settlements", "vitals", "books")
+SMALL = ("unknown_shops", "reconcile_marks", "settlements", "vitals", "books")
 
 
 async def read(desk: Desk) -> Readings:
@@ -68,6 +78,17 @@ async def test_dead_letters_and_recovered_events_are_counted(desk: Desk) -> None
     readings = await read(desk)
     assert readings.dead_letters == {"shopify": 1} and readings.last_dead_at == desk.clock.now()
     assert readings.recovered == {"shopify": 1}
+
+
+async def test_connections_that_have_gone_quiet_are_counted_until_they_are_closed(desk: Desk) -> None:
+    """Reconciling notices; who has left is meant to be quiet."""
+    await desk.rows(
+        "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state, quiet_since)"
+        " SELECT merchant_id, id, 0, 'ok', 1 FROM connections"
+    )
+    assert (await read(desk)).quiet == {"shopify": 1}
+    await desk.rows("UPDATE connections SET closed_at = 1")
+    assert (await read(desk)).quiet == {}
 
 
 async def test_events_of_shops_nobody_connected_are_no_backlog(desk: Desk) -> None:
