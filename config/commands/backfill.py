@@ -58,10 +58,10 @@ def backfill(
 
     async def work(context: Context) -> Foreseen | Done | Run:
         merchant_id = await context.database.read(lambda: find_merchant(name))
-        if undo is not None:
-            return await jobs.undo(context, merchant_id, undo, progress.show)
         shop = (await context.database.read(lambda: shops([merchant_id])))[merchant_id]
         plan = Plan(merchant_id, _instant(since, shop.timezone), file, settings.load().data_dir)
+        if undo is not None:
+            return await jobs.undo(context, plan, undo, progress.show)
         if commit:
             return await jobs.commit(context, plan, progress.show)
         return await jobs.preview(context, plan, progress.show)

@@ -138,12 +138,14 @@ async def commit(context: Context, plan: Plan, progress: Progress) -> Done:
     return Done(run, sources.notes)
 
 
-async def undo(context: Context, merchant_id: int, number: int, progress: Progress) -> Run:
-    """Take a run back, finished or not, sale by sale; called again it goes on where it was.
+async def undo(context: Context, plan: Plan, number: int, progress: Progress) -> Run:
+    """Take a run of the plan's merchant back, finished or not, sale by sale; called again it goes on where it was.
 
     Raises Refused where there is no such run, or it was taken back already.
     """
-    run = await context.database.run(lambda: store.begin_undoing(merchant_id, number))
+    run = await context.database.run(lambda: store.begin_undoing(plan.merchant_id, number))
+    async with _shelf(plan, str(number), keep=False):
+        pass  # What an unfinished run left there is not needed any more.
     totals, done = run.totals, 0
     of = totals.orders + totals.charges
     while True:

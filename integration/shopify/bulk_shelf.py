@@ -177,6 +177,8 @@ class Shelf:
 
 def _opened(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # It holds names and addresses of buyers: nobody else's to read, SQLite's files beside it included.
+    path.touch(mode=0o600)
     connection = sqlite3.connect(path)
     # A shelf that is lost with the machine is filled again; one that is torn must not be.
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16000"):

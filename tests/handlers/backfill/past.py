@@ -181,7 +181,7 @@ class Past:
     async def undoes(self, run: int = 1) -> Run:
         """Take a run back."""
         self._wind()
-        return await jobs.undo(self.context, self.merchant, run, lambda *_: None)
+        return await jobs.undo(self.context, self.plan(), run, lambda *_: None)
 
     async def agrees(self, *, since: int = 0, later: int = 0, **earning: Any) -> None:
         """Insist that the end is what the oracle makes of all webhooks, under a programme in force since then."""

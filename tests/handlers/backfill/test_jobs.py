@@ -127,8 +127,10 @@ async def test_an_unfinished_run_can_be_taken_back(past: Past, monkeypatch: pyte
     """Then it is not gone on with: the next one begins anew."""
     await past.joins()
     await _breaks_off(past, monkeypatch, after=2)
+    assert [path.stat().st_mode & 0o077 for path in past.folder.glob("*.lines")] == [0]
     await past.undoes()
     assert await past.points() == {}
+    assert not list(past.folder.glob("*.lines*"))
     assert (await past.commits()).run.number == 2
     await past.agrees()
 
