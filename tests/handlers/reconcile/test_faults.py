@@ -152,8 +152,8 @@ async def test_a_platform_that_does_not_answer_is_given_up_in_time(market: Marke
     await lose_orders(stall, 1)
     (one,) = await market.connections(stall)
     async with served(market.pretend.app) as platform:
-        admin = Admin(httpx.AsyncClient(timeout=0.3), base=f"{platform}/{{shop}}", clock=market.clock)
-        market.pretend.fail_next, market.pretend.hang_seconds = [HANGS], 2.0
+        admin = Admin(httpx.AsyncClient(timeout=2), base=f"{platform}/{{shop}}", clock=market.clock)
+        market.pretend.fail_next, market.pretend.hang_seconds = [HANGS], 4.0
         slow = dataclasses.replace(market.context, shopify=admin)
         report = await reconcile(slow, one)
         assert (report.state, report.reason is not None and "cannot be reached" in report.reason) == ("away", True)

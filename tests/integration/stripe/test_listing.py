@@ -8,7 +8,7 @@ from config.topics import TOPICS
 from integration.clock import DAY, HOUR, SECOND
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
 from integration.sandbox.stripe import Account
-from integration.sandbox.stripe_api import PretendStripe
+from integration.sandbox.stripe_api import HANGS, PretendStripe
 from integration.stripe import listing as module
 from integration.stripe.api import StripeApi
 from integration.stripe.listing import Listed, Listing
@@ -23,7 +23,8 @@ class Asked:
     def __init__(self, url: str, pretend: PretendStripe, hands: Hands) -> None:
         self.pretend, self.account, self.hands = pretend, pretend.account, hands
         self.slept: list[float] = []
-        self.api = StripeApi(base=url, http=stripe.HTTPXClient(timeout=1))
+        self.url = url
+        self.api = StripeApi(base=url, http=stripe.HTTPXClient(timeout=10))
         self.listing = Listing(self.api, self.account.api_key, self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
@@ -115,9 +116,11 @@ async def test_failures_are_told_in_our_words(asked: Asked, statuses: list[int],
 
 async def test_an_account_that_does_not_answer_is_unavailable(asked: Asked) -> None:
     """After the time limit of each of three attempts."""
-    asked.pretend.fail_next, asked.pretend.hang_seconds = [0, 0, 0], 2.0
+    asked.pretend.fail_next, asked.pretend.hang_seconds = [HANGS] * 3, 2.0
+    hasty = StripeApi(base=asked.url, http=stripe.HTTPXClient(timeout=1))
     with pytest.raises(Unavailable):
-        await asked.events(NOON)
+        await anext(Listing(hasty, asked.account.api_key).events(NOON, None))
+    await hasty.aclose()
 
 
 async def test_a_list_of_another_shape_is_refused(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
