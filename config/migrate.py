@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, create_engine, event, make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, Index, MetaData, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex
 
 import handlers
 from integration.database.engine import PAGE_BYTES, address
@@ -29,6 +32,13 @@ from integration.database.schema import metadata
 
 LOCK_WAIT_S = 300  # how long a second process waits for the one that migrates
 LOCK_NUMBER = 7_351_904_862  # PostgreSQL's advisory locks are numbers; any will do that nobody else takes
+INDEX_LOCK_NUMBER = LOCK_NUMBER + 1
+# While a change to a table waits for those who use it, everybody else waits behind it: not for long, then again.
+TABLE_WAIT_S = 1
+TABLE_TRIES = 120
+INDEX_TRIES = 3_600  # of a process that waits for another's indexes
+PAUSE_S = 1.0
+_NEW_INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX \S+ ON (?P<table>\S+)")
 
 T = TypeVar("T")
 
@@ -36,6 +46,8 @@ T = TypeVar("T")
 def upgrade(url: str) -> None:
     """Run every revision the database lacks, in one transaction, under a lock; nothing to do is quick.
 
+    Other processes may go on using a PostgreSQL meanwhile: nobody is kept waiting for longer than TABLE_WAIT_S at a
+    time, and indexes of tables that hold anything are made after the transaction, without a lock on the table.
     Synchronous: call it from a thread where a loop runs. Takes any `DATABASE_URL` the program takes
     (`sqlite:///path`, `postgresql://…`). Raises ValueError for a URL of another kind, and the driver's
     error where the database cannot be reached; then nothing has changed.
@@ -147,13 +159,70 @@ async def _on_postgres(url: str, run: Callable[[Connection], T], locked: bool) -
         hide_parameters=True,
     )
     try:
-        async with engine.begin() as connection:
-            if locked:
-                await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"))
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
-            return await connection.run_sync(run)
+        if not locked:
+            async with engine.begin() as connection:
+                return await connection.run_sync(run)
+        result = await _changed(engine, run)
+        await _index(engine)
+        return result
     finally:
         await engine.dispose()
+
+
+async def _changed(engine: AsyncEngine, run: Callable[[Connection], T]) -> T:
+    """Run a change under the lock of all who migrate, again and again while its tables are in use."""
+    for _ in range(TABLE_TRIES):
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"))
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
+                await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_WAIT_S}s'"))
+                return await connection.run_sync(lambda own: run(_leaving_indexes_out(own)))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != asyncpg.LockNotAvailableError.sqlstate:
+                raise
+            await asyncio.sleep(PAUSE_S)
+    raise TimeoutError("the tables are in use without a pause")
+
+
+def _leaving_indexes_out(connection: Connection) -> Connection:
+    """Make no index on a table that holds anything: nobody could write to it meanwhile."""
+
+    def before(own: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        found = _NEW_INDEX.match(statement)
+        if found and own.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {found['table']})").scalar():
+            return "SELECT 1", parameters
+        return statement, parameters
+
+    event.listen(connection, "before_cursor_execute", before, retval=True)
+    return connection
+
+
+async def _index(engine: AsyncEngine) -> None:
+    """Make the declared indexes that are missing while everybody goes on, one process at a time.
+
+    What an earlier process did not finish is made anew.
+    """
+    async with engine.connect() as unbound:
+        connection = await unbound.execution_options(isolation_level="AUTOCOMMIT")
+        # Asked for instead of waited for: an index is not finished while anybody waits in a statement.
+        for _ in range(INDEX_TRIES):
+            if (await connection.execute(text(f"SELECT pg_try_advisory_lock({INDEX_LOCK_NUMBER})"))).scalar():
+                break
+            await asyncio.sleep(PAUSE_S)
+        else:
+            raise TimeoutError("another process takes long to make indexes")
+        broken = await connection.execute(text("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid"))
+        for (name,) in broken.all():
+            await connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
+        for index in await connection.run_sync(_missing_indexes):
+            words = str(CreateIndex(index).compile(dialect=engine.dialect))
+            await connection.execute(text(words.replace("INDEX ", "INDEX CONCURRENTLY ", 1)))
+
+
+def _missing_indexes(connection: Connection) -> list[Index]:
+    changes = compare_metadata(MigrationContext.configure(connection), declared())
+    return [change[1] for change in changes if change[0] == "add_index"]
 
 
 if __name__ == "__main__":

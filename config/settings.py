@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = None
+    database_connections: int | None = Field(default=None, ge=2, le=1_000)
     redis_url: str | None = None
     data_dir: Path = Field(default_factory=_default_data_dir)
     host: str = "0.0.0.0"  # noqa: S104 - a web server is there to be reached

@@ -58,7 +58,7 @@ async def opened(
     vault = Vault(settings.secret_keys)
     async with AsyncExitStack() as stack:
         try:
-            database = await Database.open(settings.database_url, settings.data_dir)
+            database = await Database.open(settings.database_url, settings.data_dir, settings.database_connections)
         except ValueError as error:
             raise SettingsError(str(error)) from None
         stack.push_async_callback(database.close)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -174,10 +175,12 @@ _LOST_SQL = (
 _LOST = plain(_LOST_SQL, postgres=_LOST_SQL + " FOR UPDATE SKIP LOCKED")
 
 # `next_attempt_at` says when an event is due by the clock of business. That it is put off while leased is for
-# workers of the release before, which know a lease by nothing else.
+# workers of the release before, which know a lease by nothing else; beside an SQLite there are none.
+_PUT_OFF = ", next_attempt_at = k.until"
 _LEASE = keyed(
-    "UPDATE events SET claim = k.claim, claimed_until = {clock} + k.lease, next_attempt_at = k.until,"
-    " claims = events.claims + 1 FROM {keys} k WHERE events.id = k.id"
+    "UPDATE events SET claim = k.claim, claimed_until = {clock} + k.lease"
+    f"{_PUT_OFF}, claims = events.claims + 1"
+    " FROM {keys} k WHERE events.id = k.id"
     " RETURNING events.id, merchant_id, claims,"
     " (SELECT b.body FROM event_bodies b WHERE b.event_id = events.id),"
     " source, connection, topic, delivery_id, triggered_at, received_at",
@@ -186,6 +189,7 @@ _LEASE = keyed(
     lease=BIG,
     until=BIG,
 )
+_LEASE = replace(_LEASE, sqlite=_LEASE.sqlite.replace(_PUT_OFF, ""))
 
 # Of several connections of one account the open and newest comes last, and so is the one kept.
 _CONNECTIONS = keyed(

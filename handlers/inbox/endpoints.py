@@ -1,5 +1,6 @@
 """The webhook secrets behind a Stripe path's token, kept at hand for a short while."""
 
+import asyncio
 import json
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from integration.errors import Unavailable
 from integration.vault import Unsealable
 
 KEEP = 60 * SECOND
+READ_SECONDS = 0.8  # then who sends is told to come again
 READ_AGAIN_AFTER = SECOND  # one forger must not make every request a query
 MOST_KEPT = 10_000
 
@@ -52,7 +54,11 @@ class Endpoints:
         return await self._read(token, now, now)
 
     async def _read(self, token: str, now: int, read_again_at: int) -> tuple[str, ...] | None:
-        rows = await self._context.database.read(lambda: ask(_SECRETS, (token,)))
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                rows = await self._context.database.read(lambda: ask(_SECRETS, (token,)))
+        except TimeoutError:
+            raise Unavailable("The database takes too long to tell an endpoint's secrets.") from None
         if not rows:
             self._known.pop(token, None)
             return None

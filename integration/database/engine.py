@@ -3,8 +3,8 @@
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -24,10 +24,12 @@ Dialect = Literal["sqlite", "postgresql"]
 FILE_NAME = "regulars.db"
 BUSY_TIMEOUT_MS = 4_000
 READER_THREADS = 2
-POOL_SIZE = 12
+POOL_SIZE = 12  # connections of one process at most, unless said otherwise
+PAGES_SHARE = 4  # one in so many of them is for pages; one at least
 COMMITS_ABREAST = 2
 CONNECT_SECONDS = 4
 STATEMENT_SECONDS = 60
+URGENT_SECONDS = 5  # for what nobody waits longer for; then the connection is given up, and with it its locks
 CLOSE_SECONDS = 5
 MOST_TRIES = 6
 FIRST_PAUSE_SECONDS = 0.02
@@ -76,9 +78,11 @@ class Database:
         return 1 if self.dialect == "sqlite" else COMMITS_ABREAST
 
     @classmethod
-    async def open(cls, url: str | None, data_dir: Path) -> "Database":
+    async def open(cls, url: str | None, data_dir: Path, connections: int | None = None) -> "Database":
         """Open the database named by a DATABASE_URL (None: an SQLite file in `data_dir`).
 
+        On PostgreSQL at most `connections` are open at a time (POOL_SIZE by default), one for the hot path and
+        one for pages in any case.
         Raises ValueError for a URL of another kind, Unavailable where the database is away.
         """
         target = address(url, data_dir)
@@ -86,14 +90,19 @@ class Database:
             path = Path(make_url(target).database or "")
             path.parent.mkdir(parents=True, exist_ok=True)
             return cls("sqlite", target, _sqlite_engine(path), _Sqlite(path))
+        most = connections or POOL_SIZE
+        pages = max(1, most // PAGES_SHARE)
         engine = create_async_engine(
             "postgresql+asyncpg://",
             # asyncpg reads the address itself: sslmode and socket paths mean what they mean elsewhere.
             async_creator=lambda: asyncpg.connect(target, timeout=CONNECT_SECONDS),
             hide_parameters=True,
             pool_pre_ping=True,
+            pool_size=pages,
+            max_overflow=0,
+            pool_timeout=CONNECT_SECONDS,
         )
-        return cls("postgresql", target, engine, await _Postgres.connect(target))
+        return cls("postgresql", target, engine, await _Postgres.connect(target, max(1, most - pages)))
 
     async def run(self, make: Callable[[], Steps[T]]) -> T:
         """Run steps in one durable transaction; `make` is called again for each try.
@@ -232,8 +241,11 @@ class _Sqlite:
 
 # --- PostgreSQL ---------------------------------------------------------------------------------
 
-_PLANNING = {
+_SESSION = {
     "application_name": "regulars",
+    # A process that stops in the middle of a transaction must not hold its locks for ever: its work is another's by
+    # the end of the lease.
+    "idle_in_transaction_session_timeout": "15s",
     # JIT costs more than it gives on statements of a few milliseconds.
     "jit": "off",
     # Every statement of the hot path looks keys up by an index. On tables nobody has analysed yet the planner
@@ -254,15 +266,15 @@ class _Postgres:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, url: str) -> "_Postgres":
+    async def connect(cls, url: str, most: int) -> "_Postgres":
         try:
             pool = await asyncpg.create_pool(
                 url,
                 min_size=1,
-                max_size=POOL_SIZE,
+                max_size=most,
                 timeout=CONNECT_SECONDS,
                 command_timeout=STATEMENT_SECONDS,
-                server_settings=_PLANNING,
+                server_settings=_SESSION,
                 reset=_leave_as_is,
             )
         except _AWAY as error:
@@ -273,7 +285,11 @@ class _Postgres:
         return await self._tried(lambda connection: _in_transaction(connection, make(), readonly=False))
 
     async def run_urgently(self, make: Callable[[], Steps[T]]) -> T:
-        return await self._tried(lambda connection: _first_alone(connection, make()))
+        async def drive(connection: Any) -> T:
+            with _given_up(connection):
+                return await _first_alone(connection, make())
+
+        return await self._tried(drive)
 
     async def read(self, make: Callable[[], Steps[T]]) -> T:
         return await self._tried(lambda connection: _in_transaction(connection, make(), readonly=True))
@@ -345,6 +361,27 @@ class _BeginsLate:
         if self._statements == 2:
             self._transaction = self._connection.transaction(isolation="read_committed")
             await self._transaction.start()
+
+
+@contextmanager
+def _given_up(connection: Any) -> Iterator[None]:
+    """Close a connection on which urgent work takes too long: to cancel it politely needs a server that answers."""
+    given_up = False
+
+    def give_up() -> None:
+        nonlocal given_up
+        given_up = True
+        connection.terminate()
+
+    late = asyncio.get_running_loop().call_later(URGENT_SECONDS, give_up)
+    try:
+        yield
+    except asyncpg.InterfaceError as error:
+        if given_up:
+            raise asyncpg.ConnectionDoesNotExistError("it was given up") from error
+        raise
+    finally:
+        late.cancel()
 
 
 def _reason(error: BaseException) -> str:

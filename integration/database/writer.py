@@ -21,6 +21,11 @@ LINGER_SECONDS = 0.001  # under load only
 MOST_PENDING = 5_000
 MOST_PENDING_BYTES = 64_000_000
 COMMIT_DEADLINE_SECONDS = 4.0  # Shopify hangs up after five
+# A commit that takes so long, and so many times as long as the one before it, stands still: who waits behind it is
+# told at once to come again.
+STANDSTILL_SECONDS = 0.7
+STANDSTILL_TIMES = 2.0
+LONGEST_STANDSTILL_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 2.0
 
 _AWAY = {
@@ -191,6 +196,8 @@ class GroupCommit(Generic[Item, Verdict]):
         self._stored = 0  # by the commit before, while there is no pause
         self._looks = False
         self._linger: asyncio.TimerHandle | None = None
+        self._took = 0.0  # seconds, the last commit that ended well
+        self._stands_still = False
 
     async def add(self, item: Item, size: int) -> Verdict:
         """Return the item's verdict once it is durable; `size` in bytes. Raises as `place` does."""
@@ -200,9 +207,11 @@ class GroupCommit(Generic[Item, Verdict]):
     def place(self, item: Item, size: int) -> tuple["asyncio.Future[list[Verdict]]", int]:
         """Put an item into the next commit; return what to await and the position of its verdict there.
 
-        Raises Unavailable at once when too much waits already, and the future after the deadline when the disk
-        is slow.
+        Raises Unavailable at once when too much waits already or the commit under way stands still, and the future
+        after the deadline when the disk is slow.
         """
+        if self._stands_still:
+            raise Unavailable("Nothing can be stored at the moment.", RETRY_AFTER_SECONDS)
         if self._pending >= MOST_PENDING or self._pending_bytes + size > MOST_PENDING_BYTES:
             raise Unavailable("Too much waits to be stored.", RETRY_AFTER_SECONDS)
         batch = self._open_batch()
@@ -258,6 +267,10 @@ class GroupCommit(Generic[Item, Verdict]):
         self._in_flight[asyncio.create_task(self._store(batch))] = len(batch.items)
 
     async def _store(self, batch: _Batch[Item, Verdict]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        patience = min(max(STANDSTILL_SECONDS, STANDSTILL_TIMES * self._took), LONGEST_STANDSTILL_SECONDS)
+        watch = loop.call_later(patience, self._stand_still)
         try:
             verdicts = await self._commit(batch.items)
         except Exception as error:  # noqa: BLE001 - handed to every asker of the batch
@@ -265,11 +278,28 @@ class GroupCommit(Generic[Item, Verdict]):
                 batch.future.set_exception(error)
                 batch.future.exception()  # Retrieved here, since every asker may have gone.
         else:
+            self._took = loop.time() - began
             if not batch.future.done():
                 batch.future.set_result(verdicts)
             self._after()
         finally:
+            watch.cancel()
+            self._stands_still = False
             self._ended(batch)
+
+    def _stand_still(self) -> None:
+        """Send everybody away who waits behind the commit under way, and whoever comes until it has ended."""
+        self._stands_still = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        while self._waiting:
+            batch = self._waiting.popleft()
+            self._pending -= len(batch.items)
+            self._pending_bytes -= batch.bytes
+            _give_up(batch.future)
+            if batch.deadline is not None:
+                batch.deadline.cancel()
 
     def _ended(self, batch: _Batch[Item, Verdict]) -> None:
         if batch.deadline is not None:

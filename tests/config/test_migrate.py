@@ -1,5 +1,6 @@
 """Migrations: they make the declared tables, from anywhere, once, whoever comes at the same time."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -80,3 +81,75 @@ def test_a_database_that_cannot_be_reached_is_an_error():
     """A wrong address must stop the start, not be taken for an up-to-date database."""
     with pytest.raises(OSError):
         in_thread(upgrade, "postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_an_index_of_a_table_that_holds_something_is_made_without_locking_it(postgres_database):
+    """And one that an earlier process left unfinished is made anew."""
+    import asyncpg
+
+    async def prepare():
+        connection = await asyncpg.connect(postgres_database)
+        await connection.execute(
+            "INSERT INTO events (source, connection, delivery_id, topic, received_at, next_attempt_at)"
+            " VALUES ('shopify', 'lavender', 'w1', 'note', 1, 1)"
+        )
+        await connection.execute("DROP INDEX ix_events_waiting")
+        await connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_events_leased'::regclass"
+        )
+        await connection.close()
+
+    async def valid():
+        connection = await asyncpg.connect(postgres_database)
+        names = "('ix_events_waiting'::regclass, 'ix_events_leased'::regclass)"
+        found = await connection.fetch(f"SELECT indisvalid FROM pg_index WHERE indexrelid IN {names}")
+        await connection.close()
+        return [row[0] for row in found]
+
+    apart(prepare())
+    in_thread(upgrade, postgres_database)
+    assert apart(valid()) == [True, True]
+    assert in_thread(differences, postgres_database) == []
+
+
+GONE = {"drop_table", "drop_column", "rename_table", "drop_constraint"}
+
+
+def expands(source):
+    """Return what a revision's upgrade does that an older release beside it could not live with."""
+    upgrade = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == "upgrade")
+    wrong = []
+    for call in (node for node in ast.walk(upgrade) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        words = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        if name in GONE or (name == "alter_column" and words != {"nullable": "True"}):
+            wrong.append(name)
+        if name == "add_column":
+            column = next(arg for arg in call.args if isinstance(arg, ast.Call))
+            told = {word.arg: ast.unparse(word.value) for word in column.keywords}
+            if told.get("nullable") == "False" and "server_default" not in told:
+                wrong.append("add_column")
+    return wrong
+
+
+def test_revisions_only_add():
+    """Two releases run beside each other while a new one is rolled out, so nothing an older one uses may go."""
+    for path in sorted((REPOSITORY / "config/migrations/versions").glob("[0-9]*.py")):
+        if not path.name.startswith("0001"):
+            assert expands(path.read_text()) == [], path.name
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "op.drop_table('sales')",
+        "op.drop_column('sales', 'facts')",
+        "op.rename_table('sales', 'purchases')",
+        "op.alter_column('sales', 'facts', nullable=False)",
+        "op.alter_column('sales', 'facts', new_column_name='told')",
+        "op.add_column('sales', sa.Column('more', sa.Text(), nullable=False))",
+    ],
+)
+def test_a_revision_that_takes_away_is_noticed(statement):
+    """The rule above can fail."""
+    assert expands(f"def upgrade():\n    {statement}\n")

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from integration.database import engine
 from integration.database.engine import Database, address
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 from integration.errors import Unavailable
@@ -246,3 +247,37 @@ async def test_a_postgresql_that_is_not_there_is_said_without_its_address() -> N
     with pytest.raises(Unavailable) as caught:
         await Database.open("postgresql://ada:secret@127.0.0.1:1/shop", Path("/nowhere"))
     assert "secret" not in str(caught.value)
+
+
+async def test_a_small_pool_serves_everybody_in_turn(postgres_database: str) -> None:
+    """Two connections, one of them for pages: a hundred transactions wait for each other and none fails."""
+    database = await Database.open(postgres_database, Path("/nowhere"), connections=2)
+    try:
+        await asyncio.gather(*(database.run(add(f"a{n}")) for n in range(100)))
+        async with database.engine.connect() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM accounts"))).scalar() == 100
+            ((count,),) = await database.read(
+                lambda: ask(plain("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"), ())
+            )
+        assert count == 2
+    finally:
+        await database.close()
+
+
+async def test_urgent_work_gives_its_connection_up_when_it_takes_too_long(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked has hung up by then; a lock somebody else holds must not fill the pool with waits."""
+    monkeypatch.setattr(engine, "URGENT_SECONDS", 0.2)
+    database = await Database.open(postgres_database, Path("/nowhere"), connections=2)
+    other = await asyncpg.connect(postgres_database)
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(Unavailable):
+                await database.run_urgently(add("ada"))
+        await database.run_urgently(add("bob"))
+        assert await accounts(database) == [("bob", 0)]
+    finally:
+        await other.close()
+        await database.close()

@@ -167,9 +167,9 @@ async def test_postgresql_reads_as_much_for_a_long_backlog_as_for_a_short_one(
 
 
 def _planning() -> dict[str, str]:
-    from integration.database.engine import _PLANNING
+    from integration.database.engine import _SESSION
 
-    return _PLANNING
+    return _SESSION
 
 
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
