@@ -5,17 +5,19 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import backfill, latency, receiver, worker
+from tests.benchmarks import backfill, latency, receiver, size, worker
 from tests.benchmarks.figures import console
 
 PARTS = ("receiver", "worker", "latency")
-BY_HAND = ("backfill",)  # takes some ten minutes and as many gigabytes of disk
+BY_HAND = ("backfill", "size")  # take some ten minutes and as many gigabytes of disk
 
 
 def main() -> int:
     """Measure what was asked for (everything by default); 0 only when every floor and limit held."""
     words = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    words.add_argument("parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but backfill)")
+    words.add_argument(
+        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but backfill and size)"
+    )
     words.add_argument("--repetitions", type=int, default=7)
     words.add_argument("--seconds", type=int, default=4, help="length of one burst of load")
     words.add_argument("--engine", choices=backfill.ENGINES, help="of the backfill (both)")
@@ -32,6 +34,8 @@ def main() -> int:
         held &= latency.measure(asked.repetitions, 2 * asked.seconds)
     if "backfill" in parts:
         held &= backfill.measure(asked.orders, (asked.engine,) if asked.engine else backfill.ENGINES)
+    if "size" in parts:
+        held &= size.measure()
     console.print("Every floor and limit held." if held else "[bold red]Not every floor and limit held.[/]")
     return 0 if held else 1
 
