@@ -20,7 +20,7 @@ from tests.faults.machines import ENGINES, HASTE, Engine, Replaced, World
 from tests.properties.histories import History
 from tests.properties.plays import Stage
 
-LEAST_DELIVERIES = 200
+LEAST_DELIVERIES = 150
 SECONDS = 2.5  # over which they are sent
 IDLE_SECONDS = 90.0
 LOOK_SECONDS = 0.05
