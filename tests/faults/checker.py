@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from handlers.inbox.idle import busy
 from handlers.merchants.connections import find_merchant
+from handlers.messages.restored import IN_DOUBT
 from handlers.messages.sending import message_name
 from handlers.points.audit import audit_books
 from integration.errors import Unavailable
@@ -186,7 +187,12 @@ async def _unthanked(
     """Name the sales of a shop that thanks for every one for which, or for whose other half, there is no note."""
     now = stage.clock.now()
     into = dict(await stage._rows("SELECT number, merged_into FROM sales", merchant))
-    thanked = {_last(sale, into) for _, kind, sale, state, _ in rows if kind == "thank_you" and state != "cancelled"}
+    # A note that may have gone out before a backup was put back is not sent again.
+    thanked = {
+        _last(sale, into)
+        for _, kind, sale, state, reason in rows
+        if kind == "thank_you" and (state != "cancelled" or reason == IN_DOUBT)
+    }
     names = {
         (platform, kind, value): _last(sale, into)
         for platform, kind, value, sale in await stage._rows(

@@ -61,16 +61,23 @@ def draw_histories(number: int, least: int) -> tuple[History, ...]:
 
 def busy_shop(number: int, deliveries: int) -> History:
     """Make a shop of so many deliveries about ordinary orders, the same for the same number."""
+    told = mixed(SHOP_DOMAIN, SHOPIFY_SECRET, micros(START), deliveries, seed=number)
+    return ordinary_shop(
+        [
+            Told("shopify", SHOP_DOMAIN, each.topic, f"busy-{place}", json.loads(each.body), micros(START) + place)
+            for place, each in enumerate(told)
+        ]
+    )
+
+
+def ordinary_shop(told: Sequence[Told]) -> History:
+    """Make a shop with the usual programme of what was delivered to it."""
     document = {
         "earning": {"enabled": True, "points_per_unit": "1.5", "hold_days": 0, "include_tax": True},
         "thanks": {"enabled": True, "when": "every", "delay_minutes": 0},
         "reviews": {"enabled": True, "days_after_delivery": 10},
         "messages": {"window": "always", "cap_hours": 0, "cap_fortnight": 0},
     }
-    told = [
-        Told("shopify", SHOP_DOMAIN, d.topic, f"busy-{place}", json.loads(d.body), micros(START) + place)
-        for place, d in enumerate(mixed(SHOP_DOMAIN, SHOPIFY_SECRET, micros(START), deliveries, seed=number))
-    ]
     shop = Shop("Busy", "USD", SHOP_DOMAIN, STRIPE_TOKEN, (Programme(micros(START) - 5 * DAY, document),), 0)
     return History(shop, tuple(told), frozenset(), ticks=True)
 

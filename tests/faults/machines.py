@@ -21,6 +21,7 @@ from config.migrate import upgrade
 from integration.clock import SECOND
 from integration.queue.embedded import PID_NAME, socket_path
 from integration.sandbox.mailbox import Mailbox
+from tests.faults.platform import Platform
 from tests.properties.plays import SHOPIFY_SECRET, Stage
 from tests.servers import Postgres, dies_with_parent, free_port, postgres_binaries
 
@@ -130,6 +131,7 @@ class World:
     ) -> None:
         self.engine, self.folder = engine, folder
         self.mailbox = Mailbox()
+        self.platform = Platform()
         self.postgres: Postgres | None = None
         self.redis_port = free_port()
         self.redis_server: subprocess.Popen[bytes] | None = None
@@ -183,7 +185,7 @@ class World:
         if disk:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}m", "tmpfs", world.disk], check=True)
         try:
-            async with world.mailbox:
+            async with world.mailbox, world.platform:
                 await world._open()
                 async with Stage.opened(world.database_url, folder / "stage") as world.stage:
                     world.stage.clock.offset = 0
@@ -234,6 +236,7 @@ class World:
             "HOST": "127.0.0.1",
             "LOG_LEVEL": "info",
             "LOG_FORMAT": "json",
+            "FAULT_SHOPIFY": self.platform.address,
             "FAULT_SET": json.dumps(self._replaced),
             **self._more,
         }
@@ -243,6 +246,7 @@ class World:
         if self.engine == "postgres":
             environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_port}/0"
         self.machines[name] = Machine(name, words, environment, self.folder, self._before)
+        self._environment = environment
 
     # --- the queue ---
 
@@ -284,6 +288,31 @@ class World:
                     if machine.wanted:
                         machine.start()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def command(self, *words: str) -> dict[str, Any]:
+        """Run one of the program's commands beside it; returns what it shows. RuntimeError when it fails."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.faults.program", *words, "--json"),
+            env={**os.environ, **self._environment, "FAULT_FILE": str(self.folder / "command.fault")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, complaint = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{words[0]} ended with {process.returncode}: {complaint.decode()[-500:]}")
+        shown: dict[str, Any] = json.loads(said)
+        return shown
+
+    async def pause(self) -> None:
+        """End every process in order, until `resume`."""
+        for machine in self.machines.values():
+            await machine.stop()
+
+    async def resume(self) -> None:
+        """Start every process again."""
+        for machine in self.machines.values():
+            machine.start()
+        await self.answers()
 
     async def answers(self) -> None:
         """Wait until every web process takes connections. TimeoutError when one does not."""

@@ -2,6 +2,7 @@
 
 from tests.faults import engine_rows as engines
 from tests.faults import outside_rows as outside
+from tests.faults import platform_rows as platforms
 from tests.faults import process_rows as processes
 from tests.faults.machines import HASTE
 from tests.faults.runs import Row
@@ -33,11 +34,15 @@ ROWS: tuple[Row, ...] = (
     Row(13, "2 to 64 copies at once", outside.duplicated),
     Row(14, "in any order", outside.disordered, disorder=True),
     Row(20, "mail server fails", outside.mail_fails, mails_may_repeat=True),
+    Row(21, "Admin API throttled, down, late", platforms.api_fails),
+    Row(22, "token taken away", platforms.access_revoked),
     Row(23, "poison: kills, loops, raises", processes.poisoned, mails_may_repeat=True),
     Row(24, "one shop floods", processes.flooded),
     Row(25, "rolling restart by SIGTERM", processes.restarted),
     Row(26, "worker stopped past its lease", processes.stalled, mails_may_repeat=True, may_hang=True),
     Row(27, "64 file descriptors", processes.nothing, at_once=128, before=("prlimit", "--nofile=64")),
     Row(27, "one database connection", processes.nothing, POSTGRES, at_once=128, replaced=ONE_CONNECTION),
+    Row(28, "backup put back, reconciled", platforms.backup_restored, mails_may_repeat=True, keeps_journal=False),
+    Row(29, "deliveries never come, reconciled", platforms.never_told),
     Row(30, "half-open, reset, sent again", outside.broken_connections),
 )  # fmt: skip
