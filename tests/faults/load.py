@@ -5,7 +5,6 @@ import json
 import random
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -13,8 +12,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from integration.sandbox.delivery import Delivery
-from integration.sandbox.sender import MOST_CONNECTIONS, Attempt, Sender
+from integration.sandbox.sender import Attempt, Outcome, Sender
 from tests.benchmarks.backlog import mixed
+from tests.faults.wire import Wire
 from tests.oracle.tellings import DAY, Programme, Shop
 from tests.oracle.tellings import Delivery as Told
 from tests.properties.histories import History, histories
@@ -134,19 +134,11 @@ class Traffic:
     deliveries: Sequence[Delivery]
     seconds: float
     at_once: int = 32
-    senders: list[Sender] = field(init=False)
     begun: int = 0  # deliveries whose first attempt has begun
     last_begun_at: float = 0.0
     history: list[Attempt] = field(default_factory=list)
     never: list[str] = field(default_factory=list)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        # More than are sent at once: what is sent again is not to wait for a connection, which would count as ours.
-        self.senders = [
-            Sender(f"http://127.0.0.1:{port}", connections=MOST_CONNECTIONS, history=self.history)
-            for port in self.ports
-        ]
 
     @property
     def acknowledged(self) -> set[str]:
@@ -158,27 +150,27 @@ class Traffic:
         queue = self._arranged()
         seats = asyncio.Semaphore(self.at_once)
         start = time.monotonic()
-        async with AsyncExitStack() as stack:
-            for sender in self.senders:
-                await stack.enter_async_context(sender)
-            async with asyncio.TaskGroup() as group:
-                for place, delivery in enumerate(queue):
-                    pause = start + self.seconds * place / len(queue) - time.monotonic()
-                    if pause > 0:
-                        await asyncio.sleep(pause)
-                    await seats.acquire()
-                    self.begun, self.last_begun_at = place + 1, time.monotonic()
-                    self._moved.set()
-                    group.create_task(self._until_ok(place, delivery, seats))
+        wires = [Wire(port) for port in self.ports]
+        async with asyncio.TaskGroup() as group:
+            for place, delivery in enumerate(queue):
+                pause = start + self.seconds * place / len(queue) - time.monotonic()
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                await seats.acquire()
+                self.begun, self.last_begun_at = place + 1, time.monotonic()
+                self._moved.set()
+                group.create_task(self._until_ok(place, delivery, seats, wires))
+        for wire in wires:
+            wire.close()
 
     def _arranged(self) -> list[Delivery]:
         arranging = Sender("", seed=self.dice.randrange(1 << 30))
         return arranging.arrange(self.deliveries, duplicates=DUPLICATES, shuffled=SHUFFLED)
 
-    async def _until_ok(self, place: int, delivery: Delivery, seats: asyncio.Semaphore) -> None:
+    async def _until_ok(self, place: int, delivery: Delivery, seats: asyncio.Semaphore, wires: Sequence[Wire]) -> None:
         pause, deadline, turn = FIRST_PAUSE_SECONDS, time.monotonic() + PATIENCE_SECONDS, place
         try:
-            while (await self.senders[turn % len(self.senders)].attempt(delivery)).outcome != "ok":
+            while (await self._attempt(wires[turn % len(wires)], delivery)).outcome != "ok":
                 if time.monotonic() > deadline:
                     self.never.append(delivery.id)
                     return
@@ -191,6 +183,15 @@ class Traffic:
         finally:
             if turn == place:
                 seats.release()
+
+    async def _attempt(self, wire: Wire, delivery: Delivery) -> Attempt:
+        """Send once and keep what came of it."""
+        now, begun = time.time_ns() // 1000, time.perf_counter()
+        status, words = await wire.post(delivery, now)
+        outcome: Outcome = "unknown" if status is None else "ok" if 200 <= status < 300 else "fail"
+        attempt = Attempt(delivery, 0, outcome, status, time.perf_counter() - begun, now, words)
+        self.history.append(attempt)
+        return attempt
 
     async def until(self, share: float) -> None:
         """Wait until a share of the deliveries has been sent for the first time."""

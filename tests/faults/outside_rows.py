@@ -4,9 +4,9 @@ import asyncio
 import socket
 import struct
 
-from integration.sandbox.delivery import Delivery
 from integration.sandbox.mailbox import DROP, KEEP_AND_DROP
 from tests.faults.runs import Run
+from tests.faults.wire import written
 
 COPIES = (2, 64)
 MOST_REFUSALS = 40
@@ -52,7 +52,7 @@ async def broken_connections(run: Run) -> None:
     silent = []
     for number, delivery in enumerate(chosen):
         port = run.dice.choice(run.world.ports)
-        request = _written(run, delivery)
+        request = written(delivery, run.world.stage.clock.now())
         half = number % 3 == 0
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -74,10 +74,3 @@ async def broken_connections(run: Run) -> None:
     for writer in silent:
         writer.close()
     run.over()
-
-
-def _written(run: Run, delivery: Delivery) -> bytes:
-    headers = delivery.headers_at(run.world.stage.clock.now())
-    lines = [f"POST {delivery.path} HTTP/1.1", "Host: regulars.example", f"Content-Length: {len(delivery.body)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + delivery.body

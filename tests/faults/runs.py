@@ -17,6 +17,7 @@ from integration.sandbox.delivery import Delivery
 from tests.faults.checker import Findings, check, is_idle
 from tests.faults.load import Traffic, draw_histories, interleaved, signed
 from tests.faults.machines import ENGINES, HASTE, Engine, Replaced, World
+from tests.faults.wire import NEVER
 from tests.properties.histories import History
 from tests.properties.plays import Stage
 
@@ -179,7 +180,7 @@ def _judge(row: Row, traffic: Traffic, stalled: float, found: Findings) -> None:
     if slow and not row.may_hang:
         longest = max(attempt.took for attempt in slow)
         found.note("I7", f"{len(slow)} answers took more than {LONGEST_ACK_SECONDS} s, at most {longest:.1f}")
-    hung = [a for a in traffic.history if a.outcome == "unknown" and "ReadTimeout" in a.answer]
+    hung = [a for a in traffic.history if a.outcome == "unknown" and a.answer == NEVER]
     if hung and not row.may_hang:
         found.note("I7", f"{len(hung)} requests were never answered")
     odd = Counter(a.status for a in traffic.history if a.outcome == "fail" and a.status not in row.may_refuse)

@@ -13,6 +13,7 @@ from tests.faults.checker import Findings, check, is_idle
 from tests.faults.load import Traffic, busy_shop, draw_histories, interleaved, signed
 from tests.faults.machines import HASTE, Engine, World
 from tests.faults.runs import LONGEST_ACK_SECONDS, faultless
+from tests.faults.wire import NEVER
 from tests.oracle.tellings import Shop
 from tests.properties.histories import History, elsewhere
 from tests.properties.plays import Stage
@@ -55,7 +56,7 @@ class Storm:
             self.took.append(attempt.took)
         if attempt.status is not None and attempt.took > LONGEST_ACK_SECONDS:
             self.slow += 1
-        if attempt.outcome == "unknown" and "ReadTimeout" in attempt.answer:
+        if attempt.outcome == "unknown" and attempt.answer == NEVER:
             self.hung += 1
         if attempt.status is not None and attempt.status not in (200, 503):
             self.odd[attempt.status] += 1
