@@ -6,7 +6,9 @@ import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from integration.sandbox.delivery import Delivery
 from integration.sandbox.sender import Attempt
 from tests.benchmarks.figures import console, show
 from tests.faults.checker import Findings, check, is_idle
@@ -69,19 +71,20 @@ async def storm(seed: int, minutes: float, rate: int, engine: Engine) -> bool:
     async with faultless() as reference, World.opened(engine, replaced=REPLACED) as world:
         stop = asyncio.Event()
         killing = asyncio.create_task(_kill(world, dice, this, stop))
-        end = time.monotonic() + 60 * minutes
-        wave = 0
+        end, wave = time.monotonic() + 60 * minutes, 1
+        coming = asyncio.create_task(_prepared(world, seed * 1000 + wave, rate))
         while time.monotonic() < end:
+            ready = await coming
             wave += 1
-            number = seed * 1000 + wave
-            shops = [await world.stage.welcome(history) for history in _drawn(number, rate)]
-            told = [[signed(world.stage, each) for each in shop.deliveries] for shop in shops]
-            deliveries = interleaved(dice, told)
-            traffic = Traffic(world.ports, dice, deliveries, len(deliveries) / rate, AT_ONCE)
+            # The next shops move in while these are busy, so that the load goes on.
+            coming = asyncio.create_task(_prepared(world, seed * 1000 + wave, rate))
+            traffic = Traffic(world.ports, dice, ready.deliveries, len(ready.deliveries) / rate, AT_ONCE)
             await traffic.send()
             this.add(traffic)
-            welcomed.append((number, [shop.shop for shop in shops]))
+            welcomed.append((ready.number, ready.shops))
             console.print(f"  {this.sent:,} delivered, {sum(this.kills.values())} killed, {dict(this.attempts)}")
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
         stop.set()
         await killing
         over = time.monotonic()
@@ -92,6 +95,25 @@ async def storm(seed: int, minutes: float, rate: int, engine: Engine) -> bool:
             found.note("I5", f"still at work after {IDLE_SECONDS} s")
     _print(this, found, heal, minutes)
     return not found.broken
+
+
+class Wave(NamedTuple):
+    """Half a minute's load: the seed its shops are drawn from, the shops, and their deliveries, signed."""
+
+    number: int
+    shops: list[Shop]
+    deliveries: list[Delivery]
+
+
+async def _prepared(world: World, number: int, rate: int) -> Wave:
+    shops = [await world.stage.welcome(history) for history in await asyncio.to_thread(_drawn, number, rate)]
+
+    def sign() -> list[Delivery]:
+        return interleaved(
+            random.Random(number), [[signed(world.stage, told) for told in shop.deliveries] for shop in shops]
+        )
+
+    return Wave(number, [shop.shop for shop in shops], await asyncio.to_thread(sign))
 
 
 def _drawn(number: int, rate: int) -> list[History]:
