@@ -109,9 +109,8 @@ async def _prepared(world: World, number: int, rate: int) -> Wave:
     shops = [await world.stage.welcome(history) for history in await asyncio.to_thread(_drawn, number, rate)]
 
     def sign() -> list[Delivery]:
-        return interleaved(
-            random.Random(number), [[signed(world.stage, told) for told in shop.deliveries] for shop in shops]
-        )
+        each = [[signed(world.stage, told) for told in shop.deliveries] for shop in shops]
+        return interleaved(random.Random(number), each)
 
     return Wave(number, [shop.shop for shop in shops], await asyncio.to_thread(sign))
 
