@@ -210,7 +210,8 @@ async def _unthanked(
             continue
         mine = {names.get(name) for name in sale.names | (sale.twin.names if sale.twin else frozenset())}
         if not mine & thanked:
-            missing.append(str(min(sale.names)))
+            why = [(state, reason) for _, _, number, state, reason in rows if _last(number, into) in mine]
+            missing.append(f"{min(sale.names)}: {why}")
     return missing
 
 
