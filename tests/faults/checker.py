@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from handlers.inbox.idle import busy
 from handlers.merchants.connections import find_merchant
-from handlers.messages.restored import IN_DOUBT
 from handlers.messages.sending import message_name
 from handlers.points.audit import audit_books
+from handlers.thanks.rules import STANDINGS
 from integration.errors import Unavailable
 from integration.sandbox.mailbox import Mail
 from tests.faults.load import name_of
@@ -23,6 +23,8 @@ from tests.properties.histories import History
 from tests.properties.plays import Observed, Stage, _described
 
 MOST_SHOWN = 300
+# Reasons for no note that the sale itself would have to bear out.
+WORTHLESS = frozenset({*STANDINGS.values(), "everything was given back", "nobody is known to have bought it"})
 
 
 @dataclass
@@ -187,11 +189,11 @@ async def _unthanked(
     """Name the sales of a shop that thanks for every one for which, or for whose other half, there is no note."""
     now = stage.clock.now()
     into = dict(await stage._rows("SELECT number, merged_into FROM sales", merchant))
-    # A note that may have gone out before a backup was put back is not sent again.
+    # Whether a note that is due may go out is decided then, by what is known then: a shop or a person may have left.
     thanked = {
         _last(sale, into)
         for _, kind, sale, state, reason in rows
-        if kind == "thank_you" and (state != "cancelled" or reason == IN_DOUBT)
+        if kind == "thank_you" and (state != "cancelled" or reason not in WORTHLESS)
     }
     names = {
         (platform, kind, value): _last(sale, into)

