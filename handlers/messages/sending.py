@@ -99,6 +99,8 @@ async def send_due(context: Context, limit: int = BATCH, turn: Turn | None = Non
             except Unavailable as error:
                 # Its claim runs out by itself. The others are on their way: cut off, they would go out again.
                 log.warning("message_left", merchant=item.message.merchant_id, key=item.message.key, reason=str(error))
+            except Exception:
+                log.exception("message_left", merchant=item.message.merchant_id, key=item.message.key)
 
     async with asyncio.TaskGroup() as group:
         for item in ready:

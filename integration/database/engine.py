@@ -47,6 +47,7 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InternalClientError,  # the connection went away between two of its own messages
 )
 _MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
@@ -312,6 +313,11 @@ class _Postgres:
                 # At random, so that two that met do not meet again.
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 2))  # noqa: S311
             except _AWAY as error:
+                raise _unavailable(error) from error
+            except asyncpg.InterfaceError as error:
+                # The driver's word for mistakes of ours, and for a connection that closed under its transaction.
+                if "closed" not in str(error):
+                    raise
                 raise _unavailable(error) from error
         raise AssertionError("a try ends with a result or an error")
 

@@ -242,6 +242,26 @@ async def _tried(database: Database) -> Any:
     return True
 
 
+@pytest.mark.parametrize("way", ["run", "read"])
+async def test_a_connection_that_closes_under_its_transaction_is_the_database_away(
+    postgres_database: str, way: str
+) -> None:
+    """The driver then speaks of its interface; whoever asked must hear that it passes, and try again."""
+    database = await Database.open(postgres_database, Path("/nowhere"))
+
+    def cut_off() -> Steps[None]:
+        yield from ask(plain("SELECT 1"), ())
+        for holder in database._driver._pool._holders:  # type: ignore[attr-defined]
+            if holder._con is not None:
+                holder._con._transport.abort()
+        yield from ask(plain("SELECT 2"), ())
+
+    with pytest.raises(Unavailable):
+        await getattr(database, way)(cut_off)
+    await database.ping()
+    await database.close()
+
+
 async def test_a_postgresql_that_is_not_there_is_said_without_its_address() -> None:
     """The address holds a password."""
     with pytest.raises(Unavailable) as caught:
