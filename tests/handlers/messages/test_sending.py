@@ -386,11 +386,11 @@ class AwayAfterSending:
     def __init__(self, nora: Stage, times: int) -> None:
         self._run, self._nora, self.left = nora.context.database.run, nora, times
 
-    async def __call__(self, make: Any, urgent: bool = False) -> Any:
+    async def __call__(self, make: Any) -> Any:
         if self._nora.mails and self.left:
             self.left -= 1
             raise Unavailable("PostgreSQL restarts")
-        return await self._run(make, urgent)
+        return await self._run(make)
 
 
 async def test_a_mail_that_is_out_is_written_down_when_the_database_is_back(
