@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from handlers.inbox.rules import Connection
 from integration.clock import HOUR, MINUTE, SECOND
+from integration.database.packing import unpack
 from integration.database.shares import Want, due_by_merchant, take
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed, plain
 from integration.facts import Envelope
@@ -77,7 +78,7 @@ def claim(
     rows = yield from ask(_LEASE, [(row[0], token, LEASE, now + LEASE) for row in sorted(chosen)])
     due_at = {row[0]: row[1] for row in chosen}
     rows.sort(key=lambda row: (due_at[row[0]], row[0]))
-    accounts = sorted({(row[4], row[5]) for row in rows})
+    accounts = sorted({(row[5], row[6]) for row in rows})
     connections = yield from ask(_CONNECTIONS, accounts)
     return Claim(
         token,
@@ -147,9 +148,13 @@ def _crashed(claims: int) -> str:
 
 
 def _claimed(row: Row) -> Claimed:
-    number, merchant_id, claims, body, source, connection, topic, delivery_id, triggered, received = row
+    number, merchant_id, claims, stored, size, source, connection, topic, delivery_id, triggered, received = row
+    try:
+        body = None if stored is None else unpack(stored, size)
+    except ValueError:
+        body = None  # Nobody can read it: dealt with as if it were gone, and its neighbours are worked.
     envelope = Envelope(source, topic, delivery_id, triggered, received, sha256(body or b"").hexdigest())
-    return Claimed(number, merchant_id, claims, envelope, connection, None if body is None else bytes(body))
+    return Claimed(number, merchant_id, claims, envelope, connection, body)
 
 
 def _connection(row: Row) -> Connection:
@@ -162,7 +167,7 @@ def _connection(row: Row) -> Connection:
 # Written unlike the condition of `ix_events_claimable`, which PostgreSQL would rather use on a table nobody has
 # analysed, and sort what it finds.
 WAITING = "coalesce(t.worked_at, t.failed_at) IS NULL AND t.claim IS NULL AND t.merchant_id IS NOT NULL"
-_SIZE = "(SELECT length(b.body) FROM event_bodies b WHERE b.event_id = t.id)"
+_SIZE = "(SELECT coalesce(b.size, length(b.body)) FROM event_bodies b WHERE b.event_id = t.id)"
 _DUE = due_by_merchant(
     "events", "next_attempt_at", "id", WAITING, ("t.id", "t.next_attempt_at", f"{_SIZE} AS size"), locked=True
 )
@@ -183,6 +188,7 @@ _LEASE = keyed(
     " FROM {keys} k WHERE events.id = k.id"
     " RETURNING events.id, merchant_id, claims,"
     " (SELECT b.body FROM event_bodies b WHERE b.event_id = events.id),"
+    " (SELECT b.size FROM event_bodies b WHERE b.event_id = events.id),"
     " source, connection, topic, delivery_id, triggered_at, received_at",
     id=BIG,
     claim=TEXT,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from integration.clock import DAY, MINUTE
 from integration.database.engine import Database
+from integration.database.packing import pack
 from integration.database.steps import BIG, NOTHING, TEXT, Row, Sql, Steps, ask, insert, keyed, plain
 from integration.errors import Unavailable
 from integration.faults import point
@@ -40,9 +41,10 @@ def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     """
     if not deliveries:
         return []
-    yield from ask(_INSERT_EVENTS, deliveries)
+    rows = [(*d[:6], d.recovered, *pack(d.body)) for d in deliveries]
+    yield from ask(_INSERT_EVENTS, rows)
     point("record.before_commit")
-    stored = yield from ask(_INSERT_BODIES, deliveries)
+    stored = yield from ask(_INSERT_BODIES, rows)
     if stored[0][0] == len(deliveries):
         return [True] * len(deliveries)
     return (yield from _record_left(deliveries))
@@ -58,7 +60,7 @@ def _record_left(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     refused = yield from _over_limits({n: d for n, d in left.items() if (d.source, d.connection) in unknown})
     kept = [d for position, d in left.items() if position not in refused]
     yield from ask(_INSERT_LEFT, [(*d[:6], d.recovered) for d in kept])
-    yield from ask(_INSERT_LEFT_BODIES, [(d.source, d.connection, d.delivery_id, d.body) for d in kept])
+    yield from ask(_INSERT_LEFT_BODIES, [(*d[:3], *pack(d.body)) for d in kept])
     return [position not in refused for position in range(len(deliveries))]
 
 
@@ -189,36 +191,38 @@ _EVENT_OF = (
     " AND e.worked_at IS NULL ON CONFLICT DO NOTHING"
 )
 
-# Rows of both are deliveries, columns as there. SQLite writes events first, then their bodies; PostgreSQL does
-# both in the second statement, where a join with a table that was empty when the plan was made would be a trap.
+# Rows of both: source, connection, delivery_id, topic, triggered_at, received_at, recovered, body, size.
+# SQLite writes events first, then their bodies; PostgreSQL does both in the second statement, where a join with a
+# table that was empty when the plan was made would be a trap.
 _INSERT_EVENTS = Sql(
     sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.column1, u.column2, u.column3, u.column4, u.column5,"
-    " u.column6, u.column8, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
+    " u.column6, u.column7, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
     + _CONNECTION.format(wanted="id", source="u.column1", connection="u.column2")
     + " ON CONFLICT DO NOTHING",
     postgres=NOTHING,
     kind="many",
     returns=False,
-    columns=len(Delivery._fields),
+    columns=9,
 )
 
 # A body that has been pruned since is not wanted again when its delivery is repeated.
 _INSERT_BODIES = Sql(
-    sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.column7 FROM (VALUES {rows}) u"
+    sqlite="INSERT INTO event_bodies (event_id, body, size) SELECT e.id, u.column8, u.column9 FROM (VALUES {rows}) u"
     + _EVENT_OF.format(source="u.column1", connection="u.column2", delivery_id="u.column3"),
     # Two receivers given the same deliveries in another order must not wait for each other in a circle.
     postgres="WITH told AS MATERIALIZED (SELECT nextval('events_id_seq') AS id, u.*, "
     + _CONNECTION.format(wanted="merchant_id", source="u.source", connection="u.connection")
     + " AS merchant_id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],"
-    " $7::bytea[], $8::integer[])"
-    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, body, recovered)),"
+    " $7::integer[], $8::bytea[], $9::integer[])"
+    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, recovered, body, size)),"
     f" fresh AS (INSERT INTO events (id, {_EVENT_COLUMNS}) SELECT id, source, connection, delivery_id, topic,"
     " triggered_at, received_at, recovered, received_at, merchant_id FROM told WHERE merchant_id IS NOT NULL"
     " ORDER BY source, connection, delivery_id ON CONFLICT DO NOTHING RETURNING id)"
-    " INSERT INTO event_bodies (event_id, body) SELECT id, body FROM told WHERE id IN (SELECT id FROM fresh)",
+    " INSERT INTO event_bodies (event_id, body, size)"
+    " SELECT id, body, size FROM told WHERE id IN (SELECT id FROM fresh)",
     kind="many",
     returns=False,
-    columns=len(Delivery._fields),
+    columns=9,
 )
 
 _INSERT_LEFT = Sql(
@@ -236,16 +240,17 @@ _INSERT_LEFT = Sql(
 )
 
 _INSERT_LEFT_BODIES = Sql(
-    sqlite="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.column4 FROM (VALUES {rows}) u"
+    sqlite="INSERT INTO event_bodies (event_id, body, size) SELECT e.id, u.column4, u.column5 FROM (VALUES {rows}) u"
     + _EVENT_OF.format(source="u.column1", connection="u.column2", delivery_id="u.column3"),
-    postgres="INSERT INTO event_bodies (event_id, body) SELECT e.id, u.body FROM"
-    " unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS u(source, connection, delivery_id, body)"
+    postgres="INSERT INTO event_bodies (event_id, body, size) SELECT e.id, u.body, u.size FROM"
+    " unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::integer[])"
+    " AS u(source, connection, delivery_id, body, size)"
     # The limit keeps the lookup by key inside: no other order of joining is open to the planner.
     " CROSS JOIN LATERAL (SELECT e.id FROM events e WHERE e.source = u.source AND e.connection = u.connection"
     " AND e.delivery_id = u.delivery_id AND e.worked_at IS NULL LIMIT 1) e ON CONFLICT DO NOTHING",
     kind="many",
     returns=False,
-    columns=4,
+    columns=5,
 )
 
 _KNOWN = keyed(
@@ -307,7 +312,8 @@ _DROP_EMPTY = plain(
 )
 
 _RECOUNT = plain(
-    "UPDATE unknown_shops SET (events, bytes) = (SELECT count(*), coalesce(sum(length(b.body) + ?1), 0)"
+    "UPDATE unknown_shops SET (events, bytes) ="
+    " (SELECT count(*), coalesce(sum(coalesce(b.size, length(b.body)) + ?1), 0)"
     " FROM events e JOIN event_bodies b ON b.event_id = e.id"
     " WHERE e.merchant_id IS NULL AND e.source = 'shopify' AND e.connection = unknown_shops.connection)"
 )

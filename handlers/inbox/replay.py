@@ -5,6 +5,7 @@ import json
 from typing import Any, NamedTuple
 
 from integration.clock import to_iso
+from integration.database.packing import unpack
 from integration.database.steps import Row, Steps, ask, plain
 
 MOST_LISTED = 10_000
@@ -32,7 +33,7 @@ def show_event(event_id: int) -> Steps[dict[str, Any] | None]:
     if not rows:
         return None
     bodies = yield from ask(_BODY, (event_id,))
-    return {**_shown(rows[0]), "body": _readable(bytes(bodies[0][0])) if bodies else None}
+    return {**_shown(rows[0]), "body": _readable(unpack(*bodies[0])) if bodies else None}
 
 
 def replay(event_ids: list[int], now: int) -> Steps[list[int]]:
@@ -90,7 +91,7 @@ _LIST = plain(
     postgres=_LIST_SQL.replace("?1", "?1::text").replace("?2", "?2::text").replace("?3", "?3::text"),
 )
 _ONE = plain(f"{_COLUMNS} WHERE e.id = ?1")
-_BODY = plain("SELECT body FROM event_bodies WHERE event_id = ?1")
+_BODY = plain("SELECT body, size FROM event_bodies WHERE event_id = ?1")
 _FAILED = plain("SELECT id FROM events WHERE failed_at IS NOT NULL ORDER BY id LIMIT ?1")
 _REPLAY = plain(
     "UPDATE events SET worked_at = NULL, failed_at = NULL, outcome = NULL, reason = NULL, claims = 0,"

@@ -80,6 +80,7 @@ event_bodies = Table(
     metadata,
     Column("event_id", Number().with_variant(SmallNumber(), "sqlite"), primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
+    Column("size", SmallNumber),  # bytes when unpacked; null = the body lies here as it came
 )
 
 unknown_shops = Table(

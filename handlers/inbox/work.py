@@ -268,7 +268,7 @@ class Worker:
             if connection is None:
                 batch.endings.append(Ending(event.id, "unhandled", "its connection is gone"))
             elif event.body is None:
-                batch.endings.append(Ending(event.id, None, "its body is gone"))
+                batch.endings.append(Ending(event.id, None, "its body is gone or damaged"))
             elif event.envelope.topic == UNREADABLE and reader is None:
                 batch.endings.append(Ending(event.id, None, "unreadable: not an event"))
             elif reader is None:

@@ -19,6 +19,7 @@ from handlers.inbox.pages import Receiver
 from handlers.inbox.work import BELL
 from integration.clock import SECOND
 from integration.database import writer
+from integration.database.packing import unpack
 from integration.errors import Unavailable
 from integration.meters import REGISTRY
 from tests.handlers.inbox.conftest import LAVENDER, MERCHANT, Desk, connect
@@ -173,7 +174,7 @@ async def test_the_old_secret_still_signs_during_a_rotation(post: Post) -> None:
 async def test_any_signed_body_is_200_and_kept_raw(desk: Desk, post: Post, body: bytes) -> None:
     """A retry cannot make it readable; what is kept can be looked at."""
     assert (await post(body)).status_code == 200
-    assert await desk.rows("SELECT body FROM event_bodies") == [(body,)]
+    assert [unpack(*row) for row in await desk.rows("SELECT body, size FROM event_bodies")] == [body]
 
 
 async def test_a_delivery_without_its_headers_is_kept_for_nobody(desk: Desk, post: Post) -> None:
