@@ -301,3 +301,23 @@ async def test_urgent_work_gives_its_connection_up_when_it_takes_too_long(
     finally:
         await other.close()
         await database.close()
+
+
+async def test_urgent_steps_that_go_on_have_a_transaction_for_the_rest(postgres_database: str) -> None:
+    """The first statement stands by itself; what comes after it is kept whole or not at all."""
+
+    def three(last: str) -> Steps[None]:
+        yield from ask(ADD, [(1, "first", 0)])
+        yield from ask(ADD, [(1, "second", 0)])
+        yield from ask(ADD, [(1, last, 0)])
+
+    database = await Database.open(postgres_database, Path("/nowhere"))
+    try:
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await database.run_urgently(lambda: three("second"))
+        assert await accounts(database) == [("first", 0)]
+        await database.run(lambda: ask(plain("DELETE FROM accounts"), ()))
+        await database.run_urgently(lambda: three("third"))
+        assert await accounts(database) == [("first", 0), ("second", 0), ("third", 0)]
+    finally:
+        await database.close()

@@ -63,3 +63,55 @@ async def test_a_disk_that_is_only_slow_is_waited_for(disk: Disk) -> None:
     for _ in range(3):
         verdicts += await asyncio.gather(*(commits.add(str(n), 1) for n in range(5)))
     assert verdicts == [True] * 20
+
+
+async def test_a_second_commit_goes_beside_the_first_once_it_is_worth_it(disk: Disk) -> None:
+    """Half as many as are under way are worth it; a third never goes, and nobody is lost."""
+    begun: list[int] = []
+
+    async def store(items: list[str]) -> list[bool]:
+        begun.append(len(items))
+        return await disk.store(items)
+
+    commits: GroupCommit[str, bool] = GroupCommit(store, lambda: None, abreast=2)
+    disk.goes.clear()
+    asked = [asyncio.create_task(commits.add(str(n), 1)) for n in range(4)]
+    await _turns()
+    asked.append(asyncio.create_task(commits.add("alone", 1)))
+    await _turns()
+    assert begun == [4]
+    asked.append(asyncio.create_task(commits.add("with company", 1)))
+    await _turns()
+    assert begun == [4, 2]
+    asked += [asyncio.create_task(commits.add(f"late {n}", 1)) for n in range(9)]
+    await _turns()
+    assert begun == [4, 2]
+    disk.goes.set()
+    await commits.drained()
+    assert await asyncio.gather(*asked) == [True] * 15
+    assert begun == [4, 2, 9]
+    assert len(set(disk.kept)) == 15
+
+
+async def test_who_comes_during_a_commit_shares_the_next(disk: Disk) -> None:
+    """One writer, however many ask: two commits for what came in two bursts."""
+    begun: list[int] = []
+
+    async def store(items: list[str]) -> list[bool]:
+        begun.append(len(items))
+        return await disk.store(items)
+
+    commits: GroupCommit[str, bool] = GroupCommit(store, lambda: None)
+    disk.goes.clear()
+    first = [asyncio.create_task(commits.add(str(n), 1)) for n in range(3)]
+    await _turns()
+    second = [asyncio.create_task(commits.add(str(n), 1)) for n in range(3, 10)]
+    await _turns()
+    disk.goes.set()
+    assert await asyncio.gather(*first, *second) == [True] * 10
+    assert begun == [3, 7]
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
