@@ -202,7 +202,9 @@ async def _unthanked(
         )
     }
     missing = []
-    for sale in expect(shop.shop, shop.deliveries, now).sales:
+    expected = expect(shop.shop, shop.deliveries, now).sales
+    alike = Counter((sale.total, sale.currency) for sale in expected)
+    for sale in expected:
         programmes = (sale.programme, shop.shop.programme_at(now))
         if sale.person == UNCLAIMED or sale.sold_at is None or sale.test or not counts(sale) or given_back(sale):
             continue
@@ -210,9 +212,12 @@ async def _unthanked(
             continue
         if not all(p and p.setting("thanks", "when", "") == "every" for p in programmes):
             continue
+        if alike[sale.total, sale.currency] > 1:
+            # It may have passed for the other half of a purchase that was thanked for, before more was known.
+            continue
         mine = {names.get(name) for name in sale.names | (sale.twin.names if sale.twin else frozenset())}
         if not mine & thanked:
-            why = [(state, reason) for _, _, number, state, reason in rows if _last(number, into) in mine]
+            why = [(key, state, reason) for key, _, number, state, reason in rows if _last(number, into) in mine]
             missing.append(f"{min(sale.names)}: {why}")
     return missing
 
