@@ -34,6 +34,7 @@ class Findings:
     broken: dict[str, list[str]] = field(default_factory=dict)
     lost: int = 0  # acknowledged deliveries, or their effects, that are not there
     doubled: int = 0  # rows or effects there twice
+    unthanked: list[str] = field(default_factory=list)  # sales without a note, and what became of other messages
     mails_twice: int = 0  # received again, or received and not counted as sent
 
     def add(self, others: "Findings") -> None:
@@ -180,7 +181,7 @@ async def _mails(stage: Stage, shop: History, merchant: int, received: Counter[s
         if state == "sent" and came > 1:
             found.mails_twice += came - 1
     for sale in await _unthanked(stage, shop, merchant, rows):
-        found.note("I6", f"nobody was thanked for {sale}")
+        found.unthanked.append(sale)
 
 
 async def _unthanked(

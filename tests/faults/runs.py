@@ -154,6 +154,9 @@ async def run(world: World, reference: Stage, row: Row, seed: int) -> Result:
     )  # fmt: skip
     if not idle:
         found.note("I5", f"still at work {IDLE_SECONDS} s after the fault")
+    if found.unthanked:
+        # Which note goes out also depends on what was known when it was due: reported, for a person to look at.
+        this.told["sales without a note"] = len(found.unthanked)
     for words in this.broken:
         found.note("fault", words)
     _judge(row, traffic, this.stalled, found)
