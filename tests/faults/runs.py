@@ -67,11 +67,12 @@ class Result(NamedTuple):
     broken: dict[str, list[str]]
     told: dict[str, float]  # figures a row adds
     log: dict[str, int]  # errors the program logged
+    unthanked: list[str]  # sales without a note: for a person to look at
 
     @classmethod
     def unfinished(cls, row: int, seed: int, engine: Engine, why: str) -> "Result":
         """A run that did not come to its end."""
-        return cls(row, seed, engine, False, 0, 0, 0, 0.0, 0.0, 0, 0, 0, 0, {"runner": [why]}, {}, {})
+        return cls(row, seed, engine, False, 0, 0, 0, 0.0, 0.0, 0, 0, 0, 0, {"runner": [why]}, {}, {}, [])
 
 
 @dataclass
@@ -207,6 +208,7 @@ def _result(
     return Result(
         row.number, seed, world.engine, not found.broken, found.lost, found.doubled, found.mails_twice, heal, longest,
         outcomes["fail"], outcomes["unknown"], len(traffic.deliveries), deaths, found.broken, told, log,
+        found.unthanked,
     )  # fmt: skip
 
 
