@@ -50,10 +50,10 @@ class Findings:
         self.broken.setdefault(invariant, []).append(str(words)[:MOST_SHOWN])
 
 
-async def is_idle(stage: Stage) -> bool:
-    """Whether nothing is left to be worked now; not while the database is away."""
+async def is_idle(stage: Stage, ahead: int = 0) -> bool:
+    """Whether nothing is left to be worked now, or within so many microseconds; not while the database is away."""
     try:
-        return not await stage.context.database.read(lambda: busy(stage.clock.now()))
+        return not await stage.context.database.read(lambda: busy(stage.clock.now() + ahead))
     except Unavailable:
         return False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.migrate import upgrade
+from integration.clock import SECOND
 from integration.sandbox.delivery import Delivery
 from tests.faults.checker import Findings, check, is_idle
 from tests.faults.load import Traffic, draw_histories, interleaved, signed
@@ -24,6 +25,7 @@ from tests.properties.plays import Stage
 LEAST_DELIVERIES = 150
 SECONDS = 2.5  # over which they are sent
 IDLE_SECONDS = 90.0
+AHEAD = 7 * SECOND  # what is tried again, or looked at again when a claim has ended, belongs to the run
 LOOK_SECONDS = 0.05
 LONGEST_ACK_SECONDS = 5.0
 
@@ -168,7 +170,7 @@ async def _idle(world: World) -> bool:
     """Wait until nothing is left to do, twice in a row: what falls due between two looks shows at the second."""
     end = time.monotonic() + IDLE_SECONDS
     while time.monotonic() < end:
-        if await is_idle(world.stage) and await is_idle(world.stage):
+        if await is_idle(world.stage, AHEAD) and await is_idle(world.stage, AHEAD):
             return True
         await asyncio.sleep(LOOK_SECONDS)
     return False
