@@ -20,12 +20,14 @@ from handlers.merchants.connections import Merchant, find_merchant, merchants_af
 from handlers.merchants.jobs import unopened
 from handlers.messages.restored import note_restore
 from handlers.points.audit import Findings, audit_books
+from handlers.reconcile.store import let_go
 from handlers.watch.store import tell
 from integration.clock import Clock
 from integration.database.backup import Copied, Progress, back_up
 from integration.database.engine import address
 from integration.database.restore import Unfit
 from integration.database.restore import restore as put_back
+from integration.database.steps import Steps
 
 PAGE = 500
 MOST_PAGES = 1_000_000
@@ -104,7 +106,12 @@ def restore(
     with _bar("Putting back", as_json) as progress, _in_words("Nothing was put back"):
         migrate.upgrade(url)
         now = Clock().now()
-        then = None if moved else lambda: note_restore(now)
+
+        def then() -> Steps[None]:
+            yield from let_go()
+            if not moved:
+                yield from note_restore(now)
+
         copied = asyncio.run(put_back(url, file, migrate.declared(), replace=yes, progress=progress, then=then))
     closed = execute(unopened)
     lines = [

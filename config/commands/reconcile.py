@@ -1,5 +1,7 @@
 """`regulars reconcile`: asks the platforms what they did not tell us, and takes it in."""
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +26,8 @@ PAGE = 500
 MOST_PAGES = 1_000
 RECENT = 10  # earlier looks shown, of those that recovered something
 WAIT_SECONDS = 20.0  # for the workers to work what was recovered
+BUSY_SECONDS = 150.0  # for another look to end: by the clock it takes a minute and a half, killed it holds for two
+BUSY_PAUSE_SECONDS = 0.5
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _NAMES = {"shopify": "Shopify", "stripe": "Stripe"}
 _THINGS = {"shopify": ("order", "orders"), "stripe": ("sale", "sales")}
@@ -39,8 +43,8 @@ def command(
 ) -> None:
     """Ask Shopify and Stripe for what no webhook told of, and take it in as if one had.
 
-    It runs by the clock as well, every quarter of an hour for each shop. Exit 1 where a platform that we have a
-    key for could not be asked.
+    It runs by the clock as well, every quarter of an hour for each shop; where that is at it, this waits and then
+    looks itself. Exit 1 where a platform that we have a key for could not be asked.
     """
 
     async def work(context: Context) -> list[dict[str, Any]]:
@@ -48,7 +52,7 @@ def command(
         only = await context.database.read(lambda: find_merchant(name)) if name is not None else None
         found = await _connections(context, only)
         with _bar(as_json) as told:
-            reports = [await reconcile(context, one, since=begin, dry=dry_run, told=told) for one in found]
+            reports = [await _looked(context, one, begin, dry_run, told) for one in found]
         return [await _shown(context, report, dry_run) for report in reports]
 
     shown = execute(work)
@@ -57,7 +61,7 @@ def command(
     value = {"recovered": recovered, "points": points, "dry_run": dry_run, "connections": shown}
     lines = [line for one in shown for line in _lines(one)]
     show(value, as_json, lines or ["Nothing is connected yet; see `regulars merchant add`."])
-    if any(one["state"] in ("away", "refused", "revoked") for one in shown):
+    if any(one["state"] in ("away", "refused", "revoked", "busy") for one in shown):
         raise typer.Exit(1)
 
 
@@ -101,6 +105,19 @@ def _bar(as_json: bool) -> Iterator[Callable[[Run], None]]:
             bar.update(tasks[run.one.id], description=words)
 
         yield told
+
+
+async def _looked(
+    context: Context, one: Connected, begin: int | None, dry: bool, told: Callable[[Run], None]
+) -> Report:
+    """Look at a connection, after whoever is at it now has ended: what that look leaves out is wanted here."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        report = await reconcile(context, one, since=begin, dry=dry, told=told)
+        has_begun = report.run is not None
+        if report.state != "busy" or has_begun or time.monotonic() > end:
+            return report
+        await asyncio.sleep(BUSY_PAUSE_SECONDS)
 
 
 async def _shown(context: Context, report: Report, dry: bool) -> dict[str, Any]:

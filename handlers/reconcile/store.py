@@ -154,6 +154,11 @@ def release(one: Connected, token: str, mark: Mark) -> Steps[None]:
     yield from ask(_RELEASE, (one.merchant_id, one.id, token, *stands, *heard))
 
 
+def let_go() -> Steps[None]:
+    """End every lease, as where a backup is put back: a run that lives all the same fails when it keeps."""
+    yield from ask(_LET_GO, ())
+
+
 def put_off(one: Connected, until: int) -> Steps[None]:
     """Look at a connection later."""
     yield from ask(_PUT_OFF, (one.merchant_id, one.id, until))
@@ -239,6 +244,7 @@ _RELEASE = plain(
     " reason = ?7, checked_at = ?8, heard_at = ?9, missed_at = ?10, quiet_since = ?11, quiet_why = ?12"
     " WHERE merchant_id = ?1 AND connection = ?2 AND claim = ?3"
 )
+_LET_GO = plain("UPDATE reconcile_marks SET claim = NULL, claimed_until = NULL WHERE claim IS NOT NULL")
 _PUT_OFF = plain(
     "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state) VALUES (?1, ?2, ?3, 'new')"
     " ON CONFLICT (merchant_id, connection) DO UPDATE SET next_at = excluded.next_at"

@@ -1,6 +1,8 @@
 """`regulars reconcile` and the keys it asks with, as somebody at a desk uses them."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -10,7 +12,9 @@ from config.commands import reconcile as module
 from config.commands.reconcile import instant
 from handlers.context import Context
 from handlers.inbox.work import drain
+from handlers.reconcile import store
 from handlers.reconcile.jobs import Report, reconcile
+from handlers.reconcile.store import Connected
 from integration.clock import DAY, HOUR, from_iso
 from integration.sandbox.shopify import Shop
 from integration.sandbox.shopify_api import PretendShopify
@@ -114,6 +118,51 @@ def test_a_platform_that_cannot_be_asked_is_exit_1(desk: Desk, hats: HatShop) ->
     revoked = desk("reconcile")
     assert (revoked.code, "our access was taken away" in revoked.out) == (1, True)
     desk.all([("merchant", "shopify", "Hats", "--token", hats.token()), ("reconcile",)])
+
+
+def test_it_waits_for_a_look_under_way_and_then_looks_itself(
+    desk: Desk, hats: HatShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look by the clock leaves out what is fresh; who asks wants that, too."""
+    desk.all([(*HATS, "--shopify-token", hats.token()), EARN])
+    hats.sells()
+    states: list[str] = []
+
+    async def beside_another(context: Context, one: Connected, **how: Any) -> Report:
+        mark = None
+        if not states:
+            mark = await context.database.run(lambda: store.claim(one, "another", context.clock.now()))
+        report = await reconcile(context, one, **how)
+        if mark is not None:
+            await context.database.run(lambda: store.release(one, "another", mark))
+        states.append(report.state)
+        return report
+
+    monkeypatch.setattr(module, "reconcile", beside_another)
+    answer = desk("reconcile", "--json")
+    assert (states, answer.code, answer.value["recovered"]) == (["busy", "ok"], 0, 1)
+
+
+def test_where_another_look_does_not_end_is_exit_1(
+    desk: Desk, hats: HatShop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing was looked at, and it says so; a look that was under way in a backup holds nothing once that is back."""
+    desk.all([(*HATS, "--shopify-token", hats.token()), EARN])
+    hats.sells()
+
+    async def beside_another(context: Context, one: Connected, **how: Any) -> Report:
+        await context.database.run(lambda: store.claim(one, "another", context.clock.now()))
+        return await reconcile(context, one, **how)
+
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(module, "reconcile", beside_another)
+    answer = desk("reconcile")
+    assert (answer.code, "another run is looking at it" in answer.out) == (1, True)
+    monkeypatch.setattr(module, "reconcile", reconcile)
+    assert desk("reconcile").code == 1
+    desk.all([("backup", str(tmp_path / "backup")), ("restore", str(tmp_path / "backup"), "--yes")])
+    answer = desk("reconcile", "--json")
+    assert (answer.code, answer.value["recovered"]) == (0, 1)
 
 
 def test_wrong_words_are_usage_errors_and_unknown_merchants_one_sentence(desk: Desk, hats: HatShop) -> None:
