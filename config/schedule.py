@@ -65,7 +65,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("reconcile.start", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
-    Tick("inbox.prune", every=6 * HOUR),
+    Tick("inbox.prune", every=HOUR),
     Tick("merchants.reseal", every=DAY),
     Tick("reconcile.prune", every=DAY),
 )

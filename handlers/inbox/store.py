@@ -67,6 +67,12 @@ Index(
     postgresql_where=text("failed_at IS NOT NULL"),
 )
 Index(
+    "ix_events_unhandled",
+    events.c.worked_at,
+    sqlite_where=text("outcome = 'unhandled'"),
+    postgresql_where=text("outcome = 'unhandled'"),
+)
+Index(
     "ix_events_recovered",
     events.c.source,
     events.c.merchant_id,

@@ -1,4 +1,4 @@
-"""The running program and a mailbox, and the ways a journey is played: once, twice, shuffled, lost and resent."""
+"""The running program and a mailbox, and the ways a journey is played: once, twice, shuffled, lost, and all again."""
 
 import asyncio
 import contextlib
@@ -22,16 +22,17 @@ from config.wiring import opened
 from config.worker import work
 from handlers.context import Context
 from handlers.inbox.idle import busy
+from handlers.inbox.prune import KEEP_FAILED, prune_all
 from handlers.inbox.work import Worker
 from handlers.points.audit import audit_books
-from integration.clock import Clock
+from integration.clock import DAY, Clock
 from tests.journeys.town import SHOPIFY_SECRET, Town
 from tests.mailbox import Mailbox
 from tests.servers import free_port
 
 IDLE_SECONDS = 20.0
 LOOK_SECONDS = 0.002
-STYLES = ("once", "twice", "shuffled", "lost")
+STYLES = ("once", "twice", "shuffled", "lost", "again")
 SEED = 20261006
 MOST_LOST = 60  # deliveries of one journey
 
@@ -89,7 +90,7 @@ class Street:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def play(self, journey: Journey, style: str) -> None:
-        """Play a journey in one style; `lost` plays it once for each of its deliveries."""
+        """Play a journey in one style: `lost` once for each of its deliveries, `again` with all of them sent later."""
         if style != "lost":
             await self._play(journey, Town(self, self.number(), style, None))
             return
@@ -107,10 +108,25 @@ class Street:
         try:
             await journey(town)
             await town.told()
+            if town.style == "again":
+                await self._again(town)
             findings = await self.context.database.read(lambda: audit_books(town.merchant, self.clock.now()))
             assert not findings.drifts, findings.drifts
         finally:
             await self.close(town.merchant)
+
+    async def _again(self, town: Town) -> None:
+        """Send everything once more when nothing is left of it, as it was and captured: nothing comes of that."""
+        await town.passes(days=KEEP_FAILED // DAY + 1)
+        await prune_all(self.context.database, self.clock.now())
+        assert await town.rows("SELECT delivery_id FROM events") == []
+        before = await town.books()
+        assert await town.send_again() == len(await town.rows("SELECT id FROM events"))
+        assert await town.books() == before
+        await town.passes(days=KEEP_FAILED // DAY + 1)
+        assert await town.books() == before
+        # The next journey begins long ago: nothing of this one is to lie before it.
+        await prune_all(self.context.database, self.clock.now())
 
     async def close(self, merchant: int) -> None:
         """Let nothing of a journey fall due in the next one, and free its shop's name."""

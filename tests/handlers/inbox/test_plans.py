@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handlers.inbox import claim, record
+from handlers.inbox import claim, prune, record
 from integration.database.engine import Database
 from integration.database.steps import Sql, ask
 
@@ -26,6 +26,10 @@ STATEMENTS = {
     "present": record._PRESENT,
     "adopt": record._ADOPT,
     "old unknown": record._OLD_UNKNOWN,
+    "unhandled": prune._UNHANDLED,
+    "page": prune._PAGE,
+    "delete worked": prune._DELETE_WORKED,
+    "delete left bodies": prune._DELETE_LEFT_BODIES,
 }
 
 
@@ -45,6 +49,7 @@ async def test_sqlite_never_scans_a_table(name: str, sqlite_database: Any, data_
         "SCAN 2 CONSTANT",
         "SCAN s",  # the steps from merchant to merchant, of which there are few
         "SCAN o",
+        "SCAN p",  # one page of the oldest
         "SCAN w",
         "SCAN events USING INDEX ix_events_leased",  # only what is in somebody's hands
     )

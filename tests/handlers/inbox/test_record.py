@@ -9,7 +9,7 @@ import pytest
 from handlers.inbox import record as recording
 from handlers.inbox.jobs import adopt_stragglers
 from handlers.inbox.prune import prune_all
-from handlers.inbox.record import Delivery, adopt, record, record_all
+from handlers.inbox.record import Delivery, adopt, record_all
 from integration.clock import DAY
 from tests.handlers.inbox.conftest import LAVENDER, MERCHANT, Desk, connect
 
@@ -93,28 +93,3 @@ async def test_a_row_the_database_refuses_leaves_its_neighbours_alone(desk: Desk
     broken: Any = delivery(2)._replace(topic=None)
     assert await record_all(database, [delivery(1), broken, delivery(3)]) == [True, False, True]
     assert await desk.rows("SELECT delivery_id FROM events ORDER BY delivery_id") == [("w1",), ("w3",)]
-
-
-async def test_bodies_are_deleted_after_their_time_and_rows_stay(desk: Desk) -> None:
-    """Worked events keep their row for ever, since it makes a repeat harmless; unhandled ones go whole."""
-    database = desk.context.database
-    await database.run(lambda: record([delivery(n) for n in range(4)]))
-    await desk.rows("UPDATE events SET worked_at = 1, outcome = 'applied' WHERE delivery_id IN ('w0', 'w1')")
-    await desk.rows("UPDATE events SET outcome = 'unhandled' WHERE delivery_id = 'w1'")
-    await desk.rows("UPDATE events SET failed_at = 1, reason = 'unreadable' WHERE delivery_id = 'w2'")
-    await prune_all(database, now=31 * DAY)
-    left = "SELECT e.delivery_id, b.event_id IS NOT NULL FROM events e LEFT JOIN event_bodies b ON b.event_id = e.id"
-    assert {(name, bool(body)) for name, body in await desk.rows(left)} == {("w0", False), ("w2", True), ("w3", True)}
-    await prune_all(database, now=91 * DAY)
-    assert {(name, bool(body)) for name, body in await desk.rows(left)} == {("w0", False), ("w2", False), ("w3", True)}
-
-
-async def test_what_the_law_asks_of_us_is_kept_until_it_is_carried_out(desk: Desk) -> None:
-    """A request for somebody's data says whose only in its body."""
-    database = desk.context.database
-    asked, seen = delivery(1)._replace(topic="customers/redact"), delivery(2)
-    await database.run(lambda: record([asked, seen]))
-    await desk.rows("UPDATE events SET worked_at = 1, outcome = 'waiting'")
-    await prune_all(database, now=91 * DAY)
-    left = "SELECT e.delivery_id FROM events e JOIN event_bodies b ON b.event_id = e.id"
-    assert await desk.rows(left) == [("w1",)]
