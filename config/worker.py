@@ -33,7 +33,6 @@ log = structlog.get_logger()
 async def work(context: Context, stop: asyncio.Event) -> None:
     """Run everything of the schedule until `stop` is set, then finish what is in hand within DRAIN_SECONDS."""
     meters.expect((job.name for job in JOBS), (loop.name for loop in LOOPS))
-    watch = asyncio.create_task(_watched())
     tasks = [asyncio.create_task(_kept_up(context, loop, stop), name=loop.name) for loop in LOOPS]
     if context.queue.redis is not None:
         tasks.append(asyncio.create_task(_jobs(context, stop), name="jobs"))
@@ -44,12 +43,10 @@ async def work(context: Context, stop: asyncio.Event) -> None:
         log.warning("loop_cut_off", loop=task.get_name())
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    watch.cancel()
-    await asyncio.gather(watch, return_exceptions=True)
 
 
-async def _watched() -> None:
-    """End the process, with a word on where it was, when its event loop stands still.
+async def watched() -> None:
+    """End the process, with a word on where it was, when its event loop stands still; for who owns the process.
 
     An event whose reading never ends would hold its worker for ever. So it counts as a crash of the worker, is
     worked alone when its lease is over, and given up after so many claims.

@@ -22,7 +22,7 @@ from config.commands import NOT_SET_UP, Json, Refused, show
 from config.connections import PatientProtocol
 from config.settings import Settings
 from config.wiring import opened
-from config.worker import work
+from config.worker import watched, work
 from handlers.context import Context
 from integration.database.engine import address
 
@@ -114,6 +114,7 @@ async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) ->
     async with opened(loaded, serving=True) as context:
         worker_stop = asyncio.Event()
         tasks = []
+        watching = asyncio.create_task(watched(), name="watch") if worker else None
         if worker:
             tasks.append(asyncio.create_task(work(context, worker_stop), name="worker"))
         if loaded.metrics_port is not None:
@@ -128,6 +129,8 @@ async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) ->
         worker_stop.set()
         if tasks:
             done |= (await asyncio.wait(tasks))[0]
+        if watching is not None:
+            watching.cancel()
         for task in done:
             task.result()
 

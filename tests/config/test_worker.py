@@ -162,17 +162,19 @@ async def test_a_job_whose_outside_is_away_is_tried_again_later() -> None:
 
 STANDS_STILL = """
 import asyncio
-from types import SimpleNamespace
 from config import worker
-from config.schedule import Loop
-from integration.queue import Queue
 
-async def read_for_ever(context, stop):
+async def read_for_ever():
     while True:
         pass
 
-worker.LOOPS, worker.STUCK_SECONDS = (Loop("inbox.work", read_for_ever),), 1
-asyncio.run(worker.work(SimpleNamespace(queue=Queue()), asyncio.Event()))
+async def main():
+    worker.STUCK_SECONDS = 1
+    watching = asyncio.create_task(worker.watched())
+    await asyncio.sleep(0)
+    await read_for_ever()
+
+asyncio.run(main())
 """
 
 
