@@ -47,7 +47,9 @@ faults: setup-dev  ## Stage faults against the running program: N=20 runs of eac
 
 lock: setup-dev  ## Pin every dependency anew, with hashes, for every Python and platform we support
 	$(VENV)/bin/uv pip compile $(LOCKING) --extra build -o requirements.lock pyproject.toml
-	$(VENV)/bin/uv pip compile $(LOCKING) --extra build --extra dev -c requirements.lock \
+	$(VENV)/bin/uv pip compile $(LOCKING) --extra build --extra tracing -c requirements.lock \
+		-o requirements-tracing.lock pyproject.toml
+	$(VENV)/bin/uv pip compile $(LOCKING) --extra build --extra tracing --extra dev -c requirements-tracing.lock \
 		-o requirements-dev.lock pyproject.toml
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, validate_email
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 SHORTEST_SECRET_KEY = 32
 KEY_FILE = "secret_key"
@@ -47,10 +47,15 @@ class Settings(BaseSettings):
     mail_from: str | None = None
     metrics_token: str | None = None
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    # The others of OpenTelemetry's variables are read by its own library.
+    otel_sdk_disabled: bool = False
+    otel_traces_exporter: Literal["otlp", "none"] | None = None
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_traces_endpoint: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] | None = None  # None: console on a terminal, else JSON
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "otel_traces_exporter", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -99,6 +104,14 @@ class Settings(BaseSettings):
         return tuple(s for s in (self.shopify_api_secret, self.shopify_old_api_secret) if s)
 
     @property
+    def traces(self) -> bool:
+        """Whether traces are asked for: by a place to send them to, or by the exporter's name alone."""
+        if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
+            return False
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return bool(self.otel_traces_exporter or endpoint)
+
+    @property
     def secret_keys(self) -> tuple[str, ...]:
         """The keys that encrypt and sign, the newest first; one of our own making where none is set."""
         return tuple((self.secret_key or _kept_key(self.data_dir)).split(","))
@@ -120,6 +133,13 @@ def load() -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise SettingsError(f"The environment is not usable: {problems}.") from None
+
+
+def hand_on_otel() -> None:
+    """Put what `.env` says of OTEL_* into the environment, where OpenTelemetry's own library looks for it."""
+    for name, value in DotEnvSettingsSource(Settings).env_vars.items():
+        if name.lower().startswith("otel_") and value:
+            os.environ.setdefault(name.upper(), value)
 
 
 def _is_address(value: str, *schemes: str) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
 from arq.connections import ArqRedis
 
-from config.settings import Settings, SettingsError
+from config.settings import Settings, SettingsError, hand_on_otel
 from config.topics import TOPICS
 from handlers.context import Context
 from handlers.messages.falls import PointsDown
@@ -16,6 +17,7 @@ from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
+from integration import tracing
 from integration.channels import Channel
 from integration.channels.console import ConsoleChannel
 from integration.channels.smtp import SmtpChannel
@@ -38,6 +40,9 @@ FOLLOWERS = (follow,)
 KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown())
 
 
+log = structlog.get_logger()
+
+
 @asynccontextmanager
 async def opened(
     settings: Settings,
@@ -57,6 +62,8 @@ async def opened(
     clock = clock or Clock()
     vault = Vault(settings.secret_keys)
     async with AsyncExitStack() as stack:
+        if serving and settings.traces:
+            _trace(stack)
         try:
             database = await Database.open(settings.database_url, settings.data_dir, settings.database_connections)
         except ValueError as error:
@@ -101,6 +108,17 @@ async def _redis(settings: Settings, serving: bool, stack: AsyncExitStack) -> Ar
         return _connected(embedded.url)
     url = find(settings.data_dir)
     return _connected(url) if url else None
+
+
+def _trace(stack: AsyncExitStack) -> None:
+    hand_on_otel()
+    try:
+        tracing.start()
+    except ModuleNotFoundError:
+        # A platform may set OTEL_* for everything that runs on it: no reason not to run.
+        log.warning("traces_not_installed", install="regulars[tracing]")
+    else:
+        stack.callback(tracing.stop)
 
 
 def _connected(url: str) -> ArqRedis:

@@ -44,6 +44,7 @@ class Claim(NamedTuple):
     merchants: int = 0  # how many had something due
     after: int = 0  # behind which merchant to look next
     lost: bool = False  # it had been left behind by a worker
+    at: int = 0  # since when it is held
 
 
 class Ending(NamedTuple):

@@ -15,6 +15,7 @@ from handlers.context import Context
 from handlers.inbox.endpoints import Endpoints
 from handlers.inbox.record import Delivery, record_all
 from handlers.inbox.work import BELL
+from integration import tracing
 from integration.clock import SECOND
 from integration.database.writer import GroupCommit
 from integration.errors import Unavailable
@@ -141,7 +142,28 @@ class Receiver:
             return FORGED
         point("receive.verified")
         verdicts, position = self._commits.place(delivery, len(body))
+        if tracing.is_on():
+            return await self._traced(delivery, verdicts, position)
         return OK if (await verdicts)[position] else LATER
+
+    async def _traced(self, delivery: Delivery, verdicts: Awaitable[list[bool]], position: int) -> _Answer:
+        """Wait for a delivery to be stored, and have its trace begin with that."""
+        stored = False
+        try:
+            stored = (await verdicts)[position]
+        finally:
+            tracing.record(
+                "receive",
+                tracing.receipt(delivery.source, delivery.connection, delivery.delivery_id, delivery.received_at),
+                None,
+                delivery.received_at,
+                self._context.clock.now(),
+                error=None if stored else "not_stored",
+                source=delivery.source,
+                topic=delivery.topic,
+                delivery=delivery.delivery_id,
+            )
+        return OK if stored else LATER
 
     def _from_shopify(self, headers: Headers, secrets: tuple[str, ...], body: bytes) -> Delivery | None:
         """Return what a Shopify body and its headers tell; None where nobody we know signed it."""

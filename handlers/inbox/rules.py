@@ -23,6 +23,7 @@ class Told(NamedTuple):
     envelope: Envelope
     reading: Reading
     run: Run | None = None  # the backfill that tells it, where no delivery does
+    trace: str | None = None  # where in its event's trace it is worked
 
 
 class Outcome(NamedTuple):

@@ -26,7 +26,7 @@ from handlers.inbox.look import look, must_look
 from handlers.inbox.origin import suspects
 from handlers.inbox.record import received_ahead
 from handlers.inbox.rules import Apply, Outcome, Told
-from integration import meters
+from integration import meters, tracing
 from integration.clock import SECOND
 from integration.database.shares import SHARE
 from integration.database.steps import Steps
@@ -166,7 +166,7 @@ class Worker:
             self._company_until = time.monotonic() + COMPANY_SECONDS
         if held.lost:
             self._look_for_lost_at = float("-inf")
-        return held
+        return held._replace(at=self._context.clock.now())
 
     async def _patiently(self, batch: _Batch, limit: int) -> Claim:
         """Work a batch although the database may go away for a while: its lease holds."""
@@ -242,6 +242,7 @@ class Worker:
     async def _put_back(self, held: Claim, event: Claimed, reason: str) -> None:
         now = self._context.clock.now()
         await self._while_held(lambda: put_back(held.token, event, reason, now))
+        _trace(held, event, now, "put_back")
 
     async def _while_held(self, make: Callable[[], Steps[None]]) -> None:
         """Run steps on events in hand; what cannot be written comes back by itself at the lease's end."""
@@ -256,6 +257,7 @@ class Worker:
         for event in held.events:
             if event.id in ended:
                 meters.worked(event.envelope.source, event.envelope.received_at, now)
+                _trace(held, event, now, None)
 
     # --- Reading ---------------------------------------------------------------------------------
 
@@ -289,7 +291,8 @@ class Worker:
                         log.exception("reader_failed", claims=event.claims)
                     batch.failed.append((event, _in_words(error)))
                 else:
-                    told = Told(event.id, event.merchant_id, event.connection, event.envelope, reading)
+                    _, place = _places(held, event)
+                    told = Told(event.id, event.merchant_id, event.connection, event.envelope, reading, trace=place)
                     if must_look(connection, reading):
                         batch.looks.append((event, told))
                     else:
@@ -363,6 +366,33 @@ def _named(event: Claimed) -> AbstractContextManager[None]:
     return bound_contextvars(
         event_id=event.id, merchant=event.merchant_id, source=envelope.source, topic=envelope.topic
     )
+
+
+def _places(held: Claim, event: Claimed) -> tuple[str | None, str | None]:
+    """Return where in its trace an event was received, and where the work under this claim stands."""
+    envelope = event.envelope
+    receipt = tracing.receipt(envelope.source, event.connection, envelope.delivery_id, envelope.received_at)
+    return receipt, tracing.step(receipt, "work", held.token)
+
+
+def _trace(held: Claim, event: Claimed, now: int, error: str | None) -> None:
+    """Tell of an attempt at an event that is over; one that somebody else took over tells for itself."""
+    if tracing.is_on():
+        receipt, place = _places(held, event)
+        envelope = event.envelope
+        tracing.record(
+            "work",
+            place,
+            receipt,
+            held.at,
+            now,
+            error=error,
+            event=event.id,
+            merchant=event.merchant_id,
+            source=envelope.source,
+            topic=envelope.topic,
+            attempt=event.claims,
+        )
 
 
 def _fencing_token() -> str:

@@ -1,6 +1,6 @@
 """Tells people when points they could have spent went down, once the balance has been still for a while."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from handlers.merchants.rules import Program
@@ -27,7 +27,8 @@ _SCHEDULE = insert(
     "messages",
     # The fall began when the notice was first wanted (created_at): that stays.
     "ON CONFLICT (merchant_id, key) DO UPDATE SET state = 'scheduled', due_at = excluded.due_at,"
-    " next_attempt_at = excluded.next_attempt_at, reason = NULL"
+    " next_attempt_at = excluded.next_attempt_at, reason = NULL,"
+    " trace = coalesce(excluded.trace, messages.trace)"
     " WHERE messages.state IN ('scheduled', 'waiting')",
     merchant_id=BIG,
     key=TEXT,
@@ -38,6 +39,7 @@ _SCHEDULE = insert(
     due_at=BIG,
     next_attempt_at=BIG,
     created_at=BIG,
+    trace=TEXT,
 )
 _LEVEL = keyed(
     "SELECT COALESCE(SUM(a.micropoints), 0) FROM {keys} k CROSS JOIN accounts a"
@@ -62,12 +64,13 @@ _ADDED = keyed(
 )
 
 
-def points_fell(rows: Iterable[tuple[int, int]], now: int) -> Steps[None]:
-    """Want a notice for (merchant, customer) whose available points a settlement has just lowered.
+def points_fell(people: Mapping[tuple[int, int], str | None], now: int) -> Steps[None]:
+    """Want a notice for each (merchant, customer) whose available points a settlement has just lowered.
 
-    One that waits already is put off again; whether there is something to tell is looked at when it goes out.
+    With each comes the trace of the event that did it. One that waits already is put off again; whether there is
+    something to tell is looked at when it goes out.
     """
-    fallen = sorted(set(rows))
+    fallen = sorted(people)
     counts: dict[tuple[int, int], tuple[int, str | None]] = {}
     found = yield from ask(_NOTICES, fallen)
     for merchant_id, customer, count, open_key in found:
@@ -77,7 +80,8 @@ def points_fell(rows: Iterable[tuple[int, int]], now: int) -> Steps[None]:
         count, open_key = counts.get((merchant_id, customer), (0, None))
         key = open_key or f"points_down:customer:{customer}:{count + 1}"
         due_at = now + STILL
-        schedule.append((merchant_id, key, KIND, customer, "email", "scheduled", due_at, due_at, now))
+        trace = people[merchant_id, customer]
+        schedule.append((merchant_id, key, KIND, customer, "email", "scheduled", due_at, due_at, now, trace))
     yield from ask(_SCHEDULE, schedule)
 
 

@@ -24,6 +24,7 @@ class Wish(NamedTuple):
     reason: str | None = None
     test: bool = False
     details: str = "{}"
+    trace: str | None = None  # of the event it comes from
 
 
 class Kept(NamedTuple):
@@ -65,7 +66,7 @@ _WISH = insert(
     "ON CONFLICT (merchant_id, key) DO UPDATE SET customer = excluded.customer, sale = excluded.sale,"
     " state = excluded.state, due_at = excluded.due_at, next_attempt_at = excluded.next_attempt_at,"
     " reason = excluded.reason, test = excluded.test, details = excluded.details, attempts = 0,"
-    " claim = NULL, claimed_until = NULL"
+    " claim = NULL, claimed_until = NULL, trace = coalesce(excluded.trace, messages.trace)"
     " WHERE (messages.state IN ('scheduled', 'waiting', 'cancelled')"
     " OR (messages.state = 'sending' AND messages.claimed_until <= {clock}))"
     " AND messages.closed_at IS NULL",
@@ -82,6 +83,7 @@ _WISH = insert(
     test=BIG,
     details=TEXT,
     created_at=BIG,
+    trace=TEXT,
 )
 
 
@@ -157,6 +159,7 @@ def _row(wish: Wish, message: Kept | None, now: int) -> tuple[Any, ...]:
         int(wish.test),
         details,
         now,
+        wish.trace,
     )
 
 
@@ -174,6 +177,7 @@ class Due(NamedTuple):
     test: int
     details: str
     created_at: int
+    trace: str | None = None  # of the event it comes from
 
 
 class Claim(NamedTuple):
@@ -202,7 +206,7 @@ _LEASE = keyed(
     " attempts = messages.attempts + 1 FROM {keys} k"
     " WHERE messages.merchant_id = k.merchant_id AND messages.key = k.key"
     " RETURNING messages.merchant_id, messages.key, kind, customer, sale, channel, due_at, attempts, test,"
-    " details, created_at",
+    " details, created_at, trace",
     merchant_id=BIG,
     key=TEXT,
     token=TEXT,
@@ -262,6 +266,7 @@ _FOLLOW = insert(
     test=BIG,
     details=TEXT,
     created_at=BIG,
+    trace=TEXT,
 )
 
 
@@ -331,10 +336,19 @@ def sent(message: Due, address: str, receipt: str, now: int, then: Next | None =
     """Record that a message has gone out, and keep the one that follows it."""
     yield from ask(_SENT, (message.merchant_id, message.key, now, address, receipt))
     if then is not None:
-        yield from follow(message.merchant_id, message.sale, message.customer, bool(message.test), then, now)
+        who = (message.merchant_id, message.sale, message.customer)
+        yield from follow(*who, bool(message.test), then, now, message.trace)
 
 
-def follow(merchant_id: int, sale: int | None, customer: int | None, test: bool, then: Next, now: int) -> Steps[None]:
+def follow(
+    merchant_id: int,
+    sale: int | None,
+    customer: int | None,
+    test: bool,
+    then: Next,
+    now: int,
+    trace: str | None = None,
+) -> Steps[None]:
     """Keep a message that no settler wishes for; an existing one of the same key stays as it is."""
     row = (merchant_id, then.key, then.kind, sale, customer, "email", "scheduled")
-    yield from ask(_FOLLOW, [(*row, then.due_at, max(then.due_at, now), int(test), then.details, now)])
+    yield from ask(_FOLLOW, [(*row, then.due_at, max(then.due_at, now), int(test), then.details, now, trace)])

@@ -35,7 +35,7 @@ from handlers.messages.rules import (
     shown,
 )
 from handlers.messages.zones import zone, zone_of
-from integration import meters
+from integration import meters, tracing
 from integration.channels import Letter, Refused, Unreachable
 from integration.clock import MINUTE, SECOND
 from integration.database.steps import Steps
@@ -223,13 +223,40 @@ async def _send(context: Context, item: Ready, this: Round) -> None:
     """Write one letter, hand it over, and record what became of it."""
     message = item.message
     with bound_contextvars(merchant=message.merchant_id, message=message.key):
+        began = context.clock.now()
         verdict = await _hand_over(context, item, this)
+        _trace(message, this.token, verdict, began, context.clock.now())
         if verdict is None:
             return
         if isinstance(verdict, Never) and verdict.state == "failed":
             log.warning("message_failed")
         now = context.clock.now()
         await context.database.run(lambda: outbox.settle([(message, verdict)], this.token, now))
+
+
+def _trace(message: Due, token: str, verdict: Later | Never | None, began: int, ended: int) -> None:
+    """Tell of an attempt in the trace of the event the message comes from, or, of none that was traced, in its own."""
+    if not tracing.is_on():
+        return
+    own = tracing.root(f"message\0{message.merchant_id}\0{message.key}", token)
+    if isinstance(verdict, Later):
+        outcome = "failed_for_now" if verdict.counts else "put_off"
+    else:
+        outcome = "sent" if verdict is None else verdict.state
+    tracing.record(
+        "send",
+        tracing.step(message.trace, "send", message.merchant_id, message.key, token) or own,
+        message.trace,
+        began,
+        ended,
+        error=outcome if outcome.startswith("failed") else None,
+        merchant=message.merchant_id,
+        message=message.key,
+        kind=message.kind,
+        channel=message.channel,
+        attempt=message.attempts,
+        outcome=outcome,
+    )
 
 
 async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Never | None:

@@ -33,18 +33,18 @@ class PointsSettler:
         aims = {(sale.shop.id, sale.number): target(sale, now) for sale in sales}
         posted = yield from _posted(sales)
         postings: list[Posting] = []
-        fallen: set[tuple[int, int]] = set()
+        fallen: dict[tuple[int, int], str | None] = {}
         for sale in sales:
             key = (sale.shop.id, sale.number)
             have = posted[key]
             made = moves(have.balances, aims[key])
             postings += [_posting(sale, move, have.entries + n) for n, move in enumerate(made)]
-            fallen |= _whose_points_fell(sale, made)
+            fallen |= dict.fromkeys(_whose_points_fell(sale, made), sale.trace)
         if postings:
             counters = yield from lock_books({p.merchant_id for p in postings})
             if fallen:
                 # Before the balances move: the notice compares with what there was.
-                yield from points_fell(sorted(fallen), now)
+                yield from points_fell(fallen, now)
             yield from post(postings, counters, now)
             yield from save_books(counters.values())
         return {key: aim.settle_at for key, aim in aims.items() if aim.settle_at is not None}

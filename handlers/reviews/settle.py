@@ -101,4 +101,5 @@ def _request(sale: Sale, due_at: int | None, reason: str | None) -> Wish:
         reason,
         sale.worth.test,
         details,
+        sale.trace,
     )

@@ -271,6 +271,7 @@ def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> None:
         # An invoice brings together what tells of one payment; two payments are never joined by it.
         named[owner.number] = owner
     sale = _survivor(book, named, now)
+    sale.trace = told.trace
     sale.changed |= remember(sale.facts, fact)
     sale.changed |= mark(sale.facts, told.run, not named, told.envelope.received_at)
     for identity in strong:
@@ -479,4 +480,5 @@ def view(shop: Shop, sale: LoadedSale) -> Sale:
         revision=sale.revision,
         awarded_under=earns_under if earns_under is not sold_under else None,
         quiet=is_quiet(sale.facts, sold_at),
+        trace=sale.trace,
     )

@@ -131,6 +131,7 @@ class LoadedSale:
     version: int | None = None
     email: str | None = None
     settle_at: int | None = None
+    trace: str | None = None  # of the event that last told of it, within a batch
     new_names: list[Identity] = field(default_factory=list)
 
 

@@ -111,6 +111,7 @@ class Sale(msgspec.Struct, frozen=True):
     revision: int
     awarded_under: Version | None = None  # where a backfill awards what was sold before earning was switched on
     quiet: bool = False  # a backfill told of it first: nobody gets mail about it
+    trace: str | None = None  # of the event that told of it now; its messages carry it on
 
     @property
     def earns_under(self) -> Version | None:

@@ -223,7 +223,7 @@ def _wishes(sale: Sale, rank: int | None, have: dict[tuple[int, str], Kept]) -> 
     details = _details(sale) if due_at is not None else "{}"
     test = sale.worth.test
     own = key(sale.number)
-    wishes.append(Wish(merchant_id, own, KIND, sale.number, sale.customer, due_at, reason, test, details))
+    wishes.append(Wish(merchant_id, own, KIND, sale.number, sale.customer, due_at, reason, test, details, sale.trace))
     return wishes
 
 
@@ -271,6 +271,7 @@ def _yearly(sale: Sale, year: Anniversary, places: _Places, now: int) -> Wish:
         reason,
         sale.worth.test,
         details,
+        sale.trace,
     )
 
 

@@ -26,6 +26,7 @@ IMPURE = {"asyncio", "httpx", "io", "os", "pathlib", "random", "secrets", "socke
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "connect"}
 PURE_OF_INTEGRATION = {"facts", "money", "clock", "errors"}  # and the type of set-based steps
 ENVIRONMENT_READER = "config/settings.py"
+NOT_SHIPPED = ("dev", "build")  # extras that are for those who change the program
 
 
 class Module(NamedTuple):
@@ -219,9 +220,11 @@ def readers_of_the_environment(root: Path) -> list[str]:
 
 
 def undeclared_imports(root: Path) -> list[str]:
-    """Find an import of the product that its own dependencies do not bring (a test's package, say)."""
+    """Find an import of the product that its dependencies and extras do not bring (a test's package, say)."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    declared = {canonicalize_name(Requirement(need).name) for need in project["dependencies"]}
+    extras = {name: needs for name, needs in project["optional-dependencies"].items() if name not in NOT_SHIPPED}
+    needs = [*project["dependencies"], *(need for each in extras.values() for need in each)]
+    declared = {canonicalize_name(Requirement(need).name) for need in needs}
     owners = packages_distributions()
     return [
         f"{module.path}:{line} imports {target[0]}"

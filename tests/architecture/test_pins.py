@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from tests.conftest import REPOSITORY
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-tracing.lock", "requirements-dev.lock")
 
 
 def entries(name: str) -> dict[str, str]:
@@ -41,10 +41,11 @@ def test_every_pin_has_a_version_and_hashes(name):
 def test_the_locks_pin_what_the_project_asks_for():
     """A dependency added without `make lock` shows here, and so does a pin outside the range asked for."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    runtime, development = entries(LOCKS[0]), entries(LOCKS[1])
-    extra = project["optional-dependencies"]["dev"]
-    asked = [(need, runtime) for need in project["dependencies"]]
-    asked += [(need, development) for need in [*project["dependencies"], *extra]]
+    runtime, tracing, development = (entries(name) for name in LOCKS)
+    needs, extras = project["dependencies"], project["optional-dependencies"]
+    asked = [(need, runtime) for need in needs]
+    asked += [(need, tracing) for need in [*needs, *extras["tracing"]]]
+    asked += [(need, development) for need in [*needs, *extras["tracing"], *extras["dev"]]]
     for text, pins in asked:
         need = Requirement(text)
         version = pins.get(canonicalize_name(need.name), "nothing").split()[0]
@@ -54,5 +55,6 @@ def test_the_locks_pin_what_the_project_asks_for():
 
 def test_development_runs_the_versions_that_are_released():
     """Tests prove something about production only when both run the same versions."""
-    runtime, development = entries(LOCKS[0]), entries(LOCKS[1])
-    assert {name: rest for name, rest in development.items() if name in runtime} == runtime
+    runtime, tracing, development = (entries(name) for name in LOCKS)
+    for fewer, more in ((runtime, tracing), (tracing, development)):
+        assert {name: rest for name, rest in more.items() if name in fewer} == fewer

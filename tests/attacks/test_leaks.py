@@ -25,6 +25,7 @@ import httpx
 import pytest
 import stripe
 
+from tests.collector import Collector, collecting
 from tests.conftest import apart
 from tests.mailbox import Mailbox
 from tests.properties.shopify_stories import Buyer, Line, PretendOrder
@@ -49,6 +50,7 @@ SECRETS = {
     "restricted key": "rk_test_momeraths",
     "Shopify token": "shpat_outgrabe",
     "metrics token": "frumious-bandersnatch",
+    "collector key": "tumtum-tree",
 }
 HEADERS = {"forged signature": "jabberwock-signature", "page token": "tulgey-wood-token", "cookie": "uffish-cookie"}
 CANARIES = PERSON | SECRETS | HEADERS
@@ -92,7 +94,7 @@ main()
 class House:
     """The running program, and everything it ever said."""
 
-    def __init__(self, folder: Path, url: str, redis: str, mailbox: Mailbox) -> None:
+    def __init__(self, folder: Path, url: str, redis: str, mailbox: Mailbox, collector: Collector) -> None:
         self.said: list[str] = []
         self.folder = folder
         self.environment = {
@@ -102,8 +104,11 @@ class House:
             "REDIS_URL": redis, "SMTP_URL": mailbox.url, "MAIL_FROM": "hello@regulars.example",
             "SECRET_KEY": SECRETS["SECRET_KEY"], "SHOPIFY_API_SECRET": SECRETS["app secret"],
             "METRICS_TOKEN": SECRETS["metrics token"],
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"key={SECRETS['collector key']}",
         }  # fmt: skip
         self.database = url
+        self.collector = collector
         self.process: subprocess.Popen[str] | None = None
 
     def regulars(self, *words: str, **over: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +148,8 @@ def house(postgres_database: str, data_dir: Path, mailbox: Mailbox) -> Iterator[
     with ExitStack() as stack:
         redis = ExitStack()
         stack.enter_context(redis)
-        house = House(data_dir, postgres_database, redis.enter_context(private_valkey()), mailbox)
+        collector = stack.enter_context(collecting())
+        house = House(data_dir, postgres_database, redis.enter_context(private_valkey()), mailbox, collector)
         yield house, redis.close
         if house.process is not None and house.process.poll() is None:
             house.process.kill()
@@ -179,7 +185,7 @@ async def closed_to_all(url: str, closed: bool) -> None:
 
 
 def test_no_planted_word_gets_out(house: Any, mailbox: Mailbox) -> None:
-    """Logs, metrics, health, error pages and commands hold none of them, whatever goes wrong."""
+    """Logs, metrics, traces, health, error pages and commands hold none of them, whatever goes wrong."""
     home, stop_redis = house
     mailbox.answers += [f"550 5.1.1 <{PERSON['mail address']}> {PERSON['last name']} does not live here"] * 2
     _joins(home)
@@ -190,13 +196,16 @@ def test_no_planted_word_gets_out(house: Any, mailbox: Mailbox) -> None:
     home.process.terminate()
     assert home.process.wait(30) == 0
     _commands(home)
+    told = [body.decode(errors="replace") for body in home.collector.bodies]
     found = {
-        what: line[:300] for what, word in CANARIES.items() for text in [*home.said, *pages]
+        what: line[:300] for what, word in CANARIES.items() for text in [*home.said, *pages, *told]
         for line in text.splitlines() if word in line
     }  # fmt: skip
     assert found == {}
     events = {line.get("event") for line in home.logged()}
     assert {"reader_failed", "message_failed", "delivery_not_stored", "bell_away", "thread_crashed"} <= events
+    traced = {(span.name, span.is_error) for span in home.collector.spans}
+    assert traced >= {("receive", False), ("receive", True), ("work", False), ("work", True), ("send", True)}
     failed = [line for line in home.logged() if line.get("event") == "reader_failed"]
     assert failed[0]["error"] == "ValueError" and failed[0]["event_id"] and failed[0]["merchant"] == 1
     loose = [line for text in home.said[-1:] for line in text.splitlines() if "Traceback" in line]

@@ -1,10 +1,11 @@
 """The environment is read once, checked, and explained when wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, SettingsError, load
+from config.settings import Settings, SettingsError, hand_on_otel, load
 
 KEY = "a-key-that-is-long-enough-for-anything"
 
@@ -68,6 +69,38 @@ def test_what_is_wrong_is_named_but_not_repeated(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SettingsError, match=name) as caught:
         load()
     assert "short" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "traces"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "regulars"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector.example/v1/traces"}, True),
+        ({"OTEL_TRACES_EXPORTER": "OTLP"}, True),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}, False),
+        ({"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "otlp"}, False),
+    ],
+)
+def test_the_standard_variables_say_whether_to_trace(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], traces: bool
+) -> None:
+    """As any program with OpenTelemetry does it."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert load().traces is traces
+
+
+def test_what_the_file_says_of_traces_reaches_the_library_that_reads_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """OpenTelemetry looks at the environment alone; what is set there comes first."""
+    (tmp_path / "env").write_text("OTEL_EXPORTER_OTLP_HEADERS=key=1\nOTEL_SERVICE_NAME=filed\nPORT=1\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / "env")
+    monkeypatch.setattr(os, "environ", {"OTEL_SERVICE_NAME": "set"})
+    hand_on_otel()
+    assert os.environ == {"OTEL_SERVICE_NAME": "set", "OTEL_EXPORTER_OTLP_HEADERS": "key=1"}
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ async def test_a_merge_is_no_fall(nora: Stage) -> None:
     await quiet(nora)
     await nora.hears(nora.order("1"), nora.order("2", buyer=Buyer("71", "e@work.example", "e@work.example", True)))
     nora.clock.instant += HOUR
-    await nora.database.run(lambda: points_fell([(1, 1), (1, 2)], nora.clock.now()))
+    await nora.database.run(lambda: points_fell({(1, 1): None, (1, 2): None}, nora.clock.now()))
     await nora.hears(CustomersMerged("71", "70"))
     await nora.later(DAY)
     assert not nora.mails
