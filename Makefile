@@ -39,7 +39,7 @@ check: setup-dev  ## Lint, formatting, types and architecture
 	$(VENV)/bin/mypy
 	$(PYTHON_IN) -m pytest tests/architecture
 
-bench: setup-dev  ## Measure receiver, worker and latency (several minutes; nothing else should run)
+bench: setup-dev  ## Measure receiver, workers, latency and a Black Friday (many minutes; nothing else should run)
 	$(PYTHON_IN) -m tests.benchmarks $(ARGS)
 
 faults: setup-dev  ## Stage faults against the running program: N=20 runs of each row of the matrix, or ROWS=1,2,7

@@ -1,14 +1,14 @@
-"""`make bench`: the receiver, the worker and the way between them, measured in one run on one machine."""
+"""`make bench`: the receiver, the workers, the way between them and a whole day, measured in one run on one machine."""
 
 import argparse
 import os
 import platform
 import sys
 
-from tests.benchmarks import backfill, latency, receiver, size, worker
+from tests.benchmarks import across, backfill, fleet, latency, processes, receiver, size, worker
 from tests.benchmarks.figures import console
 
-PARTS = ("receiver", "worker", "latency")
+PARTS = ("receiver", "worker", "latency", "fleet")
 BY_HAND = ("backfill", "size")  # take some ten minutes and as many gigabytes of disk
 
 
@@ -30,8 +30,12 @@ def main() -> int:
         held &= receiver.measure(asked.repetitions, asked.seconds)
     if "worker" in parts:
         held &= worker.measure(asked.repetitions)
+        held &= processes.measure(max(1, asked.repetitions // 2))
     if "latency" in parts:
         held &= latency.measure(asked.repetitions, 2 * asked.seconds)
+        held &= across.measure(max(1, asked.repetitions // 2), 2 * asked.seconds)
+    if "fleet" in parts:
+        held &= fleet.measure()
     if "backfill" in parts:
         held &= backfill.measure(asked.orders, (asked.engine,) if asked.engine else backfill.ENGINES)
     if "size" in parts:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from integration.clock import SECOND
 from integration.sandbox.delivery import Delivery
 from integration.sandbox.shopify import Shop
+from integration.sandbox.shopify_records import Customer
 
 FIRST = ("Ann", "Ben", "Chloé", "Dörte", "Eve", "Finn", "Gita", "Hugo")
 LAST = ("Abel", "Brandt", "Costa", "Dubois", "Evans", "Fischer", "García", "Hansen")
@@ -32,7 +33,7 @@ def _stream(domain: str, secret: str, start: int, events: int, seed: int) -> Ite
     dice = random.Random(seed)
     shop = Shop(domain, secret=secret, clock=Ticking(start), seed=seed)
     products = [shop.stock(title, price) for title, price in CATALOGUE]
-    people = []
+    people: list[Customer] = []
     made = 0
     while made < events:
         told: list[Delivery] = []

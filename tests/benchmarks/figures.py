@@ -1,6 +1,6 @@
 """Medians with their spread, and how they are printed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -27,16 +27,18 @@ def figure(values: Sequence[float]) -> Figure:
     return Figure(min(values), median(values), max(values))
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], words: Collection[int] = (0,)) -> None:
     """Print one table of figures."""
-    console.print(table_of(title, columns, rows))
+    console.print(table_of(title, columns, rows, words))
 
 
-def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Make one table of figures, what they are of in the first column."""
+def table_of(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], words: Collection[int] = (0,)
+) -> Table:
+    """Make one table of figures, what they are of in the first column; `words` are the columns that begin left."""
     table = Table(title=title, title_justify="left")
     for n, column in enumerate(columns):
-        table.add_column(column, justify="left" if n == 0 else "right")
+        table.add_column(column, justify="left" if n in words else "right")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     return table

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 SERVER_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 60
@@ -25,27 +27,27 @@ def on_core(core: int, command: Sequence[str]) -> list[str]:
 @contextmanager
 def process(command: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until it listens on `port`, and stop it in the end."""
-    running = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        _await_port(running, port)
-        yield running
-    finally:
-        running.send_signal(signal.SIGTERM)
+    # A file, for a pipe that nobody reads would stop the server once it is full.
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=said)
         try:
-            running.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+            _await_port(running, port, said)
+            yield running
+        finally:
+            running.send_signal(signal.SIGTERM)
+            try:
+                running.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
 
 
-def _await_port(running: subprocess.Popen[bytes], port: int) -> None:
+def _await_port(running: subprocess.Popen[bytes], port: int, said: IO[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if running.poll() is not None:
-            said = running.stderr.read().decode() if running.stderr else ""
-            raise SystemExit(f"The server ended at once:\n{said}")
+            said.seek(0)
+            raise SystemExit(f"The server ended at once:\n{said.read().decode()}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -64,3 +66,36 @@ def resident_megabytes(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Read how long a process has kept a core busy so far."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds_below(pid: int) -> float:
+    """Read the same of all processes it has started, and of those that they have."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # It ended meanwhile, and its time is its parent's.
+                fields = _stat(int(entry.name))
+                parents[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+    family, ticks = {pid}, 0
+    while found := {child for child, (parent, _) in parents.items() if parent in family} - family:
+        family |= found
+        ticks += sum(parents[child][1] for child in found)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """Read what the system counts of a process, from its state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def machine_busy_seconds() -> tuple[float, float]:
+    """Read how long all cores together have been busy, and idle, since the machine started."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK"), idle / os.sysconf("SC_CLK_TCK")

@@ -13,6 +13,7 @@ from pathlib import Path
 from config.migrate import upgrade
 from config.settings import Settings
 from config.wiring import opened
+from handlers.context import Context
 from handlers.inbox.record import Delivery, record_all
 from handlers.inbox.work import drain
 from handlers.merchants.connections import Wish, add_merchant
@@ -29,12 +30,20 @@ DOMAIN = "bench.myshopify.com"
 SECRET = "hush-hush-hush-hush-hush-hush-hush"
 BACKLOG = 20_000
 QUARTERS = 4
-FLOOR = 4_000  # events/s on SQLite
-SWITCHED_ON = {"earning.enabled": True, "thanks.enabled": True, "thanks.when": "every", "reviews.enabled": True}
+POSTGRES_FLOOR = 3_000
+FLOORS = {"SQLite": 4_000, "PostgreSQL": POSTGRES_FLOOR}  # events/s of one process
+# Notes are due in a month, for a mail is not what is measured.
+SWITCHED_ON = {
+    "earning.enabled": True,
+    "thanks.enabled": True,
+    "thanks.when": "every",
+    "thanks.delay_minutes": 60 * 24 * 30,
+    "reviews.enabled": True,
+}
 
 
 def measure(repetitions: int, engines: tuple[str, ...] = ("SQLite", "PostgreSQL")) -> bool:
-    """Measure and print; tells whether the floor was reached on SQLite. Each run is a fresh process."""
+    """Measure and print; tells whether the floors were reached. Each run is a fresh process."""
     rows, reached = [], True
     for engine in engines:
         runs = []
@@ -53,9 +62,8 @@ def measure(repetitions: int, engines: tuple[str, ...] = ("SQLite", "PostgreSQL"
         cpu = figure([run["cpu_us"] for run in runs])
         quarters = zip(*(run["megabytes"] for run in runs), strict=True)
         memory = " → ".join(f"{figure(several).middle:.0f}" for several in quarters)
-        floor = f"≥ {FLOOR:,}" if engine == "SQLite" else ""
-        reached &= engine != "SQLite" or rate.middle >= FLOOR
-        rows.append((f"{engine}, one process", runs[0]["events"], rate, floor, cpu, memory))
+        reached &= rate.middle >= FLOORS[engine]
+        rows.append((f"{engine}, one process", runs[0]["events"], rate, f"≥ {FLOORS[engine]:,}", cpu, memory))
     heads = ("worker", "events", "events/s", "floor", "CPU µs an event", "MB at each quarter")
     show("Worker: sales, points, thanks and reviews from a mixed backlog", heads, rows)
     return reached
@@ -65,21 +73,7 @@ async def drain_once(settings: Settings) -> dict[str, object]:
     """Fill an inbox with a mixed backlog, then time one worker emptying it."""
     async with AsyncExitStack() as stack:
         context = await stack.enter_async_context(opened(settings))
-        now = context.clock.now()
-        start = now - 3 * 3600 * SECOND
-        wish = Wish(name="Bench", shop=DOMAIN, currency="USD", timezone="America/New_York")
-        merchant = await context.database.run(lambda: add_merchant(wish, context.vault, start - 60 * SECOND))
-        await context.database.run(lambda: change_program(merchant.id, SWITCHED_ON, start - 60 * SECOND))
-        backlog = mixed(DOMAIN, SECRET, start, BACKLOG)
-        for at in range(0, len(backlog), 500):
-            told = [Delivery(d.source, DOMAIN, d.id, d.topic, d.at, now, d.body) for d in backlog[at : at + 500]]
-            await record_all(context.database, told)
-        size = sum(len(d.body) for d in backlog) / len(backlog)
-        events = len(backlog)
-        backlog.clear()
-        if context.database.dialect == "postgresql":
-            for table in ("events", "event_bodies"):
-                await context.database.run(lambda t=table: ask(plain(f"ANALYZE {t}"), ()))
+        events, size = await fill(context)
         megabytes: list[int] = []
         watch = asyncio.create_task(_watch_memory(events, megabytes))
         began, cpu = time.perf_counter(), time.process_time()
@@ -99,6 +93,30 @@ async def drain_once(settings: Settings) -> dict[str, object]:
         "body_bytes": size,
         "megabytes": megabytes,
     }
+
+
+async def fill(context: Context, shops: int = 1) -> tuple[int, float]:
+    """Store a backlog of so many shops together; returns how many events it has, and the mean size of their bodies."""
+    now = context.clock.now()
+    start = now - 3 * 3600 * SECOND
+    events = size = 0
+    for n in range(shops):
+        domain = DOMAIN if shops == 1 else f"{n}-{DOMAIN}"
+        wish = Wish(name=f"Bench {n}", shop=domain, currency="USD", timezone="America/New_York")
+        merchant = await context.database.run(lambda w=wish: add_merchant(w, context.vault, start - 60 * SECOND))  # type: ignore[misc]
+        await context.database.run(
+            lambda m=merchant: change_program(m.id, SWITCHED_ON, start - 60 * SECOND)  # type: ignore[misc]
+        )
+        backlog = mixed(domain, SECRET, start, BACKLOG // shops, seed=7 + n)
+        for at in range(0, len(backlog), 500):
+            told = [Delivery(d.source, domain, d.id, d.topic, d.at, now, d.body) for d in backlog[at : at + 500]]
+            await record_all(context.database, told)
+        events += len(backlog)
+        size += sum(len(d.body) for d in backlog)
+    if context.database.dialect == "postgresql":
+        for table in ("events", "event_bodies"):
+            await context.database.run(lambda t=table: ask(plain(f"ANALYZE {t}"), ()))  # type: ignore[misc]
+    return events, size / events
 
 
 async def _watch_memory(events: int, megabytes: list[int]) -> None:
