@@ -158,6 +158,12 @@ def _claimed(row: Row) -> Claimed:
     return Claimed(number, merchant_id, claims, envelope, connection, body)
 
 
+def connection_now(connection: Connection) -> Steps[Connection | None]:
+    """Read a connection again; None where it is gone."""
+    rows = yield from ask(_CONNECTIONS, [(connection.platform, connection.account)])
+    return next((found for row in rows if (found := _connection(row)).id == connection.id), None)
+
+
 def _connection(row: Row) -> Connection:
     number, merchant_id, platform, account, shop_id, hosts, token, revoked_at = row
     return Connection(number, merchant_id, platform, account, shop_id, tuple(json.loads(hosts)), token, revoked_at)

@@ -1,18 +1,55 @@
 """Asking the platform what an event left out, outside any transaction and within a time limit."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 from handlers.context import Context
+from handlers.inbox.claim import connection_now
 from handlers.inbox.rules import Connection, Outcome
 from integration.database.steps import Steps, ask, plain
 from integration.errors import Rejected, Revoked, Unavailable
 from integration.facts import Fact, LookAgain, OrderSeen, Reading, Uninstalled
 
-LOOK_SECONDS = 12  # well within a lease
+LOOK_SECONDS = 12  # within a lease, as is this and the wait for a turn
+TURN_SECONDS = 15
+# Questions to one connection at once, of one process. Shopify's smallest plan gives some three a second; Stripe gives
+# a hundred, and an account may be set up to tell every event as a reference only.
+AT_ONCE = {"shopify": 1, "stripe": 8}
 MOST_LOOKS_AN_EVENT = 5
 
 REVOKE = plain("UPDATE connections SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")
+
+
+class NoTurn(Exception):
+    """Others asked the same connection for so long that this question has to come back later."""
+
+
+class Turns:
+    """Whose turn it is to ask each connection: who has it looks whether the key is still good, then asks.
+
+    So a shop that takes our access away hears at most one more question from each other process.
+    """
+
+    def __init__(self) -> None:
+        self._gates: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, connection: Connection) -> AsyncIterator[None]:
+        """Wait for a turn and hold it; NoTurn where that takes too long."""
+        gate = self._gates.get(connection.id)
+        if gate is None:
+            gate = self._gates[connection.id] = asyncio.Semaphore(AT_ONCE[connection.platform])
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await gate.acquire()
+        except TimeoutError:
+            raise NoTurn("many events wait for their platform to be asked") from None
+        try:
+            yield
+        finally:
+            gate.release()
 
 
 def must_look(connection: Connection, reading: Reading) -> bool:
@@ -24,14 +61,15 @@ def must_look(connection: Connection, reading: Reading) -> bool:
 
 
 async def look(context: Context, connection: Connection, reading: Reading) -> tuple[Reading, Outcome | None]:
-    """Ask for every fact that says to look again; returns the fuller reading.
+    """Ask for every fact that says to look again, if the key is still good; returns the fuller reading.
 
     With an Outcome, that is what became of the event although the facts that are left are applied. Raises
     Unavailable where the platform cannot answer now.
     """
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            return await _look(context, connection, reading)
+            at_hand = await context.database.read(lambda: connection_now(connection))
+            return await _look(context, at_hand or connection._replace(token=None), reading)
     except TimeoutError:
         raise Unavailable(f"{connection.platform} took longer than {LOOK_SECONDS} s to answer") from None
     except Revoked as error:

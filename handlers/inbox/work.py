@@ -22,7 +22,7 @@ from handlers.inbox.claim import (
     postpone,
     put_back,
 )
-from handlers.inbox.look import look, must_look
+from handlers.inbox.look import NoTurn, Turns, look, must_look
 from handlers.inbox.origin import suspects
 from handlers.inbox.record import received_ahead
 from handlers.inbox.rules import Apply, Outcome, Told
@@ -96,6 +96,7 @@ class Worker:
         self._context = context
         self._batch = batch
         self._looks: set[asyncio.Task[None]] = set()
+        self._turns = Turns()
         self._resettled_at = 0
         self._after = 0
         self._settled_after = 0
@@ -303,13 +304,15 @@ class Worker:
 
     async def _start_look(self, held: Claim, event: Claimed, told: Told) -> None:
         if len(self._looks) >= MOST_LOOKS:
-            until = self._context.clock.now() + LOOK_LATER
-            reason = "many events wait for their platform to be asked"
-            await self._while_held(lambda: postpone(held.token, event, until, reason))
+            await self._look_later(held, event, "many events wait for their platform to be asked")
             return
         task = asyncio.create_task(self._look(held, event, told))
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
+
+    async def _look_later(self, held: Claim, event: Claimed, reason: str) -> None:
+        until = self._context.clock.now() + LOOK_LATER
+        await self._while_held(lambda: postpone(held.token, event, until, reason))
 
     async def _look(self, held: Claim, event: Claimed, told: Told) -> None:
         """Ask the platform, then apply what it told; whatever fails puts the event back."""
@@ -319,9 +322,12 @@ class Worker:
     async def _look_for_one(self, held: Claim, event: Claimed, told: Told) -> None:
         connection = held.connections[event.envelope.source, event.connection]
         try:
-            reading, outcome = await look(self._context, connection, told.reading)
+            async with self._turns.turn(connection):
+                reading, outcome = await look(self._context, connection, told.reading)
             point("look.answered")
             await self._alone(held, event, told._replace(reading=reading), outcome)
+        except NoTurn as error:
+            await self._look_later(held, event, str(error))
         except Unavailable as error:
             meters.EVENT_FAILURES.labels("look").inc()
             await self._put_back(held, event, str(error))

@@ -42,6 +42,7 @@ HASTE: Replaced = (
     ("handlers.inbox.claim", "MAX_CLAIMS", 5),
     ("handlers.inbox.claim", "RETRY_AFTER", [SECOND // 2, SECOND, SECOND, SECOND, SECOND, SECOND, SECOND]),
     ("handlers.inbox.look", "LOOK_SECONDS", 2),
+    ("handlers.inbox.look", "TURN_SECONDS", 1),
     ("config.worker", "STUCK_SECONDS", 3),
     ("handlers.sales.settle", "RETRY_AFTER", [SECOND] * 7),
     ("handlers.messages.outbox", "LEASE", 6 * SECOND),

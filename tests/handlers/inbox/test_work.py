@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from handlers.inbox import look as looks
 from handlers.inbox import work
 from handlers.inbox.claim import MAX_CLAIMS, LostClaim, claim, finish
 from handlers.inbox.rules import Told
@@ -293,6 +294,37 @@ async def test_access_taken_away_is_remembered_and_not_tried_again(tokened: Any)
     assert [outcomes[f"d{n}"][0] for n in range(2)] == ["waiting", "waiting"]
     assert len(shop.asked) == 1
     assert await desk.rows("SELECT revoked_at FROM connections") == [(desk.clock.at,)]
+
+
+async def test_events_that_wait_together_ask_no_more_once_access_was_taken_away(tokened: Any) -> None:
+    """They were claimed with a key that was good then; who has the turn looks again. Another process asks once."""
+    desk, shop = await tokened(Revoked("401"), Revoked("401"))
+    await desk.told(*[{"says": "look"}] * 12)
+    await asyncio.gather(drain(desk.context, batch=6), drain(desk.context, batch=6))
+    assert {outcome for outcome, _ in (await desk.outcomes()).values()} == {"waiting"}
+    assert len(shop.asked) <= 2
+    before = len(shop.asked)
+    await desk.told(*[{"says": "look"}] * 12)
+    await drain(desk.context)
+    assert len(shop.asked) == before
+
+
+async def test_an_event_whose_turn_does_not_come_is_put_off_without_counting_an_attempt(
+    tokened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shop is asked one thing at a time; a lease must not run out over the wait."""
+    desk, shop = await tokened(ORDER, ORDER)
+    monkeypatch.setattr(looks, "TURN_SECONDS", 0.0)
+    await desk.told({"says": "look"}, {"says": "look"})
+    await drain(desk.context)
+    assert sorted((await desk.outcomes()).values(), key=str) == [
+        ("applied", None),
+        (None, "many events wait for their platform to be asked"),
+    ]
+    assert await desk.rows("SELECT claims FROM events WHERE worked_at IS NULL") == [(0,)]
+    desk.clock.at += 10 * SECOND
+    await drain(desk.context)
+    assert (set((await desk.outcomes()).values()), len(shop.asked)) == ({("applied", None)}, 2)
 
 
 async def test_an_object_that_is_gone_is_not_asked_for_again(tokened: Any) -> None:
