@@ -1,7 +1,7 @@
 """What the inbox hands on and gets back: a told event, and what became of it."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from integration.database.steps import Steps
 from integration.facts import Envelope, Reading
@@ -45,9 +45,16 @@ class Resettled(NamedTuple):
     after: int = 0
 
 
-Resettle = Callable[[int, int, int], Steps[Resettled]]
-"""Called as (limit, now, after): settles some `limit` sales whose `settle_at` or failed capability is due at `now`,
-fair between merchants, those behind merchant `after` first."""
+class Resettle(Protocol):
+    """The clock's share of settling."""
+
+    def __call__(self, limit: int, now: int, after: int = 0, ahead: int | None = None, /) -> Steps[Resettled]:
+        """Settle some `limit` sales whose `settle_at` or failed capability is due at `now`.
+
+        Fair between merchants, those behind merchant `after` first. What is due up to `ahead`, where a clock that has
+        been set back since had come to, is due now.
+        """
+        ...
 
 
 class Connection(NamedTuple):

@@ -24,7 +24,7 @@ from handlers.inbox.claim import (
 )
 from handlers.inbox.look import NoTurn, Turns, look, must_look
 from handlers.inbox.origin import suspects
-from handlers.inbox.record import received_ahead
+from handlers.inbox.record import AHEAD, received_ahead
 from handlers.inbox.rules import Apply, Outcome, Told
 from integration import meters, tracing
 from integration.clock import SECOND
@@ -124,14 +124,16 @@ class Worker:
             return False
         context = self._context
         now = context.clock.now()
+        ahead = None
         if now < self._clock_seen:
             # The clock was set back, or may have been before we began.
             await context.database.run(lambda: received_ahead(now))
+            ahead = None if self._clock_seen == sys.maxsize else self._clock_seen + AHEAD
         self._clock_seen = now
         self._resettled_at = now
         limit = SHARE if time.monotonic() < self._company_until else RESETTLE_BATCH
         after = self._settled_after
-        settled = await context.database.run(lambda: context.resettle(limit, now, after))
+        settled = await context.database.run(lambda: context.resettle(limit, now, after, ahead))
         self._settled_after = settled.after
         if settled.more:
             self._resettled_at = 0

@@ -15,6 +15,7 @@ from handlers.merchants.rules import Earning, Shop
 from handlers.merchants.told import hear_of_shop
 from handlers.sales.books import (
     LoadedSale,
+    bring_forward,
     due_sales,
     find_sales,
     load_sales,
@@ -79,7 +80,9 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tu
         yield from _close(books, settlers, followers, now)
         return outcomes
 
-    def resettle(limit: int, now: int, after: int = 0) -> Steps[Resettled]:
+    def resettle(limit: int, now: int, after: int = 0, ahead: int | None = None, /) -> Steps[Resettled]:
+        if ahead is not None:
+            yield from bring_forward(now, ahead)
         due, more, after = yield from due_sales(now, limit, after)
         if due and isinstance((yield from attempt(lambda: settle_due(due, now))), Exception):
             for key in due:

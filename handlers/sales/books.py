@@ -12,6 +12,7 @@ from integration.database.shares import Want, due_by_merchant, take
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 
 PUT_OFF = HOUR  # of the failures of a sale that cannot be valued at all
+MOST_BROUGHT_FORWARD = 100_000  # sales at once; more than these wait for their instant
 
 _FACTS = msgspec.json.Decoder(SaleFacts)
 
@@ -88,6 +89,11 @@ _STIR_SOLD_SINCE = plain(
     "UPDATE sales SET settle_at = ?3 WHERE merchant_id = ?1 AND sold_at >= ?2 AND merged_into IS NULL"
     " AND (settle_at IS NULL OR settle_at > ?3)"
 )
+_BRING_FORWARD = plain(
+    "UPDATE sales SET settle_at = ?1 WHERE (merchant_id, number) IN (SELECT s.merchant_id, s.number FROM sales s"
+    " WHERE s.settle_at IS NOT NULL AND s.settle_at > ?1 AND s.settle_at <= ?2 LIMIT ?3)"
+)
+_TRY_AT_ONCE = plain("UPDATE settlements SET retry_at = ?1 WHERE retry_at > ?1 AND retry_at <= ?2")
 _STIR = keyed(
     "UPDATE sales SET settle_at = k.at FROM {keys} k"
     " WHERE sales.merchant_id = k.merchant_id AND sales.customer = k.customer AND sales.merged_into IS NULL",
@@ -226,6 +232,15 @@ def due_sales(now: int, limit: int, after: int = 0) -> Steps[tuple[list[tuple[in
     behind = yield from take(_BEHIND, now, want)
     found = {(merchant_id, number) for one in (due, behind) for number, merchant_id in one.each_in_turn}
     return sorted(found), due.more or behind.more, due.after
+
+
+def bring_forward(now: int, ahead: int) -> Steps[None]:
+    """Make due now what is due up to an instant ahead: a clock that was set back may have marked it `settle at once`.
+
+    Whatever is only due then is settled for nothing, and says its instant again.
+    """
+    yield from ask(_BRING_FORWARD, (now, ahead, MOST_BROUGHT_FORWARD))
+    yield from ask(_TRY_AT_ONCE, (now, ahead))
 
 
 def stir_sold_since(merchant_id: int, instant: int, now: int) -> Steps[None]:

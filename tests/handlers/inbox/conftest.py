@@ -56,6 +56,7 @@ class Books:
     def __init__(self) -> None:
         self.before: Callable[[Sequence[Told]], None] = lambda told: None
         self.resettled = 0
+        self.ahead: list[int | None] = []
 
     def apply(self, told: Sequence[Told], now: int) -> Steps[dict[int, Outcome]]:
         self.before(told)
@@ -63,8 +64,9 @@ class Books:
             yield from ask(_WRITE, (event.merchant_id, f"applied:{event.envelope.delivery_id}"))
         return {event.event_id: Outcome("applied") for event in told}
 
-    def resettle(self, limit: int, now: int, after: int) -> Steps[Resettled]:
+    def resettle(self, limit: int, now: int, after: int = 0, ahead: int | None = None, /) -> Steps[Resettled]:
         self.resettled += 1
+        self.ahead.append(ahead)
         return Resettled(0)
         yield
 

@@ -12,7 +12,7 @@ from handlers.inbox import work
 from handlers.inbox.claim import MAX_CLAIMS, LostClaim, claim, finish
 from handlers.inbox.rules import Told
 from handlers.inbox.work import BELL, Worker, drain
-from integration.clock import DAY, HOUR, SECOND
+from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.errors import Rejected, Revoked, Unavailable
 from integration.facts import Order
 from tests.handlers.inbox.conftest import LAVENDER, MERCHANT, Desk, connect, desk_on
@@ -369,3 +369,5 @@ async def test_what_came_while_the_clock_stood_ahead_is_worked_once_it_is_right(
         await waits_for.resettle(at_once=True)
         await waits_for.turns()
         assert len(await desk.applied()) == number
+    # Sales that were to be settled at once then are settled now, by the worker that saw both instants.
+    assert [at for at in desk.books.ahead if at] == [right + HOUR + MINUTE]

@@ -362,6 +362,20 @@ async def test_entries_are_numbered_without_gaps_and_sum_to_zero(ann: Shopkeeper
     assert await ann.rows("SELECT SUM(micropoints) FROM accounts") == [(0,)]
 
 
+async def test_a_sale_to_be_settled_at_once_does_not_wait_for_a_clock_that_was_set_back(ann: Shopkeeper) -> None:
+    """Marked while the clock stood a day ahead; what is due later than that still waits."""
+    await ann.hears(order("501"), order("502", total=41_00))
+    assert await ann.clock_strikes() == 0
+    for number, at in ((1, NOON + DAY), (2, NOON + DAY + HOUR)):
+        await ann.database.run(
+            lambda n=number, at=at: ask(plain("UPDATE sales SET settle_at = ?2 WHERE number = ?1"), (n, at))
+        )
+    assert await ann.clock_strikes(NOON + MINUTE) == 0
+    settled = await ann.database.run(lambda: ann.resettle(100, NOON + MINUTE, 0, NOON + DAY))
+    assert settled.sales == 1
+    assert await ann.rows("SELECT number, settle_at FROM sales ORDER BY number") == [(1, None), (2, NOON + DAY + HOUR)]
+
+
 async def test_of_two_words_that_a_shop_has_left_the_earlier_counts(database: Any) -> None:
     """Whichever comes first: what was sold between the two earns nothing."""
     ends = []
