@@ -31,6 +31,7 @@ class Delivery(NamedTuple):
     received_at: int
     body: bytes
     recovered: int = 0  # 1 = found by asking the platform, not told
+    size: int | None = None  # of a packed body, unpacked; None = the body as it came
 
 
 def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
@@ -41,10 +42,9 @@ def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     """
     if not deliveries:
         return []
-    rows = [(*d[:6], d.recovered, *pack(d.body)) for d in deliveries]
-    yield from ask(_INSERT_EVENTS, rows)
+    yield from ask(_INSERT_EVENTS, deliveries)
     point("record.before_commit")
-    stored = yield from ask(_INSERT_BODIES, rows)
+    stored = yield from ask(_INSERT_BODIES, deliveries)
     if stored[0][0] == len(deliveries):
         return [True] * len(deliveries)
     return (yield from _record_left(deliveries))
@@ -60,7 +60,7 @@ def _record_left(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     refused = yield from _over_limits({n: d for n, d in left.items() if (d.source, d.connection) in unknown})
     kept = [d for position, d in left.items() if position not in refused]
     yield from ask(_INSERT_LEFT, [(*d[:6], d.recovered) for d in kept])
-    yield from ask(_INSERT_LEFT_BODIES, [(*d[:3], *pack(d.body)) for d in kept])
+    yield from ask(_INSERT_LEFT_BODIES, [(*d[:3], d.body, d.size) for d in kept])
     return [position not in refused for position in range(len(deliveries))]
 
 
@@ -74,7 +74,7 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
 
     Raises Unavailable where the database is away; a verdict of False otherwise means it was not stored.
     """
-    rows = list(deliveries)
+    rows = [_packed(d) for d in deliveries] if database.dialect == "postgresql" else list(deliveries)
     try:
         stored = await database.run_urgently(lambda: record(rows))
         point("record.committed")
@@ -86,6 +86,12 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
         if len(rows) == 1:
             raise
         return [await _recorded_alone(database, row) for row in rows]
+
+
+def _packed(d: Delivery) -> Delivery:
+    """Pack a body on its way to another process; SQLite's thread would be waited for at each, which costs more."""
+    body, size = pack(d.body)
+    return Delivery(*d[:6], body, d.recovered, size)
 
 
 async def _recorded_alone(database: Database, row: Delivery) -> bool:
@@ -161,7 +167,7 @@ def _over_limits(strangers: Mapping[int, Delivery]) -> Steps[frozenset[int]]:
     for position, d in strangers.items():
         if d[:3] in seen:
             continue
-        size = len(d.body) + ROW_BYTES
+        size = (d.size or len(d.body)) + ROW_BYTES
         is_new_shop = d.connection not in filled
         if (is_new_shop and shops >= MOST_UNKNOWN_SHOPS) or (filled.get(d.connection, 0) + size > MOST_UNKNOWN_BYTES):
             refused.add(position)
@@ -191,30 +197,29 @@ _EVENT_OF = (
     " AND e.worked_at IS NULL ON CONFLICT DO NOTHING"
 )
 
-# Rows of both: source, connection, delivery_id, topic, triggered_at, received_at, recovered, body, size.
-# SQLite writes events first, then their bodies; PostgreSQL does both in the second statement, where a join with a
-# table that was empty when the plan was made would be a trap.
+# Rows of both are deliveries, columns as there. SQLite writes events first, then their bodies; PostgreSQL does both
+# in the second statement, where a join with a table that was empty when the plan was made would be a trap.
 _INSERT_EVENTS = Sql(
     sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.column1, u.column2, u.column3, u.column4, u.column5,"
-    " u.column6, u.column7, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
+    " u.column6, u.column8, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
     + _CONNECTION.format(wanted="id", source="u.column1", connection="u.column2")
     + " ON CONFLICT DO NOTHING",
     postgres=NOTHING,
     kind="many",
     returns=False,
-    columns=9,
+    columns=len(Delivery._fields),
 )
 
 # A body that has been pruned since is not wanted again when its delivery is repeated.
 _INSERT_BODIES = Sql(
-    sqlite="INSERT INTO event_bodies (event_id, body, size) SELECT e.id, u.column8, u.column9 FROM (VALUES {rows}) u"
+    sqlite="INSERT INTO event_bodies (event_id, body, size) SELECT e.id, u.column7, u.column9 FROM (VALUES {rows}) u"
     + _EVENT_OF.format(source="u.column1", connection="u.column2", delivery_id="u.column3"),
     # Two receivers given the same deliveries in another order must not wait for each other in a circle.
     postgres="WITH told AS MATERIALIZED (SELECT nextval('events_id_seq') AS id, u.*, "
     + _CONNECTION.format(wanted="merchant_id", source="u.source", connection="u.connection")
     + " AS merchant_id FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],"
-    " $7::integer[], $8::bytea[], $9::integer[])"
-    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, recovered, body, size)),"
+    " $7::bytea[], $8::integer[], $9::integer[])"
+    " AS u(source, connection, delivery_id, topic, triggered_at, received_at, body, recovered, size)),"
     f" fresh AS (INSERT INTO events (id, {_EVENT_COLUMNS}) SELECT id, source, connection, delivery_id, topic,"
     " triggered_at, received_at, recovered, received_at, merchant_id FROM told WHERE merchant_id IS NOT NULL"
     " ORDER BY source, connection, delivery_id ON CONFLICT DO NOTHING RETURNING id)"
@@ -222,7 +227,7 @@ _INSERT_BODIES = Sql(
     " SELECT id, body, size FROM told WHERE id IN (SELECT id FROM fresh)",
     kind="many",
     returns=False,
-    columns=9,
+    columns=len(Delivery._fields),
 )
 
 _INSERT_LEFT = Sql(
