@@ -42,7 +42,8 @@ def record(deliveries: Sequence[Delivery]) -> Steps[list[bool]]:
     """
     if not deliveries:
         return []
-    yield from ask(_INSERT_EVENTS, deliveries)
+    # SQLite would copy a body it is given, so the first statement is not.
+    yield from ask(_INSERT_EVENTS, [(*d[:6], d.recovered) for d in deliveries])
     point("record.before_commit")
     stored = yield from ask(_INSERT_BODIES, deliveries)
     if stored[0][0] == len(deliveries):
@@ -197,17 +198,17 @@ _EVENT_OF = (
     " AND e.worked_at IS NULL ON CONFLICT DO NOTHING"
 )
 
-# Rows of both are deliveries, columns as there. SQLite writes events first, then their bodies; PostgreSQL does both
-# in the second statement, where a join with a table that was empty when the plan was made would be a trap.
+# SQLite writes events first, then their bodies; PostgreSQL does both in the second statement, where a join with a
+# table that was empty when the plan was made would be a trap. Rows of the second are deliveries, columns as there.
 _INSERT_EVENTS = Sql(
     sqlite=f"INSERT INTO events ({_EVENT_COLUMNS}) SELECT u.column1, u.column2, u.column3, u.column4, u.column5,"
-    " u.column6, u.column8, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
+    " u.column6, u.column7, u.column6, c.merchant_id FROM (VALUES {rows}) u CROSS JOIN connections c WHERE c.id = "
     + _CONNECTION.format(wanted="id", source="u.column1", connection="u.column2")
     + " ON CONFLICT DO NOTHING",
     postgres=NOTHING,
     kind="many",
     returns=False,
-    columns=len(Delivery._fields),
+    columns=7,
 )
 
 # A body that has been pruned since is not wanted again when its delivery is repeated.
