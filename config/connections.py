@@ -16,7 +16,6 @@ class PatientProtocol(HttpToolsProtocol):
     """
 
     _late: asyncio.TimerHandle | None = None
-    _in_head = False
 
     def connection_made(self, transport: Any) -> None:
         """Give a new connection a while to say something."""
@@ -31,20 +30,14 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; start the clock where they leave a head unfinished."""
         super().data_received(data)
-        if not self._in_head:
+        if not self._in_head():
             self._stop()
         elif self._late is None:
             self._start()
 
-    def on_message_begin(self) -> None:
-        """Note that a head has begun."""
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """Note that a head is complete; what follows has deadlines of its own."""
-        self._in_head = False
-        super().on_headers_complete()
+    def _in_head(self) -> bool:
+        # A message that has begun has a scope of its own at once, and a cycle with it once its head is complete.
+        return self.cycle is None or self.cycle.scope is not self.scope
 
     def _start(self) -> None:
         self._late = self.loop.call_later(HEAD_SECONDS, self._hang_up)
@@ -59,6 +52,6 @@ class PatientProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         # An answer to an earlier request may still be under way: then ours would be read as a part of it.
-        if self._in_head and (self.cycle is None or self.cycle.response_complete):
+        if self.scope is not None and self._in_head() and (self.cycle is None or self.cycle.response_complete):
             self.transport.write(_TOO_LATE)
         self.transport.close()
