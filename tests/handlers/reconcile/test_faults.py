@@ -71,7 +71,7 @@ async def test_two_who_look_at_once_take_turns(market: Market, stall: Stall) -> 
     await lose_orders(stall, 3)
     (one,) = await market.connections(stall)
     reports = await asyncio.gather(*(reconcile(market.context, one) for _ in range(4)))
-    looked = [report.recovered for report in reports if report.state == "ok"]
+    looked = [report.run.recovered for report in reports if report.run is not None and report.state == "ok"]
     assert {report.state for report in reports} == {"busy", "ok"}
     assert sorted(looked) == [0] * (len(looked) - 1) + [3]
     await drain(market.context)
