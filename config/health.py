@@ -1,7 +1,10 @@
 """Is the process alive, and are its engines and workers there: for health checks, and for who looks at a browser."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -12,9 +15,14 @@ from integration.database.engine import lacks_tables
 from integration.database.steps import ask, plain
 from integration.errors import Unavailable
 
+T = TypeVar("T")
+
 PING_SECONDS = 3
 _TABLES = plain("SELECT 1 FROM events LIMIT 1")
 WITHOUT_QUEUE = "Deliveries are stored and worked all the same; recurring jobs wait."
+
+
+log = structlog.get_logger()
 
 
 async def alive(request: Request) -> Response:
@@ -38,43 +46,31 @@ async def ready(request: Request) -> Response:
 
 async def down(context: Context) -> dict[str, str]:
     """Return the engines that do not answer now, each with a sentence."""
-    problems = {}
-    for name, ping in (("database", context.database.ping), ("queue", context.queue.ping)):
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await ping()
-        except Unavailable as error:
-            problems[name] = str(error)
-        except TimeoutError:
-            problems[name] = f"No answer within {PING_SECONDS} seconds."
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the page must not break of it
-            problems[name] = f"It failed ({type(error).__name__})."
-    if "database" not in problems and (lacking := await _without_tables(context)):
-        problems["database"] = lacking
-    return problems
-
-
-async def _without_tables(context: Context) -> str | None:
-    try:
-        async with asyncio.timeout(PING_SECONDS):
-            await context.database.read(lambda: ask(_TABLES, ()))
-    except Unavailable as error:
-        return str(error)
-    except TimeoutError:
-        return f"No answer within {PING_SECONDS} seconds."
-    except Exception as error:
-        if not lacks_tables(error):
-            raise
-        return "It is not set up yet, or not up to date: run `regulars migrate`."
-    return None
+    asked = {
+        "database": await _asked(lambda: context.database.read(lambda: ask(_TABLES, ()))),
+        "queue": await _asked(context.queue.ping),
+    }
+    return {name: trouble for name, (_, trouble) in asked.items() if trouble is not None}
 
 
 async def _workers(context: Context) -> int | None:
     """Count the workers heard of lately; None where that cannot be told now."""
     now = context.clock.now()
+    heard, _ = await _asked(lambda: context.database.read(lambda: signs("process")))
+    return None if heard is None else sum(now - sign.at < SILENT_AFTER for sign in heard)
+
+
+async def _asked(question: Callable[[], Awaitable[T]]) -> tuple[T | None, str | None]:
+    """Return the answer, or in a sentence why there is none: a page about health must not break of what it finds."""
     try:
         async with asyncio.timeout(PING_SECONDS):
-            heard = await context.database.read(lambda: signs("process"))
-    except Exception:  # noqa: BLE001 - a table may be missing while a release is rolled out; the engine answers
-        return None
-    return sum(now - sign.at < SILENT_AFTER for sign in heard)
+            return await question(), None
+    except Unavailable as error:
+        return None, str(error)
+    except TimeoutError:
+        return None, f"No answer within {PING_SECONDS} seconds."
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told and logged
+        if lacks_tables(error):
+            return None, "It is not set up yet, or not up to date: run `regulars migrate`."
+        log.warning("health_not_told", error=type(error).__name__)
+        return None, f"It failed ({type(error).__name__})."

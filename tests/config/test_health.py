@@ -29,6 +29,8 @@ class Engine:
             raise Unavailable("It restarts.")
         if self.state == "silent":
             await asyncio.Event().wait()
+        if self.state == "odd":
+            raise KeyError("ada@hats.example")
 
     async def read(self, make: Any) -> Any:
         await self.ping()
@@ -61,6 +63,15 @@ async def test_without_its_database_a_process_is_alive_but_not_ready(
     answer = await ask("/readyz", house)
     assert answer.status_code == 503 and set(answer.json()["down"]) == {"database"}
     assert answer.json()["workers"] is None
+
+
+async def test_a_fault_nobody_foresaw_is_told_by_its_type_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page does not break of it, and does not repeat what it may have been about."""
+    answer = await ask("/readyz", House("odd", Engine("well")))
+    assert answer.status_code == 503
+    assert answer.json()["down"] == {"database": "It failed (KeyError)."}
+    said = capsys.readouterr().out
+    assert "health_not_told" in said and "ada@" not in said
 
 
 async def test_without_redis_it_is_ready_and_says_what_that_means() -> None:
