@@ -95,6 +95,7 @@ async def opened(
             shopify=shopify,
             stripe=stripe,
             kinds={kind.name: kind for kind in KINDS},
+            shopify_key=settings.shopify_api_key,
         )
 
 

@@ -40,6 +40,7 @@ class Context:
     shopify: "Admin"
     stripe: "StripeApi"
     kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
+    shopify_key: str | None = None  # the app's client id, the audience of its session tokens
 
     @property
     def engine(self) -> AsyncEngine:
