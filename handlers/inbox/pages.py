@@ -227,9 +227,9 @@ class _Readers:
 
     async def body(self, receive: Receive, announced: int | None) -> bytes | _Answer | None:
         """Read a body within its limits; an answer where it breaks one, None where the sender hung up."""
-        task = asyncio.current_task()
-        assert task is not None
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None
         self._since[task] = loop.time()
         if not self._looks:
             self._looks = True

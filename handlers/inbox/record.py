@@ -75,7 +75,8 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
 
     Raises Unavailable where the database is away; a verdict of False otherwise means it was not stored.
     """
-    rows = [_packed(d) for d in deliveries] if database.dialect == "postgresql" else list(deliveries)
+    # Here and not in the steps: on SQLite's thread every body would wait for the interpreter to come back.
+    rows = [_packed(d) for d in deliveries]
     try:
         stored = await database.run_urgently(lambda: record(rows))
         point("record.committed")
@@ -90,7 +91,7 @@ async def record_all(database: Database, deliveries: Sequence[Delivery]) -> list
 
 
 def _packed(d: Delivery) -> Delivery:
-    """Pack a body on its way to another process; beside SQLite's thread no gain was seen."""
+    """Pack a body: a third of the bytes to write, to journal and to copy back."""
     body, size = pack(d.body)
     return Delivery(*d[:6], body, d.recovered, size)
 

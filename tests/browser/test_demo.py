@@ -158,7 +158,8 @@ def test_it_works_without_scripts(browser: Browser, demo: str) -> None:
     page.goto(demo)
     press(page, "Place the order")
     expect(page.locator("#said")).to_contain_text("waits for its payment")
-    press(page, "Pay")
+    with page.expect_navigation():
+        press(page, "Pay")
     page.reload()
     expect(page.locator("#pending")).to_have_text("150")
     page.select_option("#person", label="Jonas Weber (de)")
