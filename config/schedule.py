@@ -14,6 +14,7 @@ from handlers.inbox import work
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.points import seal
+from handlers.programme import jobs as programme
 from handlers.reconcile import jobs as reconcile
 from handlers.watch import jobs as watch
 
@@ -55,6 +56,7 @@ JOBS: tuple[Job, ...] = (
     Job("merchants.reseal", merchants.reseal, timeout=60),
     Job("points.seal", seal.seal_new_entries, timeout=60),
     Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
+    Job(programme.JOB, programme.forecast, timeout=180),
     Job("reconcile.start", reconcile.start_due, timeout=60),
     Job("reconcile.one", reconcile.reconcile_one, timeout=120, tries=1),
     Job("reconcile.prune", reconcile.prune, timeout=60),

@@ -11,10 +11,13 @@ from config.topics import TOPICS
 from handlers.context import Context
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
+from handlers.points.forecast import Aim
 from handlers.points.settle import PointsSettler, follow
+from handlers.reviews import rules as reviews
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
+from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
 from integration import tracing
@@ -38,6 +41,12 @@ FOLLOWERS = (follow,)
 
 # Kinds of messages: what each says, and what it is in law.
 KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown())
+
+# When a sale brings one of them, by the capability's own rules: what a programme would have meant is counted with it.
+AIMS: Mapping[str, Aim] = {
+    thanks.KIND: thanks.target,
+    reviews.REQUEST: lambda sale, _place: reviews.target(sale),
+}
 
 
 log = structlog.get_logger()
@@ -96,6 +105,7 @@ async def opened(
             stripe=stripe,
             kinds={kind.name: kind for kind in KINDS},
             shopify_key=settings.shopify_api_key,
+            aims=AIMS,
         )
 
 

@@ -12,6 +12,7 @@ from integration.facts import Reader
 
 if TYPE_CHECKING:
     from handlers.messages.kinds import Kind
+    from handlers.points.forecast import Aim
     from handlers.sales.settle import Settler
     from integration.channels import Channel
     from integration.database.engine import Database
@@ -41,6 +42,7 @@ class Context:
     stripe: "StripeApi"
     kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
     shopify_key: str | None = None  # the app's client id, the audience of its session tokens
+    aims: Mapping[str, "Aim"] = field(default_factory=dict)  # when a kind of message is due for a sale, by its rules
 
     @property
     def engine(self) -> AsyncEngine:

@@ -1,4 +1,4 @@
-"""What a backfill counts, and why a sale of it would earn nothing: pure."""
+"""What a backfill counts, and what it would be awarded under: pure."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 import msgspec
 
 from handlers.merchants.rules import Shop, Version
-from handlers.points.rules import exchange_rate
-from handlers.sales.rules import Sale
 
 MICRO = 1_000_000
 _COUNTS = ("orders", "charges", "disputes", "tests", "sales", "customers", "by_sums")
@@ -56,18 +54,6 @@ class Totals(msgspec.Struct, omit_defaults=True):
             "skipped": self.skipped,
             "examples": self.examples,
         }
-
-
-def why_nothing(sale: Sale) -> str:
-    """Say in a few words, the same for all of a kind, why a sale would earn nothing."""
-    worth, version = sale.worth, sale.earns_under
-    if worth.standing != "counted":
-        return worth.standing.replace("_", " ")
-    if version is None or not version.program.earning.enabled:
-        return "earning was off when it was sold"
-    if worth.currency is None or exchange_rate(worth.currency, sale.shop.currency, version.program.earning) is None:
-        return f"no rate from {worth.currency} to {sale.shop.currency}"
-    return "nothing of it earns, or all of it was given back"
 
 
 def as_if_on(shop: Shop, now: int) -> tuple[Shop, int]:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from handlers.backfill.rules import Totals, why_nothing
+from handlers.backfill.rules import Totals
 from handlers.backfill.store import Run, advance
 from handlers.inbox.rules import Apply, Resettle, Told
 from handlers.inbox.rules import Run as Covering
 from handlers.merchants.books import lock_books
 from handlers.merchants.rules import Shop
+from handlers.points.forecast import why_nothing
 from handlers.points.posting import posted_of
 from handlers.points.rules import ISSUED, target
 from handlers.sales.apply import valued, view

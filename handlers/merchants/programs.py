@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,7 +21,12 @@ _LAST = plain(
     "SELECT version, in_force_at, document FROM program_versions WHERE merchant_id = ?1 ORDER BY version DESC LIMIT 1"
 )
 _WRITE = plain(
-    "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document) VALUES (?1, ?2, ?3, ?4, ?5)"
+    "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document, who, restores)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+)
+_PAGE = plain(
+    "SELECT version, in_force_at, document, created_at, who, restores FROM program_versions"
+    " WHERE merchant_id = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3"
 )
 
 
@@ -48,7 +53,51 @@ def change_program(merchant_id: int, changes: Mapping[str, object], now: int) ->
     """
     yield from lock_books([merchant_id])
     last = yield from read_program(merchant_id)
-    program = changed(last.program, changes)
+    return (yield from _follow(merchant_id, last, changed(last.program, changes), now))
+
+
+class Overtaken(Exception):
+    """Somebody else wrote a version meanwhile; nothing was changed."""
+
+
+class Written(NamedTuple):
+    """A version as it was written: when, by whom (None: by the command), and which one's content it brought back."""
+
+    version: Version
+    created_at: int
+    who: str | None
+    restores: int | None
+
+
+def replace_program(
+    merchant_id: int, base: int, program: Program, now: int, who: str, restores: int | None = None
+) -> Steps[Version]:
+    """Write a programme as a new version after version `base`, in force from the next whole second.
+
+    One that is the same as the base writes nothing. Raises Overtaken where `base` is not the newest any more,
+    Refused where the programme is too long or was changed too often.
+    """
+    yield from lock_books([merchant_id])
+    last = yield from read_program(merchant_id)
+    if last.number != base:
+        raise Overtaken
+    if len(program.model_dump_json()) > MOST_DOCUMENT:
+        raise Refused(f"A programme has at most {MOST_DOCUMENT} characters.")
+    return (yield from _follow(merchant_id, last, program, now, who, restores))
+
+
+def versions_before(merchant_id: int, number: int, limit: int) -> Steps[list[Written]]:
+    """List versions with lower numbers than `number`, the newest first."""
+    rows = yield from ask(_PAGE, (merchant_id, number, limit))
+    return [
+        Written(Version(version, in_force_at, parse_program(document)), created_at, who, restores)
+        for version, in_force_at, document, created_at, who, restores in rows
+    ]
+
+
+def _follow(
+    merchant_id: int, last: Version, program: Program, now: int, who: str | None = None, restores: int | None = None
+) -> Steps[Version]:
     if program == last.program:
         return last
     if last.number >= MOST_VERSIONS:
@@ -56,7 +105,7 @@ def change_program(merchant_id: int, changes: Mapping[str, object], now: int) ->
     # Never before the version it follows, even where the clock was turned back: the newest one must win.
     in_force_at = max((now // SECOND + 1) * SECOND, last.in_force_at)
     version = Version(last.number + 1, in_force_at, program)
-    yield from _write(merchant_id, version, now)
+    yield from _write(merchant_id, version, now, who, restores)
     return version
 
 
@@ -124,9 +173,11 @@ def readable(program: Program) -> dict[str, Any]:
     return shown
 
 
-def _write(merchant_id: int, version: Version, now: int) -> Steps[None]:
+def _write(
+    merchant_id: int, version: Version, now: int, who: str | None = None, restores: int | None = None
+) -> Steps[None]:
     document = version.program.model_dump_json()
-    yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document))
+    yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
 
 
 def _flattened(document: dict[str, Any]) -> Iterator[tuple[str, object]]:

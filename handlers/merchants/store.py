@@ -57,4 +57,6 @@ program_versions = Table(
     Column("in_force_at", Instant, nullable=False),  # a whole second
     Column("created_at", Instant, nullable=False),
     Column("document", Text, nullable=False),  # JSON of rules.Program, validated
+    Column("who", Text),  # who wrote it, on a page; null = by the command
+    Column("restores", Number),  # the version whose content it brought back
 )

@@ -9,7 +9,7 @@ from handlers.merchants.rules import Earning, Shop
 from handlers.points.posting import Posted, posted_of
 from handlers.points.rules import ISSUED, target
 from handlers.sales.apply import valued, view, worth_nothing
-from handlers.sales.books import load_sales
+from handlers.sales.books import LoadedSale, load_sales
 from handlers.sales.rules import Sale
 from handlers.sales.worth import worth
 from integration.database.steps import Steps
@@ -39,15 +39,17 @@ class Standing(NamedTuple):
 def standings(shop: Shop, numbers: Iterable[int]) -> Steps[list[Standing]]:
     """Load and value sales of one merchant by number, in that order; merged ones count under their survivor."""
     loaded = yield from load_sales((shop.id, number) for number in numbers)
-    sales: list[Sale] = []
-    for one in loaded:
-        if one.merged_into is None:
-            one.worth, one.version = valued(shop, one.facts)
-            if one.twin is not None and one.facts.order is None:
-                one.worth = worth_nothing(one.worth, "elsewhere")
-            sales.append(view(shop, one))
+    sales = [seen(shop, one) for one in loaded if one.merged_into is None]
     posted = yield from posted_of((shop.id, number) for sale in sales for number in numbers_of(sale))
     return [_standing(sale, [posted.get((shop.id, n)) for n in numbers_of(sale)]) for sale in sales]
+
+
+def seen(shop: Shop, one: LoadedSale) -> Sale:
+    """Value a loaded sale afresh from its facts and show it as the settlers see it."""
+    one.worth, one.version = valued(shop, one.facts)
+    if one.twin is not None and one.facts.order is None:
+        one.worth = worth_nothing(one.worth, "elsewhere")
+    return view(shop, one)
 
 
 def as_settled(standing: Standing, word: str, version: int | None) -> Standing:

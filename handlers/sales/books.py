@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -86,8 +87,21 @@ _BEHIND = due_by_merchant(
     "settlements", "retry_at", "sale", "t.retry_at IS NOT NULL", ("t.sale AS number", "t.merchant_id AS owner")
 )
 _STIR_SOLD_SINCE = plain(
-    "UPDATE sales SET settle_at = ?3 WHERE merchant_id = ?1 AND sold_at >= ?2 AND merged_into IS NULL"
-    " AND (settle_at IS NULL OR settle_at > ?3)"
+    "UPDATE sales SET settle_at = ?3 WHERE merchant_id = ?1 AND sold_at IS NOT NULL AND sold_at >= ?2"
+    " AND merged_into IS NULL AND (settle_at IS NULL OR settle_at > ?3)"
+)
+_OLD_ONES_FIRST = plain(
+    "SELECT sold_at, number, customer, standing, test FROM sales"
+    " WHERE merchant_id = ?1 AND sold_at IS NOT NULL AND merged_into IS NULL"
+    " AND (sold_at, number) > (?2, ?3) AND sold_at < ?4 ORDER BY sold_at, number LIMIT ?5"
+)
+_HOW_MANY = plain(
+    "SELECT COUNT(*) FROM (SELECT 1 FROM sales WHERE merchant_id = ?1 AND sold_at IS NOT NULL"
+    " AND merged_into IS NULL AND sold_at >= ?2 AND sold_at < ?3 LIMIT ?4) AS found"
+)
+_NEW_ONES_FIRST = plain(
+    "SELECT number FROM sales WHERE merchant_id = ?1 AND sold_at IS NOT NULL AND merged_into IS NULL"
+    " ORDER BY sold_at DESC, number DESC LIMIT ?2"
 )
 _BRING_FORWARD = plain(
     "UPDATE sales SET settle_at = ?1 WHERE (merchant_id, number) IN (SELECT s.merchant_id, s.number FROM sales s"
@@ -246,6 +260,34 @@ def bring_forward(now: int, ahead: int) -> Steps[None]:
 def stir_sold_since(merchant_id: int, instant: int, now: int) -> Steps[None]:
     """Have all sales of a merchant that were sold since an instant settled again: the shop has left."""
     yield from ask(_STIR_SOLD_SINCE, (merchant_id, instant, now))
+
+
+class Sold(NamedTuple):
+    """A sale by when it was sold, and what its row says of whether it counts."""
+
+    sold_at: int
+    number: int
+    customer: int | None
+    standing: str
+    test: int
+
+
+def sold_between(merchant_id: int, after: tuple[int, int], until: int, limit: int) -> Steps[list[Sold]]:
+    """List a merchant's sales behind (sold at, number) and before an instant, the oldest first."""
+    rows = yield from ask(_OLD_ONES_FIRST, (merchant_id, *after, until, limit))
+    return [Sold(*row) for row in rows]
+
+
+def count_sold(merchant_id: int, since: int, until: int, limit: int) -> Steps[int]:
+    """Count a merchant's sales of a time, up to a limit."""
+    rows = yield from ask(_HOW_MANY, (merchant_id, since, until, limit))
+    return int(rows[0][0])
+
+
+def latest_sold(merchant_id: int, limit: int) -> Steps[list[int]]:
+    """List the numbers of a merchant's latest sales, the newest first."""
+    rows = yield from ask(_NEW_ONES_FIRST, (merchant_id, limit))
+    return [row[0] for row in rows]
 
 
 def put_off(key: tuple[int, int], now: int) -> Steps[None]:

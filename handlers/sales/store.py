@@ -44,6 +44,15 @@ Index(
     sqlite_where=text("settle_at IS NOT NULL"),
     postgresql_where=text("settle_at IS NOT NULL"),
 )
+_SOLD = text("sold_at IS NOT NULL AND merged_into IS NULL")
+Index(
+    "ix_sales_sold",
+    sales.c.merchant_id,
+    sales.c.sold_at,
+    sales.c.number,
+    sqlite_where=_SOLD,
+    postgresql_where=_SOLD,
+)
 _TO_SETTLE = text("settle_at IS NOT NULL")
 Index(
     "ix_sales_to_settle",

@@ -11,11 +11,11 @@ from tests.conftest import REPOSITORY
 # Files of the spine that are named after their one duty (config/decisions/0008-file-names.md).
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "look", "origin", "prune", "record", "replay", "work"},
-    "merchants": {"books", "connections", "programs", "told"},
+    "merchants": {"books", "connections", "programs", "told", "wording"},
     "customers": {"consent", "identify"},
     "sales": {"apply", "books", "history", "pairs", "worth"},
     "messages": {"falls", "kinds", "letters", "outbox", "people", "permission", "restored", "sending", "zones"},
-    "points": {"adjust", "audit", "posting", "seal", "standing", "statement"},
+    "points": {"adjust", "audit", "forecast", "posting", "seal", "standing", "statement"},
 }
 
 

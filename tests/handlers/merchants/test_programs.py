@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from handlers.merchants.books import shops
 from handlers.merchants.connections import Wish, add_merchant
 from handlers.merchants.programs import (
+    Overtaken,
     assignments,
     change_program,
     changed,
     from_file,
     read_program,
     readable,
+    replace_program,
+    versions_before,
 )
 from handlers.merchants.rules import Program, Refused
 from integration.clock import SECOND
@@ -198,3 +201,24 @@ async def test_the_newest_change_wins_even_where_the_clock_went_back(database: A
     await database.run(lambda: change_program(hats.id, {"earning.hold_days": "2"}, NOW))
     shop = (await database.run(lambda: shops([hats.id])))[hats.id]
     assert shop.version_at(NOW + 61 * SECOND).number == 3
+
+
+async def test_a_version_is_written_over_the_one_it_was_made_from_and_says_who_wrote_it(database: Any) -> None:
+    """Of two people who change one version, the second is told instead of undoing the first one's work."""
+    merchant = (await database.run(lambda: add_merchant(HATS, VAULT, NOW))).id
+    dearer = Program.model_validate({"earning": {"points_per_unit": "5"}})
+    longer = Program.model_validate({"earning": {"hold_days": 14}})
+    written = await database.run(lambda: replace_program(merchant, 1, dearer, NOW, "shopify:7"))
+    assert (written.number, written.program, written.in_force_at % SECOND) == (2, dearer, 0)
+    with pytest.raises(Overtaken):
+        await database.run(lambda: replace_program(merchant, 1, longer, NOW, "link:ada@hats.example"))
+    assert (await database.run(lambda: replace_program(merchant, 2, dearer, NOW, "shopify:7"))).number == 2
+    back = await database.run(lambda: replace_program(merchant, 2, Program(), NOW + SECOND, "shopify:7", restores=1))
+    assert (back.number, back.program) == (3, Program())
+    listed = await database.read(lambda: versions_before(merchant, 100, 2))
+    assert [(one.version.number, one.who, one.restores) for one in listed] == [
+        (3, "shopify:7", 1),
+        (2, "shopify:7", None),
+    ]
+    first = await database.read(lambda: versions_before(merchant, 2, 10))
+    assert [(one.version.number, one.who) for one in first] == [(1, None)]

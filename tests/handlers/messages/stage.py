@@ -12,6 +12,7 @@ import msgspec
 from starlette.applications import Starlette
 
 from config.routes import ROUTES
+from config.wiring import AIMS
 from handlers.context import Context
 from handlers.inbox.rules import Told
 from handlers.merchants.rules import Program
@@ -107,6 +108,7 @@ class Stage:
             shopify=cast(Any, None),
             stripe=cast(Any, None),
             kinds={kind.name: kind for kind in kinds},
+            aims=AIMS,
         )
         await self.does(
             "INSERT INTO merchants (id, name, currency, timezone, country, email, created_at)"
@@ -128,7 +130,11 @@ class Stage:
         at = self.clock.now() if at is None else at
         document = Program.model_validate(self.program).model_dump_json()
         await self.does(
-            "INSERT INTO program_versions VALUES (1, ?1, ?2, ?2, ?3)", self.versions, at - at % 1_000_000, document
+            "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+            " VALUES (1, ?1, ?2, ?2, ?3)",
+            self.versions,
+            at - at % 1_000_000,
+            document,
         )
 
     async def hears(self, *facts: Fact) -> None:

@@ -348,7 +348,8 @@ async def test_sales_that_became_one_are_audited_as_one(ann: Shopkeeper) -> None
     "change",
     [
         "UPDATE connections SET closed_at = 1 WHERE platform = 'shopify'",
-        'INSERT INTO program_versions SELECT 1, 2, 1, 1, replace(document, \'"points_per_unit":"1"\','
+        "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+        ' SELECT 1, 2, 1, 1, replace(document, \'"points_per_unit":"1"\','
         ' \'"points_per_unit":"2"\') FROM program_versions',
     ],
 )

@@ -74,7 +74,11 @@ class Shopkeeper:
                 " VALUES (1, 'shopify', 'ann.myshopify.com', 0, 0), (1, 'stripe', 'token', 0, 0)",
                 (),
             ),
-            ("INSERT INTO program_versions VALUES (1, 1, 0, 0, ?1)", (program.model_dump_json(),)),
+            (
+                "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+                " VALUES (1, 1, 0, 0, ?1)",
+                (program.model_dump_json(),),
+            ),
         ):
             await self.database.run(lambda s=statement, v=values: ask(plain(s), v))
         return self

@@ -1,0 +1,1 @@
+"""The programme page: settings in plain words, what a change means before it takes effect, and what-if."""

@@ -1,0 +1,302 @@
+"""What was typed into the programme page: read as a programme, shown again, and put beside what others changed."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from handlers.merchants.rules import Program
+from handlers.merchants.wording import CHANNELS, SETTINGS, UNITS, Setting, setting_of
+
+MOST_TYPED = 20_000  # characters of one field
+MOST_LISTED = 250  # products, tags or countries in one list
+MOST_WORD = 255  # characters of a tag or a channel's name
+
+# What must have been previewed before it is first switched on, by the setting that switches it on.
+SWITCHES = {"earning.enabled": "earning", "thanks.enabled": "thanks", "reviews.enabled": "reviews"}
+
+
+class Typed(NamedTuple):
+    """What a form amounts to: the programme it asks for, and what to do about each field that cannot be read.
+
+    Where there is an error, the programme keeps the setting as it was.
+    """
+
+    program: Program
+    errors: Mapping[str, str]
+
+
+class Wrong(ValueError):
+    """What was typed cannot be a setting; the message says what to do."""
+
+
+def understand(base: Program, fields: Mapping[str, str]) -> Typed:
+    """Read what was typed over a programme.
+
+    Only known settings are looked at, and a field that is missing leaves its setting as it is, so that a forged or
+    cut off form changes nothing else.
+    """
+    document = base.model_dump(mode="json")
+    errors: dict[str, str] = {}
+    for key, setting in SETTINGS.items():
+        section, _, name = key.partition(".")
+        try:
+            value = _read(setting, fields)
+        except Wrong as wrong:
+            errors[key] = str(wrong)
+            continue
+        if value is not _ABSENT:
+            document[section][name] = value
+    try:
+        return Typed(Program.model_validate(document), errors)
+    except ValidationError as failure:
+        kept = base.model_dump(mode="json")
+        for error in failure.errors(include_url=False):
+            section, name = str(error["loc"][0]), str(error["loc"][1]) if len(error["loc"]) > 1 else ""
+            errors.setdefault(f"{section}.{name}", _sentence(error))
+            document[section][name] = kept[section].get(name)
+        return Typed(Program.model_validate(document), errors)
+
+
+def shown(program: Program, decimal_mark: str = ".") -> dict[str, str]:
+    """Return a programme as the fields of its form: what `understand` reads back as the same programme."""
+    fields: dict[str, str] = {}
+    for key, setting in SETTINGS.items():
+        fields |= _fields(setting, setting_of(program, key), decimal_mark)
+    return fields
+
+
+def first_switched_on(earlier: tuple[Program, ...], wanted: Program) -> tuple[str, ...]:
+    """Name what would be on that never was on in any earlier version: it must have been previewed."""
+    return tuple(
+        what
+        for key, what in SWITCHES.items()
+        if setting_of(wanted, key) and not any(setting_of(program, key) for program in earlier)
+    )
+
+
+def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tuple[str, ...]]:
+    """Put what I changed of the base over what others made of it meanwhile.
+
+    Returns the keys too that both changed, to different values: there mine stands, and needs a second look.
+    """
+    document = theirs.model_dump(mode="json")
+    wanted = mine.model_dump(mode="json")
+    both = []
+    for key in SETTINGS:
+        section, _, name = key.partition(".")
+        old, my, their = (setting_of(program, key) for program in (base, mine, theirs))
+        if my == old:
+            continue
+        document[section][name] = wanted[section][name]
+        if their not in (old, my):
+            both.append(key)
+    return Program.model_validate(document), tuple(both)
+
+
+# --- Reading ------------------------------------------------------------------------------------
+
+_ABSENT: Any = object()  # the form does not have this field: its setting stays
+_NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
+_PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
+_CURRENCY = re.compile(r"([A-Za-z]{3})[\s:=]+(\S+)")
+_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::00)?")
+
+
+def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
+    key = setting.key
+    if setting.kind == "channels":
+        return _channels(key, fields)
+    if setting.kind == "window":
+        return _window(key, fields)
+    typed = fields.get(key)
+    if typed is None:
+        return _ABSENT
+    if len(typed) > MOST_TYPED:
+        raise Wrong(f"This is too long: {MOST_TYPED} characters at most.")
+    typed = typed.strip()
+    match setting.kind:
+        case "switch":
+            return typed == "on"
+        case "decimal":
+            return str(_decimal(typed))
+        case "whole":
+            return _whole(key, typed)
+        case "duration":
+            return _duration(key, typed, fields.get(f"{key}.unit", "minutes"))
+        case "choice":
+            if typed not in {value for value, _ in setting.options}:
+                raise Wrong("Choose one of these.")
+            return typed
+        case "email":
+            return typed or None
+        case "words":
+            return _words(re.split(r"[,\n]", typed))
+        case "countries":
+            return _countries(typed)
+        case "products":
+            return _products(typed)
+        case "rates":
+            return _rates(typed)
+    return typed
+
+
+def _decimal(typed: str) -> Decimal:
+    """Read a number with a point or a comma for its decimals, but not with both: 1,500 could mean two things."""
+    text = typed.replace("\u00a0", "").replace(" ", "")
+    if not text:
+        raise Wrong("Write a number, such as 3 or 1.5.")
+    if not _NUMBER.fullmatch(text):
+        raise Wrong("Write a number without separators for thousands, such as 1500 or 1.5.")
+    try:
+        return Decimal(text.replace(",", "."))
+    except InvalidOperation as error:
+        raise Wrong("Write a number, such as 3 or 1.5.") from error
+
+
+def _whole(key: str, typed: str) -> int:
+    low, high = _limits(key)
+    text = typed.replace("\u00a0", "").replace(" ", "")
+    if not re.fullmatch(r"-?\d{1,9}", text) or not low <= int(text) <= high:
+        raise Wrong(f"Write a whole number from {low} to {high}.")
+    return int(text)
+
+
+@lru_cache(maxsize=128)
+def _limits(key: str) -> tuple[int, int]:
+    """Return the least and the greatest a whole number may be, from the programme's own rules."""
+    section, _, name = key.partition(".")
+    schema = Program.model_json_schema()["$defs"][section.title()]["properties"][name]
+    return int(schema["minimum"]), int(schema["maximum"])
+
+
+def _duration(key: str, typed: str, unit: str) -> int:
+    factor = dict(UNITS).get(unit)
+    if factor is None:
+        raise Wrong("Choose minutes, hours or days.")
+    low, high = _limits(key)
+    minutes = _decimal(typed) * factor
+    if minutes != minutes.to_integral_value() or not low <= minutes <= high:
+        raise Wrong(f"Choose a time of {high // 1440} days at most; 0 means at once.")
+    return int(minutes)
+
+
+def _window(key: str, fields: Mapping[str, str]) -> Any:
+    how = fields.get(key)
+    if how is None:
+        return _ABSENT
+    if how == "always":
+        return "always"
+    clocks = [_CLOCK.fullmatch(fields.get(f"{key}.{end}", "").strip()) for end in ("from", "to")]
+    start, end = (f"{int(found[1]):02}:{found[2]}" if found else "" for found in clocks)
+    if not start or not end:
+        raise Wrong("Write both times as hours and minutes, such as 10:00 and 16:00.")
+    if end == "00:00":
+        end = "24:00"
+    if not start < end <= "24:00":
+        raise Wrong("The second time must be later than the first, on the same day.")
+    return f"{start}-{end}"
+
+
+def _channels(key: str, fields: Mapping[str, str]) -> Any:
+    """Read the boxes of channels: those shown are named in `<key>.shown`, with line breaks between."""
+    listed = fields.get(f"{key}.shown")
+    if listed is None:
+        return _ABSENT
+    return [name for name in _words(listed.split("\n")) if fields.get(f"{key}:{name}") == "on"]
+
+
+def _words(parts: list[str]) -> list[str]:
+    found = list(dict.fromkeys(word for part in parts if (word := part.strip())))
+    if len(found) > MOST_LISTED:
+        raise Wrong(f"This list is too long: {MOST_LISTED} at most.")
+    for word in found:
+        if len(word) > MOST_WORD or not word.isprintable():
+            raise Wrong(f"“{word[:40]}” cannot be one of these: {MOST_WORD} characters in one line at most.")
+    return found
+
+
+def _countries(typed: str) -> list[str]:
+    found = [word.upper() for word in _words(re.split(r"[,;\s]+", typed))]
+    for word in found:
+        if not re.fullmatch(r"[A-Z]{2}", word):
+            raise Wrong(f"Write countries as two letters each, such as DE; “{word[:40]}” is not.")
+    return list(dict.fromkeys(found))
+
+
+def _products(typed: str) -> list[str]:
+    found = []
+    for line in _words(typed.split("\n")):
+        match = _PRODUCT.fullmatch(line)
+        if match is None:
+            raise Wrong(
+                f"“{line[:60]}” has no product number. Open the product in your admin and copy the address of the page,"
+                " or the number at its end."
+            )
+        found.append(match[1])
+    return list(dict.fromkeys(found))
+
+
+def _rates(typed: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in _words(typed.split("\n")):
+        match = _CURRENCY.fullmatch(line)
+        if match is None:
+            raise Wrong(f"Write each line as a currency and a number, such as EUR 1.08; “{line[:40]}” is not.")
+        found[match[1].upper()] = str(_decimal(match[2]))
+    return found
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Turn a refusal of the programme's own rules into what to do."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "less_than_equal" | "greater_than_equal":
+            return f"Write a number from 0 to {context['le']}." if "le" in context else "Write 0 or more."
+        case "string_too_long":
+            return f"This is too long: {context['max_length']} characters at most."
+        case "value_error" if "email" in str(error["msg"]):
+            return "Write one e-mail address, such as hello@your-shop.com."
+        case _:
+            text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+            return f"{text[:1].upper()}{text[1:]}."
+
+
+# --- Showing ------------------------------------------------------------------------------------
+
+
+def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
+    key = setting.key
+    match setting.kind:
+        case "switch":
+            return {key: "on" if value else "off"}
+        case "decimal":
+            return {key: plain_number(value, mark)}
+        case "duration":
+            unit, factor = next(((u, f) for u, f in reversed(UNITS) if value and value % f == 0), UNITS[0])
+            return {key: str(value // factor), f"{key}.unit": unit}
+        case "window":
+            start, _, end = ("10:00", "", "16:00") if value == "always" else value.partition("-")
+            how = "always" if value == "always" else "hours"
+            return {key: how, f"{key}.from": start, f"{key}.to": "00:00" if end == "24:00" else end}
+        case "channels":
+            known = [name for name, _ in CHANNELS]
+            listed = [*known, *(name for name in value if name not in known)]
+            boxes = {f"{key}:{name}": "on" if name in value else "off" for name in listed}
+            return {f"{key}.shown": "\n".join(listed), **boxes}
+        case "words" | "countries":
+            return {key: ", ".join(value)}
+        case "products":
+            return {key: "\n".join(value)}
+        case "rates":
+            return {key: "\n".join(f"{name} {plain_number(rate, mark)}" for name, rate in value.items())}
+    return {key: "" if value is None else str(value)}
+
+
+def plain_number(value: Decimal, mark: str = ".") -> str:
+    """Write a decimal without an exponent or idle zeros."""
+    text = f"{value.normalize():f}"
+    return text.replace(".", mark)
