@@ -4,9 +4,10 @@ import asyncio
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -88,6 +89,21 @@ class _Batch:
     failed: list[tuple[Claimed, str]] = field(default_factory=list)  # a reader broke
     looks: list[tuple[Claimed, Told]] = field(default_factory=list)
 
+    def apart(self) -> "list[_Batch]":
+        """Split off those who told little beside others who filled their share.
+
+        Theirs is committed first: it neither waits until another worker lets go of a busy merchant's books, nor
+        until these many events have been worked.
+        """
+        told = Counter(one.merchant_id for one in self.told)
+        quiet = {merchant_id for merchant_id, events in told.items() if events < SHARE}
+        if not quiet or len(quiet) == len(told):
+            return [self]
+        return [
+            _Batch(self.claim, [one for one in self.told if one.merchant_id in quiet]),
+            replace(self, told=[one for one in self.told if one.merchant_id not in quiet]),
+        ]
+
 
 class Worker:
     """One worker: the claim in hand, the events whose platform is being asked, and the clock's last turn."""
@@ -113,7 +129,10 @@ class Worker:
         while held.events:
             if stop is not None and stop.is_set():
                 limit = 0
-            held = await self._patiently(self._sort(held), limit)
+            *first, rest = self._sort(held).apart()
+            for part in first:
+                await self._patiently(part, 0)
+            held = await self._patiently(rest, limit)
             if self._clock_is_due():
                 await self.resettle()
         return busy
@@ -158,7 +177,7 @@ class Worker:
         """Say what to claim next, as steps: all that one merchant has only while nobody else has anything."""
         token, after, instant = _fencing_token(), self._after, time.monotonic()
         alone = min(limit, SHARE) if instant < self._company_until else limit
-        lost = instant >= self._look_for_lost_at
+        lost = limit > 0 and instant >= self._look_for_lost_at
         if lost:
             self._look_for_lost_at = instant + LOST_EVERY_SECONDS
         return lambda: claim(token, now, limit, after=after, alone=alone, lost=lost)
