@@ -13,7 +13,7 @@ DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {"books", "connections", "programs", "told", "wording"},
     "customers": {"consent", "identify"},
-    "sales": {"apply", "books", "history", "pairs", "worth"},
+    "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},
     "messages": {"falls", "kinds", "letters", "outbox", "people", "permission", "restored", "sending", "zones"},
     "points": {"adjust", "audit", "forecast", "posting", "seal", "standing", "statement"},
 }
