@@ -9,7 +9,7 @@ from config.commands import Json, Refused, execute, show
 from handlers.context import Context
 from handlers.merchants.books import shops
 from handlers.merchants.connections import find_merchant
-from handlers.messages.letters import Set, preview
+from handlers.messages.letters import Set, choose_words, preview
 from handlers.messages.rules import language
 
 app = typer.Typer(help="What a merchant's mail looks like, before anybody gets any.", no_args_is_help=True)
@@ -32,8 +32,15 @@ def preview_(
         if chosen is None:
             raise Refused(f"There is no mail of the kind {kind}; there are {', '.join(context.kinds)}.")
         spoken = language(locale, shop.country)
-        now = context.clock.now()
-        return preview(chosen, shop.current, spoken, shop.name, shop.timezone, shop.currency, now)
+        return preview(
+            chosen,
+            choose_words(shop.current, kind, spoken, chosen.words),
+            spoken,
+            shop_name=shop.name,
+            timezone=shop.timezone,
+            currency=shop.currency,
+            now=context.clock.now(),
+        )
 
     letter = execute(work)
     lines = [f"Subject: {letter.subject}", "", letter.text.rstrip()]

@@ -53,6 +53,7 @@ class Ending(NamedTuple):
     event_id: int
     outcome: str | None
     reason: str | None
+    sale: int | None = None  # the number of the sale it told of
 
 
 def claim(
@@ -94,7 +95,7 @@ def claim(
 def finish(token: str, endings: Sequence[Ending], now: int) -> Steps[None]:
     """Write how events ended; raises LostClaim unless every one is still leased under the token."""
     rows = [
-        (e.event_id, token, now if e.outcome else None, None if e.outcome else now, e.outcome, e.reason)
+        (e.event_id, token, now if e.outcome else None, None if e.outcome else now, e.outcome, e.reason, e.sale)
         for e in sorted(endings)
     ]
     if rows:
@@ -215,7 +216,7 @@ _CONNECTIONS = keyed(
 
 _FINISH = keyed(
     "UPDATE events SET worked_at = k.worked_at, failed_at = k.failed_at, outcome = k.outcome,"
-    " reason = k.reason, claim = NULL, claimed_until = NULL"
+    " reason = k.reason, sale = k.sale, claim = NULL, claimed_until = NULL"
     " FROM {keys} k WHERE events.id = k.id AND events.claim = k.claim",
     id=BIG,
     claim=TEXT,
@@ -223,6 +224,7 @@ _FINISH = keyed(
     failed_at=BIG,
     outcome=TEXT,
     reason=TEXT,
+    sale=BIG,
 )
 
 _RELEASE = plain(

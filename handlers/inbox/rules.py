@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
 
     kind: Literal["applied", "suspect", "waiting", "unhandled"]
     reason: str | None = None
+    sale: int | None = None  # the number of the sale it told of
 
 
 Apply = Callable[[Sequence[Told], int], Steps[dict[int, Outcome]]]

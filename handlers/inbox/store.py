@@ -29,6 +29,7 @@ events = Table(
     Column("failed_at", Instant),
     Column("outcome", Text),  # applied | unhandled | suspect | waiting, with worked_at
     Column("reason", Text),  # why it failed, waits or is suspect, in words
+    Column("sale", Number),  # the merchant's number of the sale it told of, once worked
     UniqueConstraint("source", "connection", "delivery_id"),
 )
 
@@ -80,6 +81,16 @@ Index(
     postgresql_where=text("recovered = 1"),
 )
 Index("ix_events_merchant", events.c.merchant_id, events.c.id)
+# What a merchant should look at: few rows, whatever has been worked before.
+_AMISS = text("failed_at IS NOT NULL OR outcome = 'suspect' OR outcome = 'waiting'")
+Index("ix_events_amiss", events.c.merchant_id, events.c.id, sqlite_where=_AMISS, postgresql_where=_AMISS)
+Index(
+    "ix_events_sale",
+    events.c.sale,
+    events.c.merchant_id,
+    sqlite_where=text("sale IS NOT NULL"),
+    postgresql_where=text("sale IS NOT NULL"),
+)
 
 event_bodies = Table(
     "event_bodies",

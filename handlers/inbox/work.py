@@ -377,7 +377,8 @@ def _apply(
         if number in reasons:
             ended.append(Ending(number, "suspect", reasons[number]))
         elif outcome is not None:
-            ended.append(Ending(number, *outcome))
+            told_of = outcomes[number].sale if number in outcomes else None
+            ended.append(Ending(number, *outcome._replace(sale=told_of)))
         elif not event.reading.facts:
             ended.append(Ending(number, "unhandled", "it tells nothing we use"))
         elif number not in outcomes:

@@ -11,7 +11,8 @@ from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed
 KEPT_PROGRAMS = 4096
 
 _MERCHANTS = keyed(
-    "SELECT m.id, m.name, m.currency, m.timezone, m.country, m.email, m.closed_at, c.platform, c.closed_at"
+    "SELECT m.id, m.name, m.currency, m.timezone, m.country, m.email, m.closed_at, m.messages_paused_at,"
+    " c.platform, c.closed_at"
     " FROM {keys} k CROSS JOIN merchants m"
     " LEFT JOIN connections c ON c.merchant_id = m.id"
     " WHERE m.id = k.merchant_id",
@@ -106,7 +107,7 @@ def shops(merchant_ids: Iterable[int]) -> Steps[dict[int, Shop]]:
             opened.add(platform)
         elif platform is not None:
             left[platform] = max(left_at, left.get(platform, 0))
-    for id_, name, currency, timezone, country, email, closed_at, *_ in rows:
+    for id_, name, currency, timezone, country, email, closed_at, paused_at, *_ in rows:
         found[id_] = Shop(
             id=id_,
             name=name,
@@ -115,6 +116,7 @@ def shops(merchant_ids: Iterable[int]) -> Steps[dict[int, Shop]]:
             country=country,
             email=email,
             closed_at=closed_at,
+            paused_at=paused_at,
             platforms=frozenset(platforms[id_]),
             versions=tuple(versions.get(id_, ())),
             closed={platform: at for platform, at in closed[id_].items() if platform not in platforms[id_]},

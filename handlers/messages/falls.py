@@ -92,6 +92,7 @@ class PointsDown:
     transactional = True
     solicits = False
     words = WORDS
+    placeholders = frozenset({"first_name", "shop_name", "points", "balance"})
 
     def off(self, program: Program) -> str | None:
         """Tell whether the merchant wants these notices."""
@@ -126,4 +127,8 @@ class PointsDown:
             "points": number(before - after, occasion.locale),
             "balance": number(after, occasion.locale),
         }
-        return Content(subject=fill(words.subject, values), body=fill(words.body, values))
+        return self.example(fill(words.subject, values), fill(words.body, values), occasion.language, values)
+
+    def example(self, subject: str, body: str, language: str, values: Mapping[str, str]) -> Content:
+        """Set the words; nothing stands around them."""
+        return Content(subject, body)

@@ -1,6 +1,6 @@
 """The contract of a kind of message: what it is in law, whether it is still wanted, and what it says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -65,6 +65,7 @@ class Kind(Protocol):
     transactional: bool  # about what is owed alone: no cap, no unsubscribing
     solicits: bool  # asks for something: some countries want consent first
     words: Path  # what it says by default, by language
+    placeholders: frozenset[str]  # of those merchants may use, the ones it can fill
 
     def off(self, program: Program) -> str | None:
         """Say in words why the merchant does not want it any more; None = they do."""
@@ -72,6 +73,10 @@ class Kind(Protocol):
 
     def compose(self, occasion: Occasion) -> Steps[Content | Later | Never]:
         """Say what the letter says, or why it waits or is not sent after all."""
+        ...
+
+    def example(self, subject: str, body: str, language: str, values: Mapping[str, str]) -> Content:
+        """Set words that are filled in already as a letter would, with made-up `values` for its placeholders."""
         ...
 
 

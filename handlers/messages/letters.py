@@ -16,7 +16,7 @@ from babel.numbers import format_currency, format_decimal
 from jinja2 import Environment, StrictUndefined, Template
 
 from handlers.merchants.rules import PLACEHOLDERS, Program
-from handlers.messages.kinds import Content, Kind, Stars
+from handlers.messages.kinds import Content, Kind
 from integration.clock import to_datetime
 from integration.money import to_decimal
 
@@ -65,6 +65,7 @@ def set_letter(
         "subject": subject,
         "preheader": one_line(content.preheader or content.body)[:120],
         "shop_name": one_line(shop_name),
+        "test_note": frame["test_note"] if test else "",
         "paragraphs": _paragraphs(content.body),
         "facts": content.facts,
         "stars": content.stars,
@@ -78,32 +79,42 @@ def set_letter(
     return Set(subject, text, _layout("letter.mjml").render(values))
 
 
-def preview(kind: Kind, program: Program, language: str, shop_name: str, timezone: str, currency: str, now: int) -> Set:
-    """Set a kind's letter with made-up facts, so that a merchant sees their words before anybody else does."""
-    words = choose_words(program, kind.name, language, kind.words)
-    frame = frame_words(language)
-    sold_on, total = day(now, timezone, language), money(4_200, currency, language)
-    values = {
+def preview(
+    kind: Kind,
+    words: Words,
+    language: str,
+    *,
+    shop_name: str,
+    timezone: str,
+    currency: str,
+    now: int,
+    unsubscribe_url: str = "#",
+    test: bool = False,
+) -> Set:
+    """Set words as a kind's letter with made-up facts, so that a merchant sees them before anybody else does."""
+    values = _made_up(language, shop_name, timezone, currency, now)
+    values = {name: value for name, value in values.items() if name in kind.placeholders}
+    content = kind.example(fill(words.subject, values), fill(words.body, values), language, values)
+    return set_letter(
+        content,
+        shop_name=shop_name,
+        language=language,
+        unsubscribe_url=None if kind.transactional else unsubscribe_url,
+        test=test,
+    )
+
+
+def _made_up(language: str, shop_name: str, timezone: str, currency: str, now: int) -> dict[str, str]:
+    return {
         "first_name": "Ada",
         "shop_name": shop_name,
         "order_name": "#1001",
-        "order_date": sold_on,
-        "order_total": total,
-        "product": frame["example"],
+        "order_date": day(now, timezone, language),
+        "order_total": money(4_200, currency, language),
+        "product": frame_words(language)["example"],
         "points": number(120, language),
         "balance": number(840, language),
     }
-    here = "#"
-    content = Content(
-        subject=fill(words.subject, values),
-        body=fill(words.body, values),
-        facts=()
-        if kind.solicits or kind.transactional
-        else ((frame["order"], "#1001"), (frame["date"], sold_on), (frame["total"], total)),
-        stars=(Stars(frame["example"], (here,) * 5),) if kind.solicits else (),
-    )
-    unsubscribe_url = None if kind.transactional else here
-    return set_letter(content, shop_name=shop_name, language=language, unsubscribe_url=unsubscribe_url)
 
 
 def choose_words(program: Program, kind: str, language: str, default: Path) -> Words:

@@ -18,7 +18,7 @@ from handlers.merchants.books import shops
 from handlers.merchants.rules import Messages, Program, Shop
 from handlers.messages import outbox
 from handlers.messages.kinds import Content, Kind, Occasion
-from handlers.messages.letters import locale_name, set_letter
+from handlers.messages.letters import Set, locale_name, set_letter
 from handlers.messages.outbox import Due, Later, Never
 from handlers.messages.people import Past, Person, load
 from handlers.messages.permission import refuse
@@ -34,6 +34,7 @@ from handlers.messages.rules import (
     permitted_at,
     shown,
 )
+from handlers.messages.stopping import PAUSED, PAUSED_LOOK, held_back, is_paused
 from handlers.messages.zones import zone, zone_of
 from integration import meters, tracing
 from integration.channels import Letter, Refused, Unreachable
@@ -117,11 +118,17 @@ def _look(context: Context, due: Sequence[Due], token: str, now: int) -> Steps[l
     keys = {(message.merchant_id, message.customer) for message in due if message.customer is not None}
     people = yield from load(keys, now, token)
     restored = yield from restored_at()
+    paused = yield from held_back(shop.id for shop in known.values() if shop.paused_at is not None)
     ready: list[Ready] = []
     decided: list[tuple[Due, Later | Never]] = []
     for message in due:
         person = people.get((message.merchant_id, message.customer or 0))
-        verdict = _decide(context, message, known.get(message.merchant_id), person, now, restored)
+        shop = known.get(message.merchant_id)
+        verdict: Ready | Later | Never
+        if message.merchant_id in paused and shop is not None and shop.closed_at is None:
+            verdict = Later(now + PAUSED_LOOK, PAUSED)
+        else:
+            verdict = _decide(context, message, shop, person, now, restored)
         if isinstance(verdict, Ready):
             ready.append(verdict)
             if person is not None and not verdict.kind.transactional and not message.test:
@@ -267,7 +274,7 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     if time.monotonic() > this.good_until:
         return Later(now, "its turn did not come in time")
     try:
-        content = await context.database.read(lambda: item.kind.compose(item.occasion))
+        content = await context.database.read(lambda: _content(item))
         if not isinstance(content, Content):
             return content
         letter = _letter(context, item, content)
@@ -301,6 +308,14 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     return None
 
 
+def _content(item: Ready) -> Steps[Content | Later | Never]:
+    """Say what a letter says, unless its merchant has paused all messages since it was claimed."""
+    if (yield from is_paused(item.message.merchant_id)):
+        # Looked at again at once, by who also sees a resuming; that puts it off.
+        return Later(item.occasion.now, PAUSED)
+    return (yield from item.kind.compose(item.occasion))
+
+
 async def _written_down(context: Context, make: Callable[[], Steps[None]]) -> None:
     """Record that a letter went out, although the database may be away for a while: else it would go out again."""
     for seconds in RECORD_PAUSES:
@@ -332,17 +347,32 @@ def _letter(context: Context, item: Ready, content: Content) -> Letter:
         unsubscribe_url=url,
         test=bool(message.test),
     )
+    headers["Content-Language"] = occasion.language
+    name = message_name(message.merchant_id, message.key)
+    return addressed(context, occasion.shop.name, settings, item.address, words, name, headers)
+
+
+def addressed(
+    context: Context,
+    shop_name: str,
+    settings: Messages,
+    recipient: str,
+    words: Set,
+    name: str,
+    headers: Mapping[str, str],
+) -> Letter:
+    """Put a letter that is set into its envelope: from the merchant, to a bare address, under a name of its own."""
     host = urlsplit(context.public_url).hostname or "localhost"
     return Letter(
         sender=str(settings.from_address or context.mail_from or f"no-reply@{host}"),
-        sender_name=settings.from_name or occasion.shop.name,
-        recipient=item.address,
+        sender_name=settings.from_name or shop_name,
+        recipient=recipient,
         subject=words.subject,
         text=words.text,
         html=words.html,
-        message_id=f"{message_name(message.merchant_id, message.key)}@{host}",
+        message_id=f"{name}@{host}",
         reply_to=str(settings.reply_to) if settings.reply_to else None,
-        headers=headers | {"Content-Language": occasion.language},
+        headers=headers,
     )
 
 

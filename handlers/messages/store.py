@@ -1,4 +1,4 @@
-"""Tables of the outbox: one row a message, named by a key from stable ids."""
+"""Tables of the outbox: one row a message, named by a key from stable ids; restores; merchants' words while typed."""
 
 from sqlalchemy import Column, Index, Integer, Table, Text, text
 
@@ -61,4 +61,26 @@ restores = Table(
     "restores",
     metadata,
     Column("restored_at", Instant, primary_key=True, autoincrement=False),
+)
+
+# Words that somebody types and has not saved: so that they can be seen as a letter, and are not lost.
+message_drafts = Table(
+    "message_drafts",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("language", Text, primary_key=True),
+    Column("author", Text, primary_key=True),  # digest of who types
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# How many test letters a merchant had sent to themselves lately.
+message_trials = Table(
+    "message_trials",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("since_at", Instant, nullable=False),
+    Column("sent", Integer, nullable=False),
 )

@@ -1,5 +1,6 @@
 """What a review request and its reminder say: the same neutral question to everybody."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from handlers.merchants.rules import Program
@@ -12,6 +13,7 @@ from integration.clock import DAY
 from integration.database.steps import Steps
 
 TEMPLATES = Path(__file__).parent / "templates"
+PLACEHOLDERS = frozenset({"first_name", "shop_name", "order_name", "order_date", "order_total", "product"})
 
 
 class Request:
@@ -21,6 +23,7 @@ class Request:
     transactional = False
     solicits = True
     words = TEMPLATES / f"{REQUEST}.toml"
+    placeholders = PLACEHOLDERS
 
     def off(self, program: Program) -> str | None:
         """Tell whether requests are switched off by now."""
@@ -30,6 +33,10 @@ class Request:
         """Ask about up to three products of the order."""
         return (yield from _compose(occasion))
 
+    def example(self, subject: str, body: str, language: str, values: Mapping[str, str]) -> Content:
+        """Ask about one product, with links that lead nowhere."""
+        return _set(subject, body, language, "#", (Stars(values["product"], ("#",) * 5),))
+
 
 class Reminder:
     """The kind `review_reminder`: once, and only where the request was not answered."""
@@ -38,6 +45,7 @@ class Reminder:
     transactional = False
     solicits = True
     words = TEMPLATES / f"{REMINDER}.toml"
+    placeholders = PLACEHOLDERS
 
     def off(self, program: Program) -> str | None:
         """Tell whether requests or reminders are switched off by now."""
@@ -47,6 +55,10 @@ class Reminder:
     def compose(self, occasion: Occasion) -> Steps[Content | Later | Never]:
         """Ask again, in fewer words."""
         return (yield from _compose(occasion))
+
+    def example(self, subject: str, body: str, language: str, values: Mapping[str, str]) -> Content:
+        """Ask about one product, with links that lead nowhere."""
+        return _set(subject, body, language, "#", (Stars(values["product"], ("#",) * 5),))
 
 
 def _compose(occasion: Occasion) -> Steps[Content | Never]:
@@ -67,8 +79,6 @@ def _asking(occasion: Occasion, sale: Bought) -> Content | Never:
     if order is None or not lines:
         return Never("cancelled", "there is nothing to review")
     words = choose_words(occasion.program, kind, occasion.language, TEMPLATES / f"{kind}.toml")
-    form = words_file(TEMPLATES / "form.toml")
-    spoken = form.get(occasion.language) or form["en"]
     url = occasion.link("review", occasion.shop.id, sale.number, occasion.now // DAY)
     values = {
         "first_name": occasion.person.first_name,
@@ -82,11 +92,13 @@ def _asking(occasion: Occasion, sale: Bought) -> Content | Never:
     if occasion.message.kind == REQUEST and occasion.program.reviews.remind_after_days:
         due_at = occasion.now + occasion.program.reviews.remind_after_days * DAY
         then = Next(reminder_key(sale.number), REMINDER, due_at, occasion.message.details)
-    return Content(
-        subject=fill(words.subject, values),
-        body=fill(words.body, values),
-        stars=tuple(Stars(line.title, tuple(f"{url}?line={line.id}&stars={n}" for n in range(1, 6))) for line in lines),
-        button=(spoken["open"], url),
-        note=spoken["late"],
-        then=then,
-    )
+    stars = tuple(Stars(line.title, tuple(f"{url}?line={line.id}&stars={n}" for n in range(1, 6))) for line in lines)
+    return _set(fill(words.subject, values), fill(words.body, values), occasion.language, url, stars, then)
+
+
+def _set(
+    subject: str, body: str, language: str, url: str, stars: tuple[Stars, ...], then: Next | None = None
+) -> Content:
+    form = words_file(TEMPLATES / "form.toml")
+    spoken = form.get(language) or form["en"]
+    return Content(subject, body, stars=stars, button=(spoken["open"], url), note=spoken["late"], then=then)

@@ -259,12 +259,12 @@ def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:
                 outcome = Outcome("waiting", f"Dispute {dispute.id} names no order or payment.")
             case _:
-                _remember(book, fact, told, now)
+                outcome = outcome._replace(sale=_remember(book, fact, told, now))
     return outcome
 
 
-def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> None:
-    """Put a fact into the sale it names, made or joined as need be."""
+def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> int:
+    """Put a fact into the sale it names, made or joined as need be; returns its number."""
     strong, weak = naming(fact)
     strong = _of_one_order(book, strong)
     named = {sale.number: sale for i in strong if (sale := book.by_name.get(i)) is not None}
@@ -290,6 +290,7 @@ def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> None:
             if weak.value in sale.facts.invoices:
                 sale.changed |= remember(sale.facts, link)
     book.touched[sale.number] = sale
+    return sale.number
 
 
 def _of_one_order(book: Book, strong: Sequence[Identity]) -> tuple[Identity, ...]:
@@ -462,9 +463,7 @@ def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
 
 def worth_nothing(value: Worth, standing: str) -> Worth:
     """Make a sale worth nothing for a reason beside its facts: its Shopify twin is paid, its platform had left."""
-    return msgspec.structs.replace(
-        value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0, bonuses=()
-    )
+    return msgspec.structs.replace(value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0)
 
 
 def view(shop: Shop, sale: LoadedSale) -> Sale:

@@ -1,5 +1,6 @@
 """What a thank-you note says: the merchant's words and the facts of the order, nothing to buy."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from handlers.merchants.rules import Earning, Program
@@ -28,6 +29,9 @@ class ThankYou:
     transactional = False
     solicits = False
     words = WORDS
+    placeholders = frozenset(
+        {"first_name", "shop_name", "order_name", "order_date", "order_total", "product", "points"}
+    )
 
     def off(self, program: Program) -> str | None:
         """Tell whether notes are switched off by now."""
@@ -57,10 +61,10 @@ class ThankYou:
             "product": sale.products[0] if sale.products else "",
             "points": number(max(int(rows[0][0]) // _MICRO, 0), occasion.locale),
         }
-        frame = frame_words(occasion.language)
-        facts = ((frame["order"], values["order_name"]), (frame["date"], sold_on), (frame["total"], total))
-        return Content(
-            subject=fill(words.subject, values),
-            body=fill(words.body, values),
-            facts=tuple((label, value) for label, value in facts if value),
-        )
+        return self.example(fill(words.subject, values), fill(words.body, values), occasion.language, values)
+
+    def example(self, subject: str, body: str, language: str, values: Mapping[str, str]) -> Content:
+        """Set the words, with what was bought as a footnote."""
+        frame = frame_words(language)
+        facts = ((frame["order"], "order_name"), (frame["date"], "order_date"), (frame["total"], "order_total"))
+        return Content(subject, body, facts=tuple((label, values[name]) for label, name in facts if values[name]))

@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -105,7 +106,9 @@ def test_a_subject_is_one_line_whatever_the_name() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_can_be_previewed_in_every_language(kind: Kind, language: str) -> None:
     """Each preview has a subject, a text and HTML that fetches nothing, and no placeholder is left over."""
-    letter = preview(kind, Program(), language, "Nora's Tea", "Europe/Paris", "EUR", MONDAY_NOON)
+    words = choose_words(Program(), kind.name, language, kind.words)
+    shop: dict[str, Any] = {"shop_name": "Nora's Tea", "timezone": "Europe/Paris", "currency": "EUR"}
+    letter = preview(kind, words, language, **shop, now=MONDAY_NOON)
     assert letter.subject and "{" not in letter.subject + letter.text
     assert f'lang="{language}"' in letter.html
     tags = Tags(letter.html)

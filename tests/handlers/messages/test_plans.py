@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.messages import outbox, people
+from handlers.messages import outbox, people, stopping, upcoming
 from integration.database.engine import Database
 from integration.database.steps import Sql, ask
 
@@ -20,6 +20,14 @@ from integration.database.steps import Sql, ask
         (outbox._CLAIMABLE, "ix_messages_due"),
         (outbox._KEPT, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
         (outbox._DEFER, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
+        (stopping._WAKE, "ix_messages_unsent (merchant_id=? AND next_attempt_at>?)"),
+        (stopping._STOP, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
+        (upcoming._PAGE, "ix_messages_unsent (merchant_id=? AND"),
+        (upcoming._FILTERED, "ix_messages_unsent (merchant_id=? AND"),
+        (upcoming._SCANNED, "ix_messages_unsent (merchant_id=? AND"),
+        (upcoming._SENDING, "ix_messages_sending"),
+        (upcoming._COUNT, "ix_messages_unsent (merchant_id=?"),
+        (upcoming._OVERDUE, "ix_messages_unsent (merchant_id=?"),
         (outbox._CLOSE, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
         (people._HISTORY, "ix_messages_customer ("),
         (people._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
@@ -32,8 +40,8 @@ async def test_rows_are_found_by_index(
 ) -> None:
     """No statement of the sender walks through messages, people or consents (PostgreSQL plans by size)."""
     sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-    arguments = {"keyed": ("[]",), "plain": ("x", 0, 0, 1)}[statement.kind]
-    wanted = max((int(n) for n in "1234" if f"?{n}" in sql), default=0)
+    arguments = {"keyed": ("[]",), "plain": ("x", 0, 0, 1, 1, 1)}[statement.kind]
+    wanted = max((int(n) for n in "123456" if f"?{n}" in sql), default=0)
     database = await Database.open(sqlite_database(data_dir), data_dir)
     try:
         rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))

@@ -1,5 +1,6 @@
-"""Settlers and senders at once on two connections of PostgreSQL: what one of them decides is never lost."""
+"""Settlers, senders and merchants at once on two connections of PostgreSQL: what one of them decides is never lost."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from handlers.messages import outbox
+from handlers.messages import outbox, sending, stopping
 from handlers.messages.outbox import Later, claim
 from integration.clock import DAY, HOUR, MINUTE
 from integration.database.engine import Database
@@ -87,3 +88,24 @@ async def test_a_cancellation_told_while_a_sender_claims_is_not_lost(nora: Stage
         "the order was cancelled before it arrived",
     )
     assert not nora.mails
+
+
+async def test_resuming_waits_for_a_sender_that_is_putting_messages_off(nora: Stage) -> None:
+    """A sender that saw the pause writes down that a message waits; whoever resumes meanwhile wakes it all the same."""
+    await nora.hears(nora.order())
+    await nora.database.run(lambda: stopping.pause(1, nora.clock.now()))
+    nora.clock.instant += HOUR
+    now = nora.clock.now()
+    due = (await nora.database.run(lambda: claim("sender", now, 10))).due
+    resuming: list[asyncio.Task[bool]] = []
+
+    async def merchant() -> None:
+        resuming.append(asyncio.create_task(nora.database.run(lambda: stopping.resume(1))))
+        done, _ = await asyncio.wait(resuming, timeout=0.3)
+        assert not done
+
+    await interrupted(nora.database, sending._look(nora.context, due, "sender", now), outbox._DEFER, merchant)
+    assert await resuming[0]
+    assert await nora.database.run(lambda: stopping.wake(1, now)) == 1
+    await nora.sends()
+    assert len(nora.mails) == 1
