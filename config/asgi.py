@@ -4,17 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from config import logs, settings
 from config.routes import HEALTH, ROUTES
 from config.wiring import opened
 from handlers.context import Context
 from handlers.inbox.pages import App, Receive, Receiver, Scope, Send
+from handlers.merchants.pages import refused
 
 
 def build(context: Context, metrics_token: str | None = None) -> Receiver:
     """Return the application on an opened context; who knows the token may read its metrics."""
-    starlette = Starlette(routes=ROUTES)
+    starlette = Starlette(routes=ROUTES, exception_handlers={HTTPException: refused})
     starlette.state.context = context
     starlette.state.metrics_token = metrics_token
     return Receiver(starlette, context)

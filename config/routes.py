@@ -7,6 +7,10 @@ A page reads its context from `request.app.state.context`.
 from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
+from handlers.insights import pages as insights
+from handlers.merchants import assets
+from handlers.merchants import pages as merchants
+from handlers.merchants.door import opened
 from handlers.messages import pages as messages
 from handlers.reviews import pages as reviews
 
@@ -20,6 +24,16 @@ HEALTH: tuple[BaseRoute, ...] = (
 ROUTES: tuple[BaseRoute, ...] = (
     *HEALTH,
     # The merchant's pages in the shop admin: /app/…
+    Route("/app", opened(insights.home_page), name="home"),
+    # How one gets there without Shopify, and what keeps one there.
+    Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
+    Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),
+    Route("/app/sign-in/{token}", merchants.link_page, name="link"),
+    Route("/app/sign-in/{token}", merchants.link_use, methods=["POST"]),
+    Route("/app/sign-out", opened(merchants.sign_out), methods=["POST"]),
+    Route("/app/bounce", merchants.bounce_page, name="bounce"),
+    Route("/app/static/{name}", assets.static_file, name="static"),
+    Route("/app/{rest:path}", opened(merchants.nothing_here)),  # last: every other page stands before it
     # The shop's app proxy: /proxy/…
     # The customer's pages by signed link: /c/…
     Route("/c/unsubscribe/{token}", messages.unsubscribe_page, name="unsubscribe"),

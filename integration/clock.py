@@ -2,7 +2,8 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -40,3 +41,22 @@ def from_iso(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * SECOND + moment.microsecond
+
+
+def from_wall(shown: datetime, zone: ZoneInfo, *, again: bool = False) -> int:
+    """Return the instant at which a zone's clocks show a time (its own zone, if any, is not looked at).
+
+    Of a time they show twice it is the first, or with `again` the second; for a time they jump over it is the
+    moment of the jump. Whole seconds.
+    """
+    shown = shown.replace(tzinfo=zone, microsecond=0)
+    utc = shown.replace(fold=int(again)).astimezone(UTC)
+    if utc.astimezone(zone).replace(tzinfo=None) != shown.replace(tzinfo=None):
+        # The jump lies between the two readings of such a time.
+        low, high = sorted(shown.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+        after = high.astimezone(zone).utcoffset()
+        while high - low > timedelta(seconds=1):
+            middle = low + (high - low) / 2
+            low, high = (low, middle) if middle.astimezone(zone).utcoffset() == after else (middle, high)
+        utc = high.replace(microsecond=0)
+    return int(utc.timestamp()) * SECOND

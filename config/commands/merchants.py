@@ -12,6 +12,7 @@ from handlers.context import Context
 from handlers.inbox.work import BELL
 from handlers.merchants.books import shops
 from handlers.merchants.connections import (
+    MOST_NAME,
     Merchant,
     Wish,
     add_merchant,
@@ -21,6 +22,7 @@ from handlers.merchants.connections import (
     merchants_after,
     renew_token,
 )
+from handlers.merchants.pages import link_address
 from handlers.merchants.programs import (
     MOST_DOCUMENT,
     assignments,
@@ -30,8 +32,9 @@ from handlers.merchants.programs import (
     readable,
 )
 from handlers.merchants.rules import Program
+from handlers.merchants.sessions import LINK_LIFE, end_sessions, new_link
 from handlers.sales.books import stir_sold_since
-from integration.clock import to_iso
+from integration.clock import MINUTE, to_iso
 from integration.database.engine import FILE_NAME, address
 from integration.database.steps import Steps
 
@@ -180,6 +183,37 @@ def program(
     shown = readable(execute(work))
     # It is JSON for people as well, since it is what --file takes.
     show(shown, as_json, [json.dumps(shown, indent=2, ensure_ascii=False)])
+
+
+@app.command("login-link")
+def login_link(
+    name: Name,
+    who: Annotated[str, typer.Option("--for", help="Who will use it, as the journal shows them.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print a link that signs one person in to a merchant's pages: it works once, within a quarter of an hour."""
+
+    async def work(context: Context) -> str:
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        whom = f"link:{' '.join(who.split())[:MOST_NAME] or name}"
+        token = await context.database.run(lambda: new_link(merchant_id, whom, context.vault, context.clock.now()))
+        assert token is not None  # only mailed ones are counted
+        return link_address(context, token)
+
+    url = execute(work)
+    show({"url": url, "minutes": LINK_LIFE // MINUTE}, as_json, [url])
+
+
+@app.command("sign-out")
+def sign_out(name: Name, as_json: Json = False) -> None:
+    """End every session of a merchant's pages and drop every link that was not used yet."""
+
+    async def work(context: Context) -> int:
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        return await context.database.run(lambda: end_sessions(merchant_id, context.clock.now()))
+
+    ended = execute(work)
+    show({"ended": ended}, as_json, [f"{ended} sessions were ended."])
 
 
 def _set_up() -> None:

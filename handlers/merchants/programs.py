@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from handlers.merchants.books import lock_books, parse_program
-from handlers.merchants.rules import Program, Refused, Version
+from handlers.merchants.rules import Expiry, Program, Refused, Version
 from integration.clock import SECOND
 from integration.database.steps import Steps, ask, plain
 
@@ -20,6 +20,7 @@ _SHOWN = 60  # characters of a refused value that are repeated
 _LAST = plain(
     "SELECT version, in_force_at, document FROM program_versions WHERE merchant_id = ?1 ORDER BY version DESC LIMIT 1"
 )
+_TIMEZONE = plain("SELECT timezone FROM merchants WHERE id = ?1")
 _WRITE = plain(
     "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document, who, restores)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
@@ -98,6 +99,8 @@ def versions_before(merchant_id: int, number: int, limit: int) -> Steps[list[Wri
 def _follow(
     merchant_id: int, last: Version, program: Program, now: int, who: str | None = None, restores: int | None = None
 ) -> Steps[Version]:
+    ((timezone,),) = yield from ask(_TIMEZONE, (merchant_id,))
+    program = pinned(program, timezone)
     if program == last.program:
         return last
     if last.number >= MOST_VERSIONS:
@@ -132,6 +135,21 @@ def changed(program: Program, changes: Mapping[str, object]) -> Program:
     if len(result.model_dump_json()) > MOST_DOCUMENT:
         raise Refused(f"A programme has at most {MOST_DOCUMENT} characters.")
     return result
+
+
+def pinned(program: Program, timezone: str) -> Program:
+    """Return the programme with each campaign's times by the clocks of its own zone, where it names none this one.
+
+    A sale keeps its campaign: it must not change hours because the shop moves.
+    """
+    floating = {key: each for key, each in program.earning.campaigns.items() if not each.timezone}
+    if not floating:
+        return program
+    campaigns = {**program.earning.campaigns}
+    for key, each in floating.items():
+        campaigns[key] = each.model_copy(update={"timezone": timezone})
+    earning = program.earning.model_copy(update={"campaigns": campaigns})
+    return program.model_copy(update={"earning": earning})
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, object]:
@@ -176,7 +194,13 @@ def readable(program: Program) -> dict[str, Any]:
 def _write(
     merchant_id: int, version: Version, now: int, who: str | None = None, restores: int | None = None
 ) -> Steps[None]:
-    document = version.program.model_dump_json()
+    program, unused = version.program, dict[str, Any]()
+    # What the release before does not know is named only where it is used: it reads documents beside this one.
+    if not program.earning.campaigns:
+        unused["earning"] = {"campaigns"}
+    if program.expiry == Expiry():
+        unused["expiry"] = True
+    document = program.model_dump_json(exclude=unused)
     yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
 
 

@@ -3,13 +3,31 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from integration.clock import from_iso, from_wall
 
 MAX_RATE = Decimal(1_000_000)
 MAX_HOLD_DAYS = 90
+MAX_MULTIPLIER = Decimal(100)
+MOST_CAMPAIGNS = 100  # of one programme; those that are over may be taken out of later versions
+MOST_NOTICES = 3  # before the same points expire
+MAX_NOTICE_DAYS = 180
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]|24):[0-5]\d")
 
 
@@ -38,6 +56,113 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _one_line(value: str) -> str:
+    """Accept what fits a mail header: one line, nothing that cannot be seen."""
+    if not value.isprintable():
+        raise ValueError("write it in one line, without control characters")
+    return value
+
+
+def _listed(value: object) -> object:
+    """Read a text as a list of words with commas between."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _product(value: str) -> str:
+    """Take the number out of a product's id as GraphQL writes it."""
+    return value.strip().removeprefix("gid://shopify/Product/")
+
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Product = Annotated[Word, AfterValidator(_product)]
+WordList = Annotated[tuple[Word, ...], BeforeValidator(_listed)]
+Products = Annotated[tuple[Product, ...], BeforeValidator(_listed)]
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
+
+
+def _moment(value: str) -> str:
+    """Accept a day, a time by the shop's clocks, or an instant with its offset."""
+    text = value.strip()
+    try:
+        if not _MOMENT.fullmatch(text) or not 1970 <= datetime.fromisoformat(text).year <= 9000:
+            raise ValueError
+    except ValueError:
+        raise ValueError("write a day as 2026-11-27, or a time as 2026-11-27T09:00") from None
+    return text.replace(" ", "T")
+
+
+def _zone(value: str) -> str:
+    if value:
+        try:
+            ZoneInfo(value)
+        except (LookupError, OSError, ValueError):
+            raise ValueError("a time zone is named like Europe/Paris") from None
+    return value
+
+
+def _notices(days: tuple[int, ...]) -> tuple[int, ...]:
+    """Accept a few whole numbers of days; the earliest notice comes first."""
+    if len(days) > MOST_NOTICES or not all(1 <= each <= MAX_NOTICE_DAYS for each in days):
+        raise ValueError(f"write at most {MOST_NOTICES} numbers of days from 1 to {MAX_NOTICE_DAYS}, such as 45, 7")
+    return tuple(sorted(set(days), reverse=True))
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
+class Campaign(_Section):
+    """More points for a while: for what is sold from `starts` until `ends`, by the sale's own time.
+
+    Of several campaigns a piece of goods has part in, the one that gives most counts, alone.
+    """
+
+    name: Annotated[Word, Field(max_length=80), AfterValidator(_one_line)]
+    starts: Moment  # a day, a time by the shop's clocks, or an instant: 2026-11-27, 2026-11-27T09:00, …T09:00Z
+    ends: Moment  # a day is part of it to its end; a time is not
+    multiplier: Annotated[Rate, Field(ge=1, le=MAX_MULTIPLIER)] = Decimal(1)  # of `points_per_unit`
+    extra_per_unit: Rate = Decimal(0)  # points for one major unit, beside those
+    products: Products = ()  # only these; none = all goods
+    tags: WordList = ()  # only orders with one of these tags, compared without case
+    channels: WordList = ()  # only orders from one of these
+    timezone: Annotated[str, AfterValidator(_zone)] = ""  # by whose clocks; the shop's when it was written
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Campaign":
+        if self.multiplier == 1 and not self.extra_per_unit:
+            raise ValueError("a campaign needs a multiplier above 1 or extra points a unit")
+        if self.starts_at >= self.ends_at:
+            raise ValueError("a campaign ends after it starts")
+        return self
+
+    @property
+    def starts_at(self) -> int:
+        """The first instant that is part of it."""
+        return _instant(self.starts, self.timezone or "UTC", end=False)
+
+    @property
+    def ends_at(self) -> int:
+        """The first instant after it."""
+        return _instant(self.ends, self.timezone or "UTC", end=True)
+
+
+@lru_cache(maxsize=4096)
+def _instant(text: str, timezone: str, *, end: bool) -> int:
+    """Return the instant a campaign's start or end means; a last day ends when the next begins.
+
+    Where clocks show a time twice, the campaign takes in both; a time they jump over is the moment of the jump.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        return from_iso(text)
+    if end and len(text) == len("2026-11-27"):
+        return from_wall(moment + timedelta(days=1), ZoneInfo(timezone))
+    return from_wall(moment, ZoneInfo(timezone), again=end)
+
+
+CampaignId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+
+
 class Earning(_Section):
     """How purchases earn; off until the merchant has previewed it."""
 
@@ -46,12 +171,28 @@ class Earning(_Section):
     hold_days: Annotated[int, Field(ge=0, le=MAX_HOLD_DAYS)] = 30  # the return window
     include_tax: bool = False
     include_shipping: bool = False
-    exclude_products: tuple[str, ...] = ()  # product ids
-    exclude_tags: tuple[str, ...] = ()  # order tags, compared without case
-    exclude_channels: tuple[str, ...] = ()  # Shopify's source_name: web, pos, shopify_draft_order…
+    exclude_products: Products = ()  # product ids
+    exclude_tags: WordList = ()  # order tags, compared without case
+    exclude_channels: WordList = ()  # Shopify's source_name, compared without case: web, pos, shopify_draft_order…
     # What one major unit of another currency is worth in the programme's: {"EUR": "1.08"}.
     rates: dict[Currency, Rate] = Field(default_factory=dict)
     notify_reductions: bool = True  # tell the customer when available points went down
+    campaigns: Annotated[dict[CampaignId, Campaign], Field(max_length=MOST_CAMPAIGNS)] = Field(default_factory=dict)
+
+
+class Expiry(_Section):
+    """When points that can be spent lapse; off until the merchant switches it on.
+
+    `inactivity`: all of a person's points lapse so many months after they last earned or spent any (the one way
+    that is allowed in Ontario and Quebec). `age`: each lot does, so many months after its points could be spent.
+    """
+
+    enabled: bool = False
+    after: Literal["inactivity", "age"] = "inactivity"
+    months: Annotated[int, Field(ge=1, le=120)] = 12
+    remind: bool = False  # mail people before their points lapse
+    # So many days before; where points lapse for inactivity, Quebec wants one of 30 to 60 days.
+    notice_days: Annotated[tuple[int, ...], AfterValidator(_notices)] = (45, 7)
 
 
 class Thanks(_Section):
@@ -64,15 +205,18 @@ class Thanks(_Section):
 
 # What merchants may put into their words, as `{name}`; there is no other code in them.
 PLACEHOLDERS = frozenset(
-    {"first_name", "shop_name", "order_name", "product", "order_date", "order_total", "points", "balance"}
+    {
+        "first_name",
+        "shop_name",
+        "order_name",
+        "product",
+        "order_date",
+        "order_total",
+        "points",
+        "balance",
+        "expires_on",
+    }
 )
-
-
-def _one_line(value: str) -> str:
-    """Accept what fits a mail header: one line, nothing that cannot be seen."""
-    if not value.isprintable():
-        raise ValueError("write it in one line, without control characters")
-    return value
 
 
 def _placeholders(value: str) -> str:
@@ -121,6 +265,7 @@ class Program(_Section):
     """One merchant's settings, as one immutable document."""
 
     earning: Earning = Earning()
+    expiry: Expiry = Expiry()
     thanks: Thanks = Thanks()
     messages: Messages = Messages()
     reviews: Reviews = Reviews()

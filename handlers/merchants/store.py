@@ -1,6 +1,6 @@
-"""Tables of merchants: shops, connections, programme versions, and the row that orders a merchant's books."""
+"""Tables of merchants: shops, connections, programme versions, the books' row, sessions, and who changed what."""
 
-from sqlalchemy import Column, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Index, Integer, Table, Text, UniqueConstraint
 
 from integration.database.schema import Instant, Number, metadata
 
@@ -61,3 +61,55 @@ program_versions = Table(
     Column("who", Text),  # who wrote it, on a page; null = by the command
     Column("restores", Number),  # the version whose content it brought back
 )
+
+# One-time links that open a session; only the digest of what the link holds is kept.
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),  # sha256, hex
+    Column("who", Text, nullable=False),  # link:<e-mail or name>
+    Column("mailed", Integer, nullable=False),  # 1 = asked for on the page and sent by mail, 0 = by the command
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),  # sha256 of what the cookie holds, hex
+    Column("who", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),  # brought up to date every few minutes
+    Column("ended_at", Instant),  # signed out, revoked, or replaced by a later sign-in
+)
+
+# Who changed what. Names nobody: people stand in it by their number alone.
+journal = Table(
+    "journal",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True, autoincrement=False),
+    Column("mark", Text, primary_key=True),  # tells entries of one instant apart
+    Column("who", Text, nullable=False),  # shopify:<user id>, link:<e-mail or name>, command
+    Column("did", Text, nullable=False),
+    Column("about", Text, nullable=False),  # programme, customer:7, message:…
+    Column("detail", Text),  # JSON: before, after, and why
+)
+Index("ix_journal_at", journal.c.at)
+
+# Who looked at whose personal data.
+looks = Table(
+    "looks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True, autoincrement=False),
+    Column("mark", Text, primary_key=True),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),  # the page or the export
+    Column("customer", Number),  # None: a list of several
+)
+Index("ix_looks_at", looks.c.at)
+Index("ix_looks_customer", looks.c.merchant_id, looks.c.customer)

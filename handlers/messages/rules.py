@@ -1,13 +1,13 @@
 """When a message may go out: windows, caps, growing pauses; pure rules."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from handlers.merchants.rules import Messages
-from integration.clock import DAY, HOUR, MINUTE, SECOND, to_datetime
+from integration.clock import DAY, HOUR, MINUTE, from_wall, to_datetime
 
 FORTNIGHT = 14 * DAY
 MOST_ATTEMPTS = 24  # failed ones; with the pauses below more than four days
@@ -53,17 +53,7 @@ def _window_on(day: date, opens: str, closes: str, zone: ZoneInfo) -> tuple[int,
 
 
 def _instant(day: date, clock: str, zone: ZoneInfo) -> int:
-    moment = datetime.combine(day, time.fromisoformat(clock), zone)
-    utc = moment.astimezone(UTC)
-    if utc.astimezone(zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
-        # The clocks jump over this time: the jump lies between its two readings, and counts instead.
-        low, high = moment.replace(fold=1).astimezone(UTC), utc
-        after = high.astimezone(zone).utcoffset()
-        while high - low > timedelta(seconds=1):
-            middle = low + (high - low) / 2
-            low, high = (low, middle) if middle.astimezone(zone).utcoffset() == after else (middle, high)
-        utc = high.replace(microsecond=0)
-    return int(utc.timestamp()) * SECOND
+    return from_wall(datetime.combine(day, time.fromisoformat(clock)), zone)
 
 
 def capped_until(sent: Sequence[int], now: int, settings: Messages) -> int:

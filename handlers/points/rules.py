@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from handlers.merchants.rules import Earning
-from handlers.sales.rules import Sale
+from handlers.sales.bonus import per_unit
+from handlers.sales.rules import Bonus, Sale, Worth
 from integration.clock import DAY, to_datetime
 from integration.money import exponent, to_decimal
 
@@ -48,6 +50,21 @@ def micropoints(eligible_minor: int, currency: str, earning: Earning, rate: Deci
     return eligible_minor * factor // divisor
 
 
+def earned(minor: int, worth: Worth, earning: Earning, rate: Decimal) -> int:
+    """Say what a share of a sale's eligible money earns, in micropoints; only what is below one is dropped.
+
+    Where campaigns give more for a part of the goods, every share has as much of each part as the whole: money
+    given back or disputed without lines belongs to all of them (loyalty rules, "refund without line items").
+    """
+    assert worth.currency is not None
+    if not worth.bonuses:
+        return micropoints(minor, worth.currency, earning, rate)
+    plain = worth.parts_minor - sum(bonus.minor for bonus in worth.bonuses)
+    parts = [(plain, per_unit(earning)), *((each.minor, per_unit(earning, each.campaign)) for each in worth.bonuses)]
+    mean = sum((part * Fraction(points) for part, points in parts), Fraction()) / worth.parts_minor
+    return int(minor * mean * Fraction(rate) * MICRO // 10 ** exponent(worth.currency))
+
+
 def target(sale: Sale, now: int) -> Target:
     """Say what a sale should have posted at `now` under the programme it was sold under.
 
@@ -61,8 +78,8 @@ def target(sale: Sale, now: int) -> Target:
     rate = exchange_rate(worth.currency, sale.shop.currency, earning)
     if rate is None:
         return Target({})
-    whole = micropoints(worth.eligible_minor - worth.lost_minor, worth.currency, earning, rate)
-    disputed = micropoints(worth.disputed_minor, worth.currency, earning, rate)
+    whole = earned(worth.eligible_minor - worth.lost_minor, worth, earning, rate)
+    disputed = earned(worth.disputed_minor, worth, earning, rate)
     hold_ends = worth.sold_at + earning.hold_days * DAY
     on_hold = now < hold_ends
     balances: dict[str, int] = {}
@@ -124,15 +141,15 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
     if rate is None:
         return [f"No rate from {worth.currency} to {sale.shop.currency} was set when this was sold."]
     kept = worth.eligible_minor - worth.lost_minor
-    whole = micropoints(kept, worth.currency, earning, rate)
-    disputed = micropoints(worth.disputed_minor, worth.currency, earning, rate)
-    amount = f"{to_decimal(kept, worth.currency):f} {worth.currency}"
+    whole = earned(kept, worth, earning, rate)
+    disputed = earned(worth.disputed_minor, worth, earning, rate)
     converted = "" if rate == 1 else f" × {rate.normalize():f}"
     apart = " (a test sale: kept apart, never real points)" if worth.test else ""
-    lines = [
-        f"{amount}{converted} × {earning.points_per_unit.normalize():f} points = {_shown(whole)} points"
+    lines = [_campaign(worth, bonus, earning) for bonus in worth.bonuses]
+    lines.append(
+        f"{_sum(kept, worth, earning, converted)} = {_shown(whole)} points"
         f" under programme version {version.number}{apart}."
-    ]
+    )
     if sale.awarded_under is not None and sale.facts.imported is not None:
         run = sale.facts.imported.run
         lines.append(f"It was sold before earning was switched on; backfill {run} awards it under that version.")
@@ -148,6 +165,37 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
         elif earning.hold_days:
             lines.append(f"The hold of {earning.hold_days} days ended on {day}.")
     return lines
+
+
+def _campaign(worth: Worth, bonus: Bonus, earning: Earning) -> str:
+    """Say what a campaign gave more for, with its own times."""
+    one = earning.campaigns[bonus.campaign]
+    money = _money(bonus.minor, worth)
+    given = "" if bonus.minor == worth.parts_minor else f", for {money} of the goods"
+    more, base = per_unit(earning, bonus.campaign).normalize(), earning.points_per_unit.normalize()
+    return f"The campaign “{one.name}” ({one.starts} to {one.ends}) gave {more:f} points a unit, not {base:f}{given}."
+
+
+def _sum(kept: int, worth: Worth, earning: Earning, converted: str) -> str:
+    """Write out the multiplication: money, what it is converted by, points a unit, part by part."""
+    plain = worth.parts_minor - sum(bonus.minor for bonus in worth.bonuses)
+    parts = [(bonus.minor, per_unit(earning, bonus.campaign)) for bonus in worth.bonuses]
+    if plain or not parts:
+        parts.append((plain, per_unit(earning)))
+    if len(parts) == 1:
+        return f"{_money(kept, worth)}{converted} × {parts[0][1].normalize():f} points"
+    told = " + ".join(f"{_money(minor, worth)} × {points.normalize():f}" for minor, points in parts)
+    share = "" if kept == worth.parts_minor else f" × {_digits(kept, worth)}/{_digits(worth.parts_minor, worth)}"
+    return f"({told}){converted} points{share}"
+
+
+def _money(minor: int, worth: Worth) -> str:
+    return f"{_digits(minor, worth)} {worth.currency}"
+
+
+def _digits(minor: int, worth: Worth) -> str:
+    assert worth.currency is not None
+    return f"{to_decimal(minor, worth.currency):f}"
 
 
 def _shown(amount: int) -> str:

@@ -216,6 +216,9 @@ def _sale(shop: Shop, standing: Standing, names: Iterable[Row], now: int) -> dic
         "total": _money(worth.paid_minor, worth.currency),
         "eligible": _money(worth.eligible_minor, worth.currency),
         "program_version": sale.earns_under.number if sale.earns_under is not None else None,
+        "campaigns": [sale.earns_under.program.earning.campaigns[each.campaign].name for each in worth.bonuses]
+        if sale.earns_under is not None
+        else [],
         "points": _by_bucket(standing.held),
         "why": explain(sale, standing.posted, now),
     }

@@ -463,7 +463,9 @@ def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
 
 def worth_nothing(value: Worth, standing: str) -> Worth:
     """Make a sale worth nothing for a reason beside its facts: its Shopify twin is paid, its platform had left."""
-    return msgspec.structs.replace(value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0)
+    return msgspec.structs.replace(
+        value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0, bonuses=()
+    )
 
 
 def view(shop: Shop, sale: LoadedSale) -> Sale:

@@ -74,6 +74,7 @@ def undone(value: Worth) -> Worth:
         eligible_minor=0,
         disputed_minor=0,
         lost_minor=0,
+        bonuses=(),
         why=(*value.why, "Only a backfill told of it, and that was undone."),
     )
 

@@ -74,6 +74,13 @@ class SaleFacts(msgspec.Struct, omit_defaults=True):
     imported: Imported | None = None
 
 
+class Bonus(msgspec.Struct, frozen=True):
+    """What of a sale's goods earns more, and by which campaign (its id in the programme it earns under)."""
+
+    campaign: str
+    minor: int  # of Worth.parts_minor
+
+
 class Worth(msgspec.Struct, frozen=True):
     """What of a sale counts, in minor units of `currency`, and why not more.
 
@@ -92,6 +99,8 @@ class Worth(msgspec.Struct, frozen=True):
     eligible_minor: int = 0  # what earns under include_tax / include_shipping, before disputes
     disputed_minor: int = 0  # share of eligible_minor under an open dispute
     lost_minor: int = 0  # share of eligible_minor lost to a dispute
+    parts_minor: int = 0  # eligible_minor before what was given back beyond its lines, which is every part's
+    bonuses: tuple[Bonus, ...] = ()
     test: bool = False
     why: tuple[str, ...] = ()
 

@@ -1,6 +1,7 @@
 """What of a sale counts: a pure function from merged facts to money (settlement rules, section 2)."""
 
 from handlers.merchants.rules import Earning
+from handlers.sales.bonus import bonuses, running
 from handlers.sales.rules import SaleFacts, Worth
 from integration.facts import Buyer, Charge, Order, OrderLine, OrderRefund, Payment
 
@@ -60,14 +61,18 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
                 taken[part.line_id] = taken.get(part.line_id, 0) + part.quantity
                 if part.line_id not in known_lines:
                     eligible -= part.subtotal_minor + tax_sign * part.tax_minor
-    eligible += sum(_line_minor(line, line.current_quantity - taken.get(line.id, 0), tax_sign) for line in counted)
+    parts: list[tuple[str | None, int]] = [
+        (line.product_id, _line_minor(line, line.current_quantity - taken.get(line.id, 0), tax_sign))
+        for line in counted
+    ]
     if earning.include_shipping:
         shipping = order.shipping_minor + (
             order.shipping_tax_minor * _TAX_SIGN[order.taxes_included, earning.include_tax]
         )
         goods += shipping
-        eligible += max(0, shipping - sum(refund.shipping_minor for refund in refunds))
-    eligible = max(0, eligible)
+        parts.append((None, max(0, shipping - sum(refund.shipping_minor for refund in refunds))))
+    parts_minor = sum(minor for _, minor in parts)
+    eligible = max(0, eligible + parts_minor)
 
     if _excluded_by(order, earning, why):
         goods = eligible = 0
@@ -77,16 +82,19 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
     given_back = sum(refund.money_minor for refund in refunds)
     net = 0 if standing != "counted" or order.financial_status == "refunded" else order.total_minor - given_back
     disputed, lost = _dispute_shares(facts, order.currency, eligible)
+    sold_at = order.processed_at or order.created_at or order.updated_at
     return Worth(
         standing=standing,
         currency=order.currency,
-        sold_at=order.processed_at or order.created_at or order.updated_at,
+        sold_at=sold_at,
         paid_minor=order.total_minor,
         net_minor=max(0, net),
         goods_minor=goods,
         eligible_minor=eligible,
         disputed_minor=disputed,
         lost_minor=lost,
+        parts_minor=parts_minor,
+        bonuses=bonuses(running(earning, sold_at, order.tags, order.source_name), parts) if eligible else (),
         test=order.test,
         why=tuple(why),
     )
@@ -133,7 +141,7 @@ def _excluded_by(order: Order, earning: Earning, why: list[str]) -> bool:
         if tag.casefold() in tags:
             why.append(f"Orders tagged “{tag}” are excluded from earning by the programme.")
             return True
-    if order.source_name and order.source_name in earning.exclude_channels:
+    if order.source_name and order.source_name.casefold() in {each.casefold() for each in earning.exclude_channels}:
         why.append(f"Orders from “{order.source_name}” are excluded from earning by the programme.")
         return True
     return False
@@ -203,6 +211,8 @@ def _payment_worth(facts: SaleFacts, charges: list[Charge], earning: Earning) ->
         eligible_minor=eligible,
         disputed_minor=min(_share(disputed_net, part, whole), eligible - lost),
         lost_minor=lost,
+        parts_minor=eligible,
+        bonuses=bonuses(running(earning, first.created_at), [(None, eligible)]),
         test=test,
         why=tuple(why),
     )

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.oracle import shopify, stripe
+from tests.oracle.campaigns import mean_rate
 from tests.oracle.people import Name, People
 from tests.oracle.tellings import DAY, SECOND, Delivery, Programme, Shop, digits, minor
 
@@ -330,7 +331,12 @@ def _postings(sale: ExpectedSale, shop: Shop, now: int) -> dict[tuple[Name, str]
 
 def _points_per_minor(sale: ExpectedSale, shop: Shop, programme: Programme) -> Fraction:
     """Points for one minor unit of the sale's currency, exactly; nothing where no rate is known."""
-    rate = Fraction(str(programme.setting("earning", "points_per_unit", "3")))
+    assert sale.sold_at is not None
+    if sale.money == "shopify":
+        of = (sale.order.parts, sale.order.tags, sale.order.channel)
+    else:
+        of = ([(None, sale.eligible)], frozenset(), "")
+    rate = mean_rate(programme, shop.timezone, sale.sold_at, *of)
     if sale.currency != shop.currency:
         rate *= Fraction(str(programme.setting("earning", "rates", {}).get(sale.currency, 0)))
     return rate / 10 ** digits(sale.currency)

@@ -22,6 +22,9 @@ class OrderWorth:
     order: dict[str, Any] | None = None
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
     eligible: int = 0
+    parts: list[tuple[str | None, int]] = field(default_factory=list)  # (product, money), before money given back
+    tags: frozenset[str] = frozenset()
+    channel: str = ""
     currency: str = ""
     sold_at: int | None = None
     total: int = 0
@@ -56,7 +59,8 @@ def order_worth(told: Sequence[Delivery], programme_at: Any) -> OrderWorth:
     if worth.paid:
         programme = programme_at(worth.sold_at)
         if programme is not None:
-            worth.eligible = _eligible(order, worth.refunds, programme)
+            worth.eligible, worth.parts = _eligible(order, worth.refunds, programme)
+    worth.tags, worth.channel = _tags(order), (order.get("source_name") or "").lower()
     return worth
 
 
@@ -85,10 +89,13 @@ def _refunds(told: Sequence[Delivery], order: dict[str, Any]) -> dict[str, dict[
     return {name: refund for name, (_, refund) in newest.items()}
 
 
-def _eligible(order: dict[str, Any], refunds: dict[str, dict[str, Any]], programme: Programme) -> int:
+def _eligible(
+    order: dict[str, Any], refunds: dict[str, dict[str, Any]], programme: Programme
+) -> tuple[int, list[tuple[str | None, int]]]:
+    """What earns, and the parts it is made of before what was given back beyond lines."""
     currency = order["currency"]
     if _excluded_whole(order, programme):
-        return 0
+        return 0, []
     inside = {str(refund["id"]) for refund in order.get("refunds") or []}
     lines = {str(line["id"]): line for line in order["line_items"]}
     left = {name: Fraction(_current(line)) for name, line in lines.items()}
@@ -105,17 +112,24 @@ def _eligible(order: dict[str, Any], refunds: dict[str, dict[str, Any]], program
                 left[line] -= item["quantity"]
             else:
                 taken += minor(_shop_money(item.get("subtotal_set")) or item.get("subtotal") or 0, currency)
-    total = sum(_line_net(line, max(left[name], Fraction(0)), order, programme) for name, line in lines.items())
+    parts: list[tuple[str | None, int]] = [
+        (str(line.get("product_id")), _line_net(line, max(left[name], Fraction(0)), order, programme))
+        for name, line in lines.items()
+    ]
     if programme.setting("earning", "include_shipping", False):
-        total += _shipping(order, refunds, programme)
-    return max(0, total - taken)
+        parts.append((None, _shipping(order, refunds, programme)))
+    return max(0, sum(amount for _, amount in parts) - taken), parts
 
 
 def _excluded_whole(order: dict[str, Any], programme: Programme) -> bool:
-    tags = {tag.strip().lower() for tag in (order.get("tags") or "").split(",") if tag.strip()}
+    tags = _tags(order)
     barred = {tag.lower() for tag in programme.setting("earning", "exclude_tags", ())}
     channels = {channel.lower() for channel in programme.setting("earning", "exclude_channels", ())}
     return bool(tags & barred) or (order.get("source_name") or "").lower() in channels
+
+
+def _tags(order: dict[str, Any]) -> frozenset[str]:
+    return frozenset(tag.strip().lower() for tag in (order.get("tags") or "").split(",") if tag.strip())
 
 
 def _current(line: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ COURSES = (
     ["needs_response", "lost"],
     ["under_review", "lost"],
 )
+CAMPAIGNS = ("double", "extra", "product", "tag", "channel", "two at once")
 LINKS = ("note", "metadata", "none", "none twice")
 NOISES = (
     "shop",
@@ -71,6 +72,12 @@ def cases() -> dict[str, tuple[str, Plan]]:
     for currency in STRIPE_CURRENCIES:
         found[f"payment: {currency}"] = ("payment", {"currency": [currency]})
     found["payment: not livemode"] = ("payment", {"live": [False]})
+    for campaign in CAMPAIGNS:
+        for step in ("pieces", "discrepancy"):
+            plan = {"campaign": [campaign], "line": ["goods", "goods"], "step": [step]}
+            found[f"campaign: {campaign}, then {step}"] = ("order", plan)
+    found["campaign: product, then dispute"] = ("order", {"campaign": ["product"], "step": ["dispute"]})
+    found["campaign: double, then payment"] = ("payment", {"campaign": ["double"], "payment step": ["refund"]})
     for link in LINKS:
         found[f"twins: {link}"] = ("twins", {"link": [link]})
     for link in LINKS:

@@ -99,7 +99,7 @@ def new_order(teller: Teller, at: datetime, buyer: Buyer, **more: Any) -> Preten
         "shown": teller.pick(None, None, ("SEK", 11)),
         "test": teller.choose("test", *[False] * 7, True) if not teller.planned or "test" in teller.plan else False,
         "source": teller.pick("web", "web", "pos", "shopify_draft_order") if not teller.planned else "web",
-        "tags": teller.pick("", "", "staff, vip") if not teller.planned else "",
+        "tags": teller.pick("", "", "staff, vip") if not teller.planned else teller.pick("", "vip"),
     } | more
     if words["shipping"] and teller.chance():
         words["shipping_tax"] = words["shipping"] // 6

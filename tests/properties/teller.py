@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.oracle.tellings import Programme, Shop
 from tests.properties.cases import (
     BUYERS,
+    CAMPAIGNS,
     CURRENCIES,
     LIVES,
     MOST_STEPS,
@@ -141,6 +142,37 @@ class Teller:
                 {"id": 5001, "phone": "+15550001111", "sms_marketing_consent": consent}, at,
             )  # fmt: skip
 
+    def campaigns(self) -> dict[str, Any]:
+        """One or two campaigns, mostly while people buy; of an ordinary shop none but what is planned."""
+        what = self.choose("campaign", *(["none"] if self.planned else ["none", "none", "none", *CAMPAIGNS]))
+        if what == "none":
+            return {}
+        self.case(f"campaign: {what}")
+        found = {"best": self.campaign(what), "also": self.campaign("double")}
+        return found if what == "two at once" else {"best": found["best"]}
+
+    def campaign(self, what: str) -> dict[str, Any]:
+        """A campaign of one kind that begins and ends on a day, at an hour by the shop's clocks, or at an instant."""
+        # Hours that the clocks of New York show once, whatever the day.
+        begin = START.replace(hour=self.pick(4, 12, 23)) + timedelta(days=self.pick(-20, -20, 3, 25, 61))
+        end = begin + timedelta(days=self.pick(1, 20, 50, 150))
+        shown = self.pick("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ")
+        campaign: dict[str, Any] = {
+            "name": "More for everybody",
+            "starts": begin.strftime(shown),
+            "ends": end.strftime(shown),
+            "multiplier": self.pick("2", "1.5", "1.333333"),
+        }
+        if what == "extra":
+            campaign |= {"multiplier": self.pick("1", "2"), "extra_per_unit": self.pick("0.1", "0.333333", "5")}
+        elif what in ("product", "two at once"):
+            campaign["products"] = [self.pick("9001", "9002")]
+        elif what == "tag":
+            campaign["tags"] = ["VIP", "friend"]
+        elif what == "channel":
+            campaign["channels"] = ["pos", "web"]
+        return campaign
+
     def shop(self) -> Shop:
         """The shop and one to three versions of its programme."""
         versions = []
@@ -161,6 +193,7 @@ class Teller:
             for name in ("exclude_tags", "exclude_channels", "exclude_products"):
                 if earning[name]:
                     self.case(f"programme: {name}")
+            earning["campaigns"] = self.campaigns()
             document = {
                 "earning": earning,
                 "thanks": {

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from handlers.merchants.rules import Program
+from handlers.merchants.rules import Expiry, Program
 from handlers.merchants.wording import SETTINGS, Reader, changes, label, setting_of, spoken, touches
 from handlers.programme.rules import first_switched_on, merged, shown, understand
 
@@ -124,13 +124,14 @@ def test_every_setting_has_words_in_every_state() -> None:
 
 
 def test_every_setting_of_the_programme_is_on_the_page() -> None:
-    """All but the words of messages, which have a page of their own."""
+    """All but the words of messages, which have a page of their own, and what is set by the command so far."""
+    by_command = {"earning.campaigns", *(f"expiry.{name}" for name in Expiry.model_fields)}
     declared = {
         f"{section}.{name}"
         for section in Program.model_fields
         for name in type(getattr(DEFAULTS, section)).model_fields
     }
-    assert declared - set(SETTINGS) == {"messages.words"}
+    assert declared - set(SETTINGS) == {"messages.words"} | by_command
 
 
 def test_what_a_change_touches_is_said() -> None:
