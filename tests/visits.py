@@ -85,8 +85,10 @@ class House:
                 number, SHOPS[number],
             )  # fmt: skip
             await self.does(
-                "INSERT INTO program_versions VALUES (?1, 1, 0, 0, ?2)", number, Program().model_dump_json()
-            )
+                "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+                " VALUES (?1, 1, 0, 0, ?2)",
+                number, Program().model_dump_json(),
+            )  # fmt: skip
         return self
 
     async def signed_in(self, merchant: int = NORA, who: str = "link:nora", **headers: str) -> "Visitor":

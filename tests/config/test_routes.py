@@ -1,0 +1,201 @@
+"""Every address the program answers: who may, how a POST is proven, who may frame it, and what strangers' things give.
+
+A new line in config/routes.py needs a row here. For a page of the merchant:
+
+    ("GET", "/app/customers/{number}"): Row(VISITOR, "/app/customers/1", others=404, make=customer_of_otto),
+
+`at` is a concrete address, `make` gives Otto what stands behind it, and `others` is what Nora gets there: 404, as for
+what does not exist. A POST also names in `fields` what its form would hold.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from config.routes import ROUTES
+from tests.visits import HERE, NORA, OTTO, House
+
+VISITOR = "visitor"  # a merchant's own people, through the door
+ANYBODY = "anybody"  # nothing of anybody's is shown or changed
+LINK = "link"  # whoever holds a signed link
+OPERATOR = "operator"
+
+NEVER_FRAMED = "frame-ancestors 'none'"
+FRAMED_BY_NORA = "frame-ancestors https://nora.myshopify.com https://admin.shopify.com"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is expected of one method of one route."""
+
+    who: str
+    at: str = ""
+    others: int | None = None  # for an address with an id of another merchant's in it
+    make: Callable[[House], Awaitable[None]] | None = None
+    kind: str = "text/html"
+    ok: int = 200  # what GET answers to Nora when there is nothing of hers yet
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+TABLE: dict[tuple[str, str], Row] = {
+    ("GET", "/healthz"): Row(OPERATOR),
+    ("GET", "/readyz"): Row(OPERATOR),
+    ("GET", "/metrics"): Row(OPERATOR),
+    ("GET", "/app"): Row(VISITOR, "/app"),
+    ("GET", "/app/sign-in"): Row(ANYBODY, "/app/sign-in"),
+    ("POST", "/app/sign-in"): Row(ANYBODY, "/app/sign-in", fields={"email": "nobody@shop.example"}),
+    ("GET", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
+    ("POST", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
+    ("POST", "/app/sign-out"): Row(VISITOR, "/app/sign-out"),
+    ("GET", "/app/bounce"): Row(ANYBODY, "/app/bounce?shop=nora.myshopify.com&shopify-reload=/app"),
+    ("GET", "/app/static/{name}"): Row(ANYBODY, "/app/static/none.css", ok=404, kind="text/plain"),
+    ("GET", "/app/{rest:path}"): Row(VISITOR, "/app/nowhere", ok=404),
+    ("GET", "/c/unsubscribe/{token}"): Row(LINK, "/c/unsubscribe/guessed", ok=400),
+    ("POST", "/c/unsubscribe/{token}"): Row(LINK, "/c/unsubscribe/guessed", ok=400),
+    ("POST", "/c/unsubscribe/{token}/undo"): Row(LINK, "/c/unsubscribe/guessed/undo", ok=400),
+    ("GET", "/c/review/{token}"): Row(LINK, "/c/review/guessed", ok=404),
+    ("POST", "/c/review/{token}"): Row(LINK, "/c/review/guessed", ok=404),
+    ("POST", "/c/review/{token}/later"): Row(LINK, "/c/review/guessed/later", ok=404),
+}
+
+
+def rows(who: str, method: str) -> list[tuple[str, Row]]:
+    """Return the rows of one kind, each with its route."""
+    return [(path, row) for (verb, path), row in TABLE.items() if row.who == who and verb == method]
+
+
+@pytest.fixture
+async def house(database: Any) -> House:
+    """Nora's and Otto's shops on each engine; Otto's hold what the rows want him to have."""
+    house = await House(database).open()
+    for make in {row.make for row in TABLE.values() if row.make is not None}:
+        await make(house)
+    return house
+
+
+def test_every_route_has_a_row() -> None:
+    """A page nobody thought about in this table is one nobody thought about."""
+    routes = [route for route in ROUTES if isinstance(route, Route)]
+    assert len(routes) == len(ROUTES)
+    answered = {(verb, route.path) for route in routes for verb in (route.methods or set()) - {"HEAD"}}
+    assert answered == set(TABLE)
+
+
+def test_a_merchants_page_stands_behind_the_door_and_nothing_else_does() -> None:
+    """Whoever forgets `opened` shows a page to everybody."""
+    for route in ROUTES:
+        assert isinstance(route, Route)
+        for verb in (route.methods or set()) - {"HEAD"}:
+            behind = getattr(route.endpoint, "behind_door", False)
+            assert behind == (TABLE[verb, route.path].who == VISITOR), route.path
+
+
+async def test_nobody_sees_a_merchants_page_without_signing_in(house: House) -> None:
+    """Alone a stranger is sent to sign in, in the admin for a token; a wrong token on a fetch is asked for again."""
+    stranger = house.stranger()
+    for path, row in rows(VISITOR, "GET"):
+        alone = await stranger.get(row.at)
+        assert (alone.status_code, alone.headers["location"].partition("?")[0]) == (302, "/app/sign-in"), path
+        framed = await stranger.get(row.at, **{"Sec-Fetch-Dest": "iframe"})
+        assert (framed.status_code, framed.headers["location"].partition("?")[0]) == (302, "/app/bounce"), path
+        fetched = await stranger.get(row.at, Authorization="Bearer none")
+        assert fetched.status_code == 401, path
+        assert fetched.headers["x-shopify-retry-invalid-session-request"] == "1", path
+        for answer in (alone, framed, fetched):
+            assert "Nora" not in answer.text and "set-cookie" not in answer.headers
+
+
+async def test_a_merchants_page_is_framed_by_its_shops_admin_alone(house: House) -> None:
+    """Alone nobody frames it; in the admin its shop and Shopify's admin, and no other shop."""
+    nora, admin = await house.signed_in(NORA), house.embedded()
+    for path, row in rows(VISITOR, "GET"):
+        for visitor, policy in ((nora, NEVER_FRAMED), (admin, FRAMED_BY_NORA)):
+            answer = await visitor.get(row.at)
+            assert answer.status_code in (row.ok, row.others), path
+            assert answer.headers["content-type"].startswith(row.kind), path
+            assert answer.headers["content-security-policy"].split("; ")[-1] == policy, path
+
+
+async def test_every_answer_carries_the_headers_of_the_house(house: House) -> None:
+    """Nothing inline, nothing kept, nothing guessed, nothing said to others; whether it went well or not."""
+    nora, stranger = await house.signed_in(NORA), house.stranger()
+    answers = [await nora.get(row.at) for _, row in rows(VISITOR, "GET")]
+    answers += [await stranger.get(row.at) for who in (VISITOR, ANYBODY) for _, row in rows(who, "GET")]
+    answers += [await stranger.client.post(row.at) for who in (VISITOR, ANYBODY) for _, row in rows(who, "POST")]
+    answers += [await nora.client.put("/app"), await nora.get("/app/%00"), await nora.get("/app?q=%00")]
+    for answer in answers:
+        if answer.request.url.path.startswith("/app/static/"):
+            continue
+        policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+        assert policy["default-src"] == "'none'" and "'unsafe-inline'" not in policy["style-src"]
+        assert policy["script-src"] in ("'self'", "'self' https://cdn.shopify.com/shopifycloud/")
+        assert policy["base-uri"] == policy["object-src"] == "'none'" and policy["form-action"] == "'self'"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert "server" not in answer.headers
+        assert ("x-frame-options" in answer.headers) == ("'none'" in policy["frame-ancestors"])
+
+
+async def test_what_anybody_may_open_tells_nothing(house: House) -> None:
+    """Pages before the door answer as the table says, and a guessed link is like one that never was."""
+    stranger = house.stranger()
+    for who in (ANYBODY, LINK):
+        for path, row in rows(who, "GET"):
+            answer = await stranger.get(row.at)
+            assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (row.ok, row.kind), path
+            assert "Nora" not in answer.text and "Otto" not in answer.text
+        for path, row in rows(who, "POST"):
+            answer = await stranger.client.post(row.at, data=dict(row.fields))
+            assert answer.status_code == row.ok, path
+
+
+async def test_a_form_that_another_site_filled_in_changes_nothing(house: House) -> None:
+    """By cookie, a POST needs this session's token and our own origin; in the admin, the bearer token."""
+    otto = await house.signed_in(OTTO)
+    for path, row in rows(VISITOR, "POST"):
+        nora = await house.signed_in(NORA)
+        token = await nora.token()
+        forged: list[tuple[dict[str, str], dict[str, str]]] = [
+            ({}, {}),
+            ({"form-token": ""}, {}),
+            ({"form-token": token[:-1]}, {}),
+            ({"form-token": await otto.token()}, {}),
+            ({"form-token": await (await house.signed_in(NORA)).token()}, {}),
+            ({"form-token": token}, {"Origin": "https://evil.example"}),
+            ({"form-token": token}, {"Origin": "null"}),
+            ({"form-token": token}, {"Origin": "http://regulars.example"}),
+            ({"form-token": token}, {"Sec-Fetch-Site": "cross-site"}),
+            ({"form-token": token}, {"Sec-Fetch-Site": "same-site", "Origin": HERE}),
+        ]
+        for fields, headers in forged:
+            answer = await nora.client.post(row.at, data={**row.fields, **fields}, headers=headers)
+            assert answer.status_code == 403, (path, headers)
+        for kind in ("application/json", "text/plain", "application/xml"):
+            text = f'{{"form-token": "{token}"}}'
+            answer = await nora.client.post(row.at, content=text, headers={"Content-Type": kind})
+            assert answer.status_code == 415, path
+        for by in ({"Sec-Fetch-Dest": "iframe"}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}):
+            answer = await house.stranger().client.post(row.at, data=dict(row.fields), headers=by)
+            assert answer.status_code == 401, path
+        answer = await house.stranger().client.post(f"{row.at}?id_token={house.token()}", data=dict(row.fields))
+        assert answer.status_code == 401, "a token in an address proves no fetch of ours"
+        assert (await nora.post(row.at, row.fields)).status_code not in (401, 403, 415), path
+
+
+async def test_what_is_anothers_is_like_what_is_not_there(house: House) -> None:
+    """Nora asks for ids of Otto's, by cookie and in her admin: 404, the same page as for an id nobody has."""
+    nora, admin = await house.signed_in(NORA), house.embedded()
+    nothing = {id(visitor): (await visitor.get("/app/nowhere")).text for visitor in (nora, admin)}
+    for (verb, path), row in TABLE.items():
+        if row.who != VISITOR or "{" not in path or path == "/app/{rest:path}":
+            continue
+        assert row.others is not None and row.make is not None, f"{path} has an id in it: whose?"
+        for visitor in (nora, admin):
+            answer = await (visitor.get(row.at) if verb == "GET" else visitor.post(row.at, row.fields))
+            assert answer.status_code == row.others, path
+            if row.others == 404:
+                assert answer.text == nothing[id(visitor)], path
