@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from handlers.connections import jobs as connections
 from handlers.context import Context
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
@@ -60,12 +61,14 @@ JOBS: tuple[Job, ...] = (
     Job("reconcile.start", reconcile.start_due, timeout=60),
     Job("reconcile.one", reconcile.reconcile_one, timeout=120, tries=1),
     Job("reconcile.prune", reconcile.prune, timeout=60),
+    Job("connections.tend", connections.tend, timeout=300, tries=1),
 )
 
 TICKS: tuple[Tick, ...] = (
     Tick("inbox.adopt", every=MINUTE),
     Tick("reconcile.start", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
+    Tick("connections.tend", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=HOUR),
     Tick("merchants.reseal", every=DAY),

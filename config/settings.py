@@ -1,6 +1,7 @@
 """The only reader of the environment: what an operator may set, checked once and explained when wrong."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,8 @@ class Settings(BaseSettings):
     shopify_old_api_secret: str | None = None
     smtp_url: str | None = None
     mail_from: str | None = None
+    mail_spf: str | None = None
+    mail_dkim_selector: str | None = None
     metrics_token: str | None = None
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     # The others of OpenTelemetry's variables are read by its own library.
@@ -93,6 +96,20 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("it must be a mail address, such as hello@shop.example") from None
 
+    @field_validator("mail_spf")
+    @classmethod
+    def _of_spf(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"(?:include:|a:|mx:|ip4:|ip6:)\S+(?: (?:include:|a:|mx:|ip4:|ip6:)\S+)*", value):
+            raise ValueError("it must be a part of an SPF record, such as include:_spf.mail.example")
+        return value
+
+    @field_validator("mail_dkim_selector")
+    @classmethod
+    def _of_dkim(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[A-Za-z0-9._-]{1,63}(?:,[A-Za-z0-9._-]{1,63}){0,9}", value):
+            raise ValueError("it must be a selector such as mail, several with commas between")
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -102,6 +119,11 @@ class Settings(BaseSettings):
     def shopify_secrets(self) -> tuple[str, ...]:
         """The app's present and old secret, as far as set; both sign during a rotation."""
         return tuple(s for s in (self.shopify_api_secret, self.shopify_old_api_secret) if s)
+
+    @property
+    def dkim_selectors(self) -> tuple[str, ...]:
+        """Under which names the keys are published that the mail server signs with; empty = nobody said."""
+        return tuple(self.mail_dkim_selector.split(",")) if self.mail_dkim_selector else ()
 
     @property
     def traces(self) -> bool:

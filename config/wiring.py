@@ -26,6 +26,7 @@ from integration.channels.console import ConsoleChannel
 from integration.channels.smtp import SmtpChannel
 from integration.clock import Clock
 from integration.database.engine import Database
+from integration.dns import Dns
 from integration.queue import Queue, connect
 from integration.queue.embedded import EmbeddedValkey, find
 from integration.shopify.admin import Admin
@@ -106,6 +107,9 @@ async def opened(
             kinds={kind.name: kind for kind in KINDS},
             shopify_key=settings.shopify_api_key,
             aims=AIMS,
+            dns=Dns(),
+            mail_spf=settings.mail_spf,
+            dkim_selectors=settings.dkim_selectors,
         )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from handlers.sales.settle import Settler
     from integration.channels import Channel
     from integration.database.engine import Database
+    from integration.dns import Dns
     from integration.queue import Queue
     from integration.shopify.admin import Admin
     from integration.stripe.api import StripeApi
@@ -43,6 +44,9 @@ class Context:
     kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
     shopify_key: str | None = None  # the app's client id, the audience of its session tokens
     aims: Mapping[str, "Aim"] = field(default_factory=dict)  # when a kind of message is due for a sale, by its rules
+    dns: "Dns | None" = None  # None = sending domains are not checked
+    mail_spf: str | None = None  # what a sending domain's SPF record must hold
+    dkim_selectors: tuple[str, ...] = ()  # where our mail server's keys are published
 
     @property
     def engine(self) -> AsyncEngine:

@@ -8,6 +8,7 @@ import typer
 
 from config import settings
 from config.commands import Json, Refused, execute, show
+from handlers.connections.jobs import Connected, Lacking, Parted, connect, disconnect
 from handlers.context import Context
 from handlers.inbox.work import BELL
 from handlers.merchants.books import shops
@@ -33,6 +34,7 @@ from handlers.merchants.programs import (
 )
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import LINK_LIFE, end_sessions, new_link
+from handlers.merchants.stripe_accounts import StripeAccount, accounts_of
 from handlers.sales.books import stir_sold_since
 from integration.clock import MINUTE, to_iso
 from integration.database.engine import FILE_NAME, address
@@ -120,11 +122,32 @@ def shopify(
 @app.command("stripe")
 def stripe(
     name: Name,
-    webhook_secret: Annotated[str, typer.Option(help="whsec_…, as Stripe shows it with the endpoint.")],
-    api_key: Annotated[str | None, typer.Option(help="A restricted key, rk_…, to look things up.")] = None,
+    webhook_secret: Annotated[
+        str | None, typer.Option(help="whsec_…, where the endpoint was made by hand in Stripe.")
+    ] = None,
+    api_key: Annotated[str | None, typer.Option(help="A restricted key, rk_…; alone it sets everything up.")] = None,
+    disconnect_: Annotated[
+        str | None, typer.Option("--disconnect", metavar="ACCOUNT", help="Part from this account, acct_….")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let a merchant's Stripe webhooks in; a further secret is taken beside the last few."""
+    """Connect a Stripe account by its restricted key, let in one set up by hand, or part from one."""
+    if disconnect_ is not None and (webhook_secret or api_key):
+        raise typer.BadParameter("--disconnect goes with no other option but --json.")
+    if disconnect_ is not None:
+        _part(name, disconnect_, as_json)
+    elif webhook_secret is not None:
+        _let_in(name, webhook_secret, api_key, as_json)
+    elif api_key is not None:
+        _connect(name, api_key, as_json)
+    else:
+        raise typer.BadParameter(
+            "give --api-key rk_…, or --webhook-secret whsec_… where the endpoint was made by hand."
+        )
+
+
+def _let_in(name: str, webhook_secret: str, api_key: str | None, as_json: bool) -> None:
+    """Take the secret of an endpoint that was made by hand; a further one is taken beside the last few."""
 
     async def work(context: Context) -> str:
         now = context.clock.now()
@@ -144,6 +167,42 @@ def stripe(
 
     path = execute(work)
     show({"webhook_path": path}, as_json, [f"Have Stripe send its events to PUBLIC_URL{path}"])
+
+
+def _connect(name: str, api_key: str, as_json: bool) -> None:
+    """Connect the account behind a restricted key, webhook and all."""
+
+    async def work(context: Context) -> Connected | Lacking:
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        return await connect(context, merchant_id, api_key)
+
+    found = execute(work)
+    if isinstance(found, Lacking):
+        lines = [f"{one.permission.group}: {one.permission.name}, {one.permission.level}" for one in found.missing]
+        raise Refused("The key lacks permissions, and nothing was kept. Add to it: " + "; ".join(lines) + ".")
+    one = found.account
+    state = f" Its webhook is not set up yet: {found.unfinished}." if found.unfinished else ""
+    what = "has a new key" if found.rotated else "is connected"
+    shown = {"webhook_path": one.path, "account": one.account, "livemode": one.livemode, "state": one.state}
+    show(shown | {"reason": found.unfinished}, as_json, [f"{one.account} {what}.{state}"])
+
+
+def _part(name: str, account: str, as_json: bool) -> None:
+    """Disconnect the account of an id."""
+
+    async def work(context: Context) -> Parted:
+        merchant_id = await context.database.read(lambda: find_merchant(name))
+        known = await context.database.read(lambda: accounts_of(merchant_id))
+        found: StripeAccount | None = next((one for one in known if account in (one.account, one.path)), None)
+        if found is None:
+            there = ", ".join(str(one.account or one.path) for one in known) or "none"
+            raise Refused(f"{name} has no such Stripe account; connected: {there}.")
+        return await disconnect(context, merchant_id, found.connection, anyway=True)
+
+    parted = execute(work)
+    rest = f" Delete its webhook endpoint in Stripe by hand: {parted.left_behind}." if parted.left_behind else ""
+    shown = {"account": parted.account.account, "left_behind": parted.left_behind}
+    show(shown, as_json, [f"{account} is disconnected; its books stay.{rest}"])
 
 
 @app.command("program")

@@ -1,6 +1,6 @@
 """Tables of merchants: shops, connections, programme versions, the books' row, sessions, and who changed what."""
 
-from sqlalchemy import Column, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Index, Integer, Table, Text, UniqueConstraint, text
 
 from integration.database.schema import Instant, Number, metadata
 
@@ -48,6 +48,35 @@ connections = Table(
     Column("revoked_at", Instant),  # access lost; webhooks are still read
     Column("closed_at", Instant),  # uninstalled or disconnected
     UniqueConstraint("platform", "account", "mode"),
+)
+
+# What we know of the Stripe account behind a connection, and of the webhook endpoint we made there.
+stripe_accounts = Table(
+    "stripe_accounts",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("connection", Number, primary_key=True, autoincrement=False),  # connections.id
+    Column("account", Text, nullable=False),  # acct_…
+    Column("livemode", Integer, nullable=False),
+    Column("name", Text),  # as the account's owner calls it
+    Column("key_hint", Text, nullable=False),  # the last characters of the key, as Stripe lists it
+    Column("endpoint", Text),  # we_…; null = none that we made and hold the secret of
+    Column("state", Text, nullable=False),  # new, ok, by_hand, missing, disabled, away, refused
+    Column("reason", Text),  # in words, for all but ok
+    Column("checked_at", Instant),
+    Column("claim", Text),  # fencing token of who sets the endpoint up
+    Column("claimed_until", Instant),  # by the database's clock
+    Column("connected_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+)
+# One account and mode is connected once, whoever asks at the same time.
+Index(
+    "uq_stripe_accounts_open",
+    stripe_accounts.c.account,
+    stripe_accounts.c.livemode,
+    unique=True,
+    sqlite_where=text("closed_at IS NULL"),
+    postgresql_where=text("closed_at IS NULL"),
 )
 
 program_versions = Table(

@@ -55,6 +55,7 @@ class Account:
         livemode: bool = True,
         currency: str = "usd",
         api_key: str = "rk_live_pretend",
+        name: str = "Pretend shop",
     ) -> None:
         self.secrets = secrets
         self.path = path
@@ -62,6 +63,7 @@ class Account:
         self.livemode = livemode
         self.currency = currency
         self.api_key = api_key
+        self.name = name
         self.objects: dict[str, Object] = {}
         self.events: list[bytes] = []  # every event told, oldest first
         self._random = random.Random(seed)  # noqa: S311 - ids of a pretend account, not secrets

@@ -4,15 +4,18 @@ Point a client at it with `base_addresses={"api": "http://127.0.0.1:PORT"}`.
 """
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from integration.clock import SECOND
 from integration.sandbox.stripe import Account
@@ -22,6 +25,7 @@ DEFAULT_PAGE = 10
 MOST_A_PAGE = 100
 MOST_TYPES = 20
 MOST_EXPANSIONS = 20
+MOST_ENDPOINTS = 16
 EVENTS_REACH = 30 * 86_400  # seconds
 HANGS = 0
 """Stands among the statuses to fail with for a Stripe that takes the request and does not answer."""
@@ -40,6 +44,20 @@ _PARTS = {
     ("charge", "refunds"): ("refund", "charge"),
     ("invoice", "payments"): ("invoice_payment", "invoice"),
 }
+# What a restricted key needs for each path, as Stripe calls it in its refusals: `…_write` allows reading, too.
+_RESOURCES = {
+    "account": "accounts_kyc_basic",
+    "charges": "charge",
+    "checkout/sessions": "checkout_session",
+    "customers": "customer",
+    "disputes": "dispute",
+    "events": "event",
+    "invoice_payments": "invoice",
+    "invoices": "invoice",
+    "payment_intents": "payment_intent",
+    "refunds": "charge",
+    "webhook_endpoints": "webhook",
+}
 _FILTERS = ("charge", "payment_intent", "customer", "invoice", "status")
 _decode = msgspec.json.Decoder().decode
 
@@ -49,16 +67,20 @@ class PretendStripe:
     """The API of one account; `app` is the Starlette application.
 
     `fail_next` answers so many requests with these HTTP statuses first (429, 500, …; HANGS: with nothing for
-    `hang_seconds`); `revoked` with 401. Events are listed for thirty days.
+    `hang_seconds`); `revoked` with 401. Events are listed for thirty days. `permissions` are those of a restricted
+    key (`charge_read`, `webhook_write`, …), None for one that may do everything. An endpoint that is made here is
+    where the account's events go from then on, signed with its secret.
     """
 
     account: Account
     fail_next: list[int] = field(default_factory=list)
     hang_seconds: float = 30.0
     revoked: bool = False
+    permissions: set[str] | None = None
     calls: list[str] = field(default_factory=list)  # "GET /v1/charges/ch_…", oldest first
     endpoints: list[Object] = field(default_factory=list)
     url: str = ""  # where it is served, for who serves it to say
+    _dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a pretend secret
 
     @property
     def app(self) -> Starlette:
@@ -66,7 +88,11 @@ class PretendStripe:
             Route("/v1/account", self._guard(self._own)),
             Route("/v1/events", self._guard(self._events)),
             Route("/v1/events/{id}", self._guard(self._event)),
-            Route("/v1/webhook_endpoints", self._guard(self._endpoint), methods=["POST"]),
+            Route("/v1/webhook_endpoints", self._guard(self._list_endpoints)),
+            Route("/v1/webhook_endpoints", self._guard(self._make_endpoint), methods=["POST"]),
+            Route("/v1/webhook_endpoints/{id}", self._guard(self._endpoint)),
+            Route("/v1/webhook_endpoints/{id}", self._guard(self._change_endpoint), methods=["POST"]),
+            Route("/v1/webhook_endpoints/{id}", self._guard(self._delete_endpoint), methods=["DELETE"]),
         ]
         for path, kind in _KINDS.items():
             routes.append(Route(f"/v1/{path}", self._guard(self._listing(path, kind))))
@@ -87,6 +113,8 @@ class PretendStripe:
             key = request.headers.get("authorization", "").removeprefix("Bearer ")
             if self.revoked or key != self.account.api_key:
                 return _error(401, "invalid_request_error", "Invalid API Key provided.")
+            if (lacking := self._lacking(request)) is not None:
+                return _error(403, "invalid_request_error", self._refusal(lacking))
             if request.method == "POST":
                 form = await request.form()
                 return page(request, [(name, str(value)) for name, value in form.multi_items()])
@@ -95,7 +123,24 @@ class PretendStripe:
         return guarded
 
     def _own(self, request: Request, given: list[tuple[str, str]]) -> Response:
-        return JSONResponse({"id": self.account.id, "object": "account", "country": "US"})
+        settings = {"dashboard": {"display_name": self.account.name}}
+        return JSONResponse({"id": self.account.id, "object": "account", "country": "US", "settings": settings})
+
+    def _lacking(self, request: Request) -> str | None:
+        """Name the permission a request needs and the key lacks."""
+        if self.permissions is None:
+            return None
+        path = request.url.path.removeprefix("/v1/")
+        resource = next((name for start, name in _RESOURCES.items() if path == start or path.startswith(f"{start}/")))
+        enough = {f"{resource}_write"} | ({f"{resource}_read"} if request.method == "GET" else set())
+        return None if enough & self.permissions else f"{resource}_{'read' if request.method == 'GET' else 'write'}"
+
+    def _refusal(self, lacking: str) -> str:
+        shown = f"{self.account.api_key[:8]}{'*' * 20}{self.account.api_key[-4:]}"
+        return (
+            f"The provided key '{shown}' does not have the required permissions for this endpoint on account"
+            f" '{self.account.id}'. Having the 'rak_{lacking}' permission would allow this request to continue."
+        )
 
     def _one(self, kind: str) -> Callable[[Request, list[tuple[str, str]]], Response]:
         def page(request: Request, given: list[tuple[str, str]]) -> Response:
@@ -140,20 +185,70 @@ class PretendStripe:
                 return JSONResponse(event)
         return _missing("event", number)
 
+    def _list_endpoints(self, request: Request, given: list[tuple[str, str]]) -> Response:
+        data = [_without_secret(each) for each in reversed(self.endpoints)]
+        return JSONResponse({"object": "list", "url": "/v1/webhook_endpoints", "has_more": False, "data": data})
+
     def _endpoint(self, request: Request, given: list[tuple[str, str]]) -> Response:
-        asked = dict(given)
+        found = self._found(request)
+        return (
+            JSONResponse(_without_secret(found)) if found else _missing("webhook endpoint", request.path_params["id"])
+        )
+
+    def _make_endpoint(self, request: Request, given: list[tuple[str, str]]) -> Response:
+        asked, events = dict(given), _many(given, "enabled_events")
+        for name, there in (("enabled_events", events), ("url", asked.get("url"))):
+            if not there:
+                return _error(400, "invalid_request_error", f"Missing required param: {name}.", "parameter_missing")
+        if self.account.livemode and not asked["url"].startswith("https://"):
+            return _error(400, "invalid_request_error", "Invalid URL: live mode needs https.", "url_invalid")
+        if len(self.endpoints) >= MOST_ENDPOINTS:
+            words = f"You have reached the maximum of {MOST_ENDPOINTS} test webhook endpoints."
+            return _error(400, "invalid_request_error", words)
+        number = self._dice.getrandbits(64)
         made: Object = {
-            "id": f"we_pretend{len(self.endpoints) + 1:04d}",
+            "id": f"we_1{number:016x}",
             "object": "webhook_endpoint",
             "api_version": asked.get("api_version"),
-            "enabled_events": _many(given, "enabled_events"),
+            "description": asked.get("description"),
+            "enabled_events": events,
             "livemode": self.account.livemode,
-            "metadata": {},
+            "metadata": _inside(asked, "metadata"),
             "status": "enabled",
-            "url": asked.get("url"),
+            "url": asked["url"],
+            "secret": f"whsec_{self._dice.getrandbits(160):040x}",
         }
         self.endpoints.append(made)
-        return JSONResponse(made | {"secret": self.account.secrets[0]})
+        self._deliver_to(made)
+        return JSONResponse(made)
+
+    def _change_endpoint(self, request: Request, given: list[tuple[str, str]]) -> Response:
+        found, asked = self._found(request), dict(given)
+        if found is None:
+            return _missing("webhook endpoint", request.path_params["id"])
+        if "api_version" in asked:
+            return _error(400, "invalid_request_error", "Received unknown parameter: api_version")
+        found["url"] = asked.get("url", found["url"])
+        found["enabled_events"] = _many(given, "enabled_events") or found["enabled_events"]
+        found["metadata"] |= _inside(asked, "metadata")
+        if "disabled" in asked:
+            found["status"] = "disabled" if asked["disabled"].lower() == "true" else "enabled"
+        self._deliver_to(found)
+        return JSONResponse(_without_secret(found))
+
+    def _delete_endpoint(self, request: Request, given: list[tuple[str, str]]) -> Response:
+        found = self._found(request)
+        if found is None:
+            return _missing("webhook endpoint", request.path_params["id"])
+        self.endpoints.remove(found)
+        return JSONResponse({"id": found["id"], "object": "webhook_endpoint", "deleted": True})
+
+    def _found(self, request: Request) -> Object | None:
+        return next((each for each in self.endpoints if each["id"] == request.path_params["id"]), None)
+
+    def _deliver_to(self, endpoint: Object) -> None:
+        self.account.path = urlsplit(endpoint["url"]).path
+        self.account.secrets = (endpoint["secret"],)
 
     def _expanded(self, found: Object, paths: list[str]) -> Object:
         """Put whole objects where ids stand, for paths such as `latest_charge.customer`."""
@@ -206,9 +301,36 @@ def _many(given: list[tuple[str, str]], name: str) -> list[str]:
     return [value for key, value in given if key.startswith(f"{name}[")]
 
 
+def _inside(asked: Mapping[str, str], name: str) -> dict[str, str]:
+    """Values of a nested parameter, written `name[key]`."""
+    start = f"{name}["
+    return {key[len(start) : -1]: value for key, value in asked.items() if key.startswith(start)}
+
+
+def _without_secret(endpoint: Object) -> Object:
+    return {name: value for name, value in endpoint.items() if name != "secret"}
+
+
 def _missing(kind: str, number: str) -> Response:
     return _error(404, "invalid_request_error", f"No such {kind}: '{number}'", "resource_missing")
 
 
 def _error(status: int, kind: str, message: str, code: str | None = None) -> Response:
     return JSONResponse({"error": {"type": kind, "message": message, "code": code}}, status)
+
+
+class PretendStripes:
+    """Several accounts behind one address, as Stripe has them: whose a request is, its key says."""
+
+    def __init__(self, accounts: Iterable[PretendStripe]) -> None:
+        self.accounts = list(accounts)
+        self._apps = [(one, one.app) for one in self.accounts]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._apps[0][1](scope, receive, send)
+        told = dict(scope["headers"]).get(b"authorization", b"").decode()
+        for one, app in self._apps:
+            if told == f"Bearer {one.account.api_key}":
+                return await app(scope, receive, send)
+        return await self._apps[0][1](scope, receive, send)

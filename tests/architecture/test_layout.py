@@ -13,7 +13,8 @@ from tests.conftest import REPOSITORY
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "assets", "books", "connections", "door", "frame", "journal", "programs", "sessions", "told", "wording",
+        "assets", "books", "connections", "door", "frame", "journal", "programs", "sessions", "stripe_accounts", "told",
+        "wording",
     },
     "customers": {"consent", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},

@@ -63,6 +63,22 @@ def test_a_key_that_may_do_everything_is_not_taken(desk: Desk, key: str) -> None
     assert "rk_" in answer.err
 
 
+@pytest.mark.parametrize(("key", "said"), [("sk_live_1234", "secret key"), ("whsec_1234", "signing secret")])
+def test_what_is_no_restricted_key_is_refused_before_any_call(desk: Desk, key: str, said: str) -> None:
+    """And is not repeated."""
+    desk.all([HATS])
+    answer = desk("merchant", "stripe", "Hats", "--api-key", key)
+    assert (answer.code, said in answer.err, key in answer.err) == (1, True, False)
+
+
+@pytest.mark.parametrize("words", [(), ("--disconnect", "acct_1", "--api-key", "rk_live_1234")])
+def test_stripe_needs_one_thing_to_do(desk: Desk, words: tuple[str, ...]) -> None:
+    """Wrong usage is exit 2; an account that is not there is exit 1."""
+    desk.all([HATS])
+    assert desk("merchant", "stripe", "Hats", *words).code == 2
+    assert desk("merchant", "stripe", "Hats", "--disconnect", "acct_1").code == 1
+
+
 def test_a_programme_is_shown_changed_and_read_back(desk: Desk, tmp_path: Path) -> None:
     """What is printed is what --file takes."""
     desk.all([HATS])

@@ -1,0 +1,1 @@
+"""What a merchant's shop, payments and mail are connected by, how well each does, and connecting and parting."""
