@@ -67,9 +67,16 @@ class Server(asyncio.DatagramProtocol):
 async def serving(texts: dict[str, list[str]], **how: bool) -> AsyncIterator[tuple[Dns, Server]]:
     """Serve texts on loopback, by UDP and TCP on one port."""
     loop, server = asyncio.get_running_loop(), Server(texts, **how)
-    transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
-    stream = await asyncio.start_server(server.by_tcp, "127.0.0.1", port)
+    for attempt in range(20):
+        stream = await asyncio.start_server(server.by_tcp, "127.0.0.1", 0)
+        port = stream.sockets[0].getsockname()[1]
+        try:
+            transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=("127.0.0.1", port))
+            break
+        except OSError:
+            # Somebody else has the same port of the other kind.
+            stream.close()
+            assert attempt < 19
     try:
         yield Dns(["127.0.0.1"], port), server
     finally:
