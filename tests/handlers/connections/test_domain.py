@@ -26,6 +26,13 @@ GOOD = {
 }
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with much else to do may answer late."""
+    monkeypatch.setattr("integration.dns.ANSWER_SECONDS", 30.0)
+    monkeypatch.setattr("handlers.connections.feeds.CHECK_SECONDS", 60.0)
+
+
 class Server(asyncio.DatagramProtocol):
     """A DNS server of texts; one that is silent answers nothing, one that is cut says to come by TCP."""
 
@@ -190,7 +197,7 @@ async def test_where_the_dns_is_silent_it_is_said_and_what_to_set(monkeypatch: p
     async with serving({}, silent=True) as (asked, _):
         found = await sending_domain(asked, HATS, "include:_spf.mail.example", ("mail",))
     other.cancel()
-    assert time.monotonic() - begun < 5 and turns > 5
+    assert time.monotonic() - begun < 20 and turns > 5
     assert [one.state for one in found] == ["unknown"] * 3
     assert all("cannot be asked" in one.words and one.record for one in found)
 
