@@ -55,6 +55,7 @@ JOBS: tuple[Job, ...] = (
     Job("inbox.prune", inbox.prune, timeout=60),
     Job("inbox.adopt", inbox.adopt_stragglers),
     Job("merchants.reseal", merchants.reseal, timeout=60),
+    Job("merchants.prune", merchants.prune, timeout=60),
     Job("points.seal", seal.seal_new_entries, timeout=60),
     Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
     Job(programme.JOB, programme.forecast, timeout=180),
@@ -72,5 +73,6 @@ TICKS: tuple[Tick, ...] = (
     Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=HOUR),
     Tick("merchants.reseal", every=DAY),
+    Tick("merchants.prune", every=DAY),
     Tick("reconcile.prune", every=DAY),
 )

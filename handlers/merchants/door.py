@@ -295,6 +295,10 @@ async def read_form(request: Request, most_bytes: int = MOST_FORM_BYTES, files: 
         raise HTTPException(413) from None
     except TimeoutError:
         raise HTTPException(408) from None
+    except HTTPException as error:
+        # Starlette says 400 of all that is wrong with a form, also of more than it was told to take.
+        too_much = error.detail.startswith(("Too many", "Field exceeded", "Part exceeded"))
+        raise HTTPException(413 if too_much else 400) from None
     except (ValueError, RecursionError):
         raise HTTPException(400) from None
     if any(isinstance(value, str) and "\0" in name + value for name, value in (await request.form()).multi_items()):

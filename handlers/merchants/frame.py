@@ -265,7 +265,7 @@ def _points(values: Values, micropoints: int) -> str:
 
 @pass_context
 def _percent(values: Values, share: float) -> str:
-    return str(format_percent(share, "#,##0.#%", locale=_said_to(values)[0]))
+    return str(format_percent(round(share, 3), locale=_said_to(values)[0], decimal_quantization=False))
 
 
 @pass_context

@@ -1,4 +1,4 @@
-"""What the clock does for merchants: secrets move to the current key, so that an old one can be dropped."""
+"""What the clock does for merchants: secrets move to the current key, and what was kept its time goes."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from handlers.context import Context
+from handlers.merchants import journal, sessions
 from handlers.merchants.connections import place
 from integration.database.steps import Row, Steps, ask, plain
 from integration.vault import Unsealable, Vault
@@ -78,3 +79,15 @@ def _reseal(number: int, merchant_id: int, vault: Vault) -> Steps[None]:
         secrets, key = _opened(merchant_id, sealed, token, vault)
         again = json.dumps([vault.seal(one, **place(merchant_id, "secrets")) for one in secrets])
         yield from ask(_WRITE, (number, again, key and vault.seal(key, **place(merchant_id, "token"))))
+
+
+async def prune(context: Context) -> int:
+    """Delete links and sessions that open nothing any more, and journal entries older than they are kept."""
+    now, deleted = context.clock.now(), 0
+    for _ in range(MOST_PAGES):
+        some = await context.database.run(lambda: sessions.prune(now))
+        some += await context.database.run(lambda: journal.prune(now))
+        deleted += some
+        if not some:
+            break
+    return deleted
