@@ -54,6 +54,9 @@ LOOPS: tuple[Loop, ...] = (
 JOBS: tuple[Job, ...] = (
     Job("inbox.prune", inbox.prune, timeout=60),
     Job("inbox.adopt", inbox.adopt_stragglers),
+    Job("merchants.renew", merchants.renew, timeout=120, tries=1),
+    Job("merchants.describe", merchants.describe, timeout=60),
+    Job("merchants.describe_due", merchants.describe_due, timeout=120, tries=1),
     Job("merchants.reseal", merchants.reseal, timeout=60),
     Job("merchants.prune", merchants.prune, timeout=60),
     Job("points.seal", seal.seal_new_entries, timeout=60),
@@ -72,6 +75,8 @@ TICKS: tuple[Tick, ...] = (
     Tick("connections.tend", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=HOUR),
+    Tick("merchants.renew", every=10 * MINUTE),
+    Tick("merchants.describe_due", every=10 * MINUTE),
     Tick("merchants.reseal", every=DAY),
     Tick("merchants.prune", every=DAY),
     Tick("reconcile.prune", every=DAY),

@@ -17,6 +17,7 @@ from handlers.reviews import rules as reviews
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
+from handlers.sales.books import stir_sold_since
 from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
@@ -39,6 +40,8 @@ SETTLERS = (PointsSettler(), ThanksSettler(), ReviewsSettler())
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)
 
+# What a shop that is back brings with it: what it sold meanwhile, as far as it was told, counts again.
+ON_RETURN = (stir_sold_since,)
 
 # Kinds of messages: what each says, and what it is in law.
 KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown())
@@ -105,6 +108,7 @@ async def opened(
             shopify=shopify,
             stripe=stripe,
             kinds={kind.name: kind for kind in KINDS},
+            on_return=ON_RETURN,
             shopify_key=settings.shopify_api_key,
             aims=AIMS,
             dns=Dns(),

@@ -1,6 +1,6 @@
 """What every job and page is given: the world's handles and the program's own tables of contents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handlers.inbox.rules import Apply, Resettle
 from integration.clock import Clock
+from integration.database.steps import Steps
 from integration.facts import Reader
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Context:
     shopify: "Admin"
     stripe: "StripeApi"
     kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
+    # Done in the transaction in which a shop that had left is back: (merchant, left at, now).
+    on_return: Sequence[Callable[[int, int, int], Steps[None]]] = ()
     shopify_key: str | None = None  # the app's client id, the audience of its session tokens
     aims: Mapping[str, "Aim"] = field(default_factory=dict)  # when a kind of message is due for a sale, by its rules
     dns: "Dns | None" = None  # None = sending domains are not checked

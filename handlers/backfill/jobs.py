@@ -12,16 +12,16 @@ from handlers.backfill.rules import Totals, as_if_on
 from handlers.backfill.settle import Batch, Rehearsed, foresee, rehearse, settle_taken_back, take, take_back
 from handlers.backfill.store import Run
 from handlers.context import Context
+from handlers.inbox.keys import Key
 from handlers.inbox.rules import Connection, Elsewhere, Told, suspicion
 from handlers.inbox.rules import Run as Covering
 from handlers.merchants.books import shops
-from handlers.merchants.connections import place
 from handlers.merchants.rules import Refused, Shop
 from integration.clock import SECOND
 from integration.database.steps import ask, plain
 from integration.errors import Rejected, Revoked, Suspect, Unavailable, Unreadable
 from integration.facts import Envelope, Order, OrderSeen, Reading
-from integration.shopify.admin import Admin
+from integration.shopify.admin import Admin, Token
 from integration.shopify.bulk import Bulk, Step, collect_file
 from integration.shopify.bulk_order import Assembled, assemble
 from integration.shopify.bulk_shelf import Shelf, Shelved
@@ -75,7 +75,7 @@ class _Sources(NamedTuple):
     admin: Admin | None  # for orders asked for alone
     stripe: Listing | None
     stripe_account: str
-    token: str
+    token: Token
     notes: tuple[str, ...]
 
 
@@ -210,12 +210,12 @@ def _buyers(batch: Batch) -> list[str]:
 
 
 async def _sources(context: Context, plan: Plan) -> _Sources:
-    database, vault = context.database, context.vault
+    database = context.database
     shop = (await database.read(lambda: shops([plan.merchant_id])))[plan.merchant_id]
     connections = await database.read(lambda: store.open_connections(plan.merchant_id))
     shopify, stripe = connections.get("shopify"), connections.get("stripe")
     keys = {
-        platform: vault.open(one.token, **place(plan.merchant_id, "token"))
+        platform: Key(context, one.id)
         for platform, one in connections.items()
         if one.token is not None and one.revoked_at is None
     }
@@ -234,7 +234,7 @@ async def _sources(context: Context, plan: Plan) -> _Sources:
         )
     else:
         if stripe is not None and "stripe" in keys:
-            listing = Listing(context.stripe, keys["stripe"])
+            listing = Listing(context.stripe, await keys["stripe"]())
         if bulk is None and shopify is not None:
             notes.append(f"{shopify.account} was not asked for its orders: there is no token of it here.")
             shopify = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from handlers.context import Context
-from handlers.inbox.look import REVOKE
+from handlers.inbox.keys import revoke
 from handlers.inbox.work import BELL
 from handlers.merchants import stripe_accounts
 from handlers.merchants.connections import place
@@ -15,7 +15,7 @@ from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import ELSEWHERE, Key, Reserved, StripeAccount, key_of
 from handlers.sales.books import stir_sold_since
 from integration.clock import HOUR
-from integration.database.steps import Steps, ask
+from integration.database.steps import Steps
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
 from integration.faults import point
 from integration.stripe import accounts as stripe
@@ -184,7 +184,7 @@ async def _note(context: Context, one: StripeAccount, error: OutsideError) -> No
         state = "new" if one.endpoint is None and one.state == "new" else _STATES[type(error)]
         yield from stripe_accounts.note(one, state, str(error), now)
         if isinstance(error, Revoked):
-            yield from ask(REVOKE, (one.connection, now))
+            yield from revoke(one.connection, one.sealed, str(error), now)
 
     await context.database.run(keep)
     log.warning("stripe_account_not_well", merchant=one.merchant_id, connection=one.connection, reason=str(error))

@@ -7,10 +7,11 @@ from weakref import WeakValueDictionary
 
 from handlers.context import Context
 from handlers.inbox.claim import connection_now
+from handlers.inbox.keys import Key
 from handlers.inbox.rules import Connection, Outcome
-from integration.database.steps import Steps, ask, plain
 from integration.errors import Rejected, Revoked, Unavailable
 from integration.facts import Fact, LookAgain, OrderSeen, Reading, Uninstalled
+from integration.shopify.grants import NotInstalled
 
 LOOK_SECONDS = 12  # within a lease, as is this and the wait for a turn
 TURN_SECONDS = 15
@@ -18,8 +19,6 @@ TURN_SECONDS = 15
 # a hundred, and an account may be set up to tell every event as a reference only.
 AT_ONCE = {"shopify": 1, "stripe": 8}
 MOST_LOOKS_AN_EVENT = 5
-
-REVOKE = plain("UPDATE connections SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")
 
 
 class NoTurn(Exception):
@@ -66,24 +65,25 @@ async def look(context: Context, connection: Connection, reading: Reading) -> tu
     With an Outcome, that is what became of the event although the facts that are left are applied. Raises
     Unavailable where the platform cannot answer now.
     """
+    key = Key(context, connection.id)
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             at_hand = await context.database.read(lambda: connection_now(connection))
-            return await _look(context, at_hand or connection._replace(token=None), reading)
+            return await _look(context, at_hand or connection._replace(token=None), reading, key)
     except TimeoutError:
         raise Unavailable(f"{connection.platform} took longer than {LOOK_SECONDS} s to answer") from None
     except Revoked as error:
-        now = context.clock.now()
-        await context.database.run(lambda: _revoked(connection, now))
+        if not await key.give_up(error):
+            raise Unavailable("the key was replaced while we asked with it") from None
         return _without_looks(reading), Outcome("waiting", f"our access was taken away: {error}")
 
 
-async def _look(context: Context, connection: Connection, reading: Reading) -> tuple[Reading, Outcome | None]:
+async def _look(context: Context, connection: Connection, reading: Reading, key: Key) -> tuple[Reading, Outcome | None]:
     facts: list[Fact] = []
     outcome: Outcome | None = None
     for number, fact in enumerate(reading.facts):
         if isinstance(fact, Uninstalled) and _can_confirm(connection):
-            if not await _access_is_gone(context, connection):
+            if not await _access_is_gone(context, connection, key):
                 return Reading(()), Outcome("suspect", "the shop still answers to our token")
             facts.append(fact)
         elif not isinstance(fact, LookAgain):
@@ -94,32 +94,29 @@ async def _look(context: Context, connection: Connection, reading: Reading) -> t
             outcome = Outcome("waiting", f"asks for more than {MOST_LOOKS_AN_EVENT} objects")
         else:
             try:
-                facts.extend(await _ask(context, connection, fact))
+                facts.extend(await _ask(context, connection, fact, key))
             except Rejected as error:
                 outcome = Outcome("waiting", f"{fact.kind} {fact.id} cannot be looked up: {error}")
     return Reading(tuple(facts), reading.shop_id, reading.hosts), outcome
 
 
-async def _ask(context: Context, connection: Connection, fact: LookAgain) -> Sequence[Fact]:
-    token = _opened(context, connection)
+async def _ask(context: Context, connection: Connection, fact: LookAgain, key: Key) -> Sequence[Fact]:
     if connection.platform == "stripe":
-        facts: Sequence[Fact] = await context.stripe.look(token, fact.kind, fact.id)
+        facts: Sequence[Fact] = await context.stripe.look(await key(), fact.kind, fact.id)
         return facts
-    return [OrderSeen(await context.shopify.order(connection.account, token, fact.id))]
+    return [OrderSeen(await context.shopify.order(connection.account, key, fact.id))]
 
 
-async def _access_is_gone(context: Context, connection: Connection) -> bool:
-    """Ask the shop: an uninstall ends our token at once, and `shop/update` has the same body."""
+async def _access_is_gone(context: Context, connection: Connection, key: Key) -> bool:
+    """Ask the shop: an uninstall ends our token at once, and `shop/update` has the same body.
+
+    A shop that signs with our secret and yet does not know our app has uninstalled it.
+    """
     try:
-        await context.shopify.ping(connection.account, _opened(context, connection))
-    except Revoked:
+        await context.shopify.ping(connection.account, key)
+    except (Revoked, NotInstalled):
         return True
     return False
-
-
-def _opened(context: Context, connection: Connection) -> str:
-    assert connection.token is not None
-    return context.vault.open(connection.token, table="connections", merchant=connection.merchant_id, column="token")
 
 
 def _can_confirm(connection: Connection) -> bool:
@@ -129,7 +126,3 @@ def _can_confirm(connection: Connection) -> bool:
 def _without_looks(reading: Reading) -> Reading:
     kept = tuple(fact for fact in reading.facts if not isinstance(fact, LookAgain))
     return Reading(kept, reading.shop_id, reading.hosts)
-
-
-def _revoked(connection: Connection, now: int) -> Steps[None]:
-    yield from ask(REVOKE, (connection.id, now))

@@ -66,13 +66,18 @@ _CONNECT = plain(
     " VALUES (?1, ?2, ?3, 'live', ?4, ?5, ?6, ?6)"
     " ON CONFLICT (platform, account, mode) DO NOTHING RETURNING id"
 )
+# A token that is given by hand neither expires nor is renewed.
+_FRESH = (
+    "revoked_at = NULL, revoked_why = NULL, token_expires_at = NULL, refresh_token = NULL, refresh_expires_at = NULL,"
+    " refreshed_at = NULL, refresh_claim = NULL, refresh_after = NULL, refresh_problem = NULL"
+)
 # Only its own merchant's, and only once it had left: a reinstall finds the books as they were.
 _RECONNECT = plain(
-    "UPDATE connections SET closed_at = NULL, revoked_at = NULL, connected_at = ?3, token = ?4"
+    f"UPDATE connections SET closed_at = NULL, {_FRESH}, connected_at = ?3, token = ?4"
     " WHERE merchant_id = ?1 AND platform = 'shopify' AND account = ?2 AND closed_at IS NOT NULL"
 )
 _RENEW = plain(
-    "UPDATE connections SET token = ?2, revoked_at = NULL"
+    f"UPDATE connections SET token = ?2, {_FRESH}"
     " WHERE merchant_id = ?1 AND platform = 'shopify' AND closed_at IS NULL RETURNING account"
 )
 _LEFT_AT = plain(

@@ -18,9 +18,10 @@ from starlette.types import Message, Receive
 from handlers.context import Context
 from handlers.merchants import sessions
 from handlers.merchants.frame import Visit, guard, read_flash, render, spoken_locale, told, without
+from handlers.merchants.install import arrive
 from integration.clock import SECOND
 from integration.database.steps import Row, Steps, ask, plain
-from integration.errors import Forged, Unavailable
+from integration.errors import Forged, Rejected, Revoked, Unavailable
 from integration.shopify.session_tokens import SessionToken, verify
 from integration.shopify.shops import exact_domain
 
@@ -184,17 +185,22 @@ async def _by_token(request: Request, text: str | None) -> Visit:
     context: Context = request.app.state.context
     try:
         token = verify(text, context.shopify_key, context.shopify_secrets, context.clock.now())
+        row = await _arrived(context, token, text or "")
     except Forged as error:
         log.info("session_token_refused", reason=str(error))
         raise _Stopped(_again(request, context)) from None
-    row = await _arrived(context, token)
     if row is None:
         raise _Stopped(render("stranger.html", status=403, shop=token.shop))
     return _visit(request, row, f"shopify:{token.user_id}", embedded=True, form_token="")
 
 
-async def _arrived(context: Context, token: SessionToken) -> Row | None:
-    """Return the merchant of a shop."""
+async def _arrived(context: Context, token: SessionToken, text: str) -> Row | None:
+    """Return the merchant of a shop, which its first visit makes; None where Shopify does not let us in there."""
+    try:
+        await arrive(context, token, text)
+    except (Rejected, Revoked) as error:
+        log.warning("shop_not_taken_in", shop=token.shop, reason=str(error))
+        return None
     rows = await context.database.read(lambda: ask(_BY_SHOP, (token.shop,)))
     return rows[0] if rows else None
 

@@ -1,4 +1,4 @@
-"""What the clock does for merchants: secrets move to the current key, and what was kept its time goes."""
+"""What the clock does for merchants: renews access, asks shops about themselves, reseals, deletes what is old."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,22 +6,91 @@ from collections.abc import AsyncIterator
 import structlog
 
 from handlers.context import Context
+from handlers.inbox.keys import Key, held_by, renewed
 from handlers.merchants import journal, sessions
 from handlers.merchants.connections import place
+from integration.clock import DAY, HOUR
 from integration.database.steps import Row, Steps, ask, plain
+from integration.errors import OutsideError, Rejected, Revoked
+from integration.shopify import about
 from integration.vault import Unsealable, Vault
 
+RENEW_AFTER = 20 * HOUR  # also what nobody asked with: a refresh token that is never used ends after 90 days
+MOST_RENEWED = 100  # of one run; the next ones go on
+DESCRIBE_AFTER = 30 * DAY
+MOST_DESCRIBED = 50
 PAGE = 200
 MOST_PAGES = 100_000
 
-_CONNECTIONS = plain("SELECT id, merchant_id, secrets, token FROM connections WHERE id > ?1 ORDER BY id LIMIT ?2")
-_ONE = plain(
-    "SELECT secrets, token FROM connections WHERE id = ?1",
-    postgres="SELECT secrets, token FROM connections WHERE id = ?1 FOR UPDATE",
+TOKENS = ("token", "refresh_token")  # columns of one sealed text each; `secrets` holds a list of them
+_COLUMNS = ", ".join(("secrets", *TOKENS))
+
+_CONNECTIONS = plain(f"SELECT id, merchant_id, {_COLUMNS} FROM connections WHERE id > ?1 ORDER BY id LIMIT ?2")
+_IDLE = plain(
+    "SELECT id FROM connections WHERE refresh_token IS NOT NULL AND refreshed_at <= ?1 AND revoked_at IS NULL"
+    " AND closed_at IS NULL ORDER BY refreshed_at LIMIT ?2"
 )
-_WRITE = plain("UPDATE connections SET secrets = ?2, token = ?3 WHERE id = ?1")
+_UNDESCRIBED = plain(
+    "SELECT c.id FROM connections c JOIN merchants m ON m.id = c.merchant_id WHERE c.refresh_token IS NOT NULL"
+    " AND c.revoked_at IS NULL AND c.closed_at IS NULL AND coalesce(m.described_at, 0) <= ?1 ORDER BY c.id LIMIT ?2"
+)
+_DESCRIBE = plain(
+    "UPDATE merchants SET language = coalesce(?2, language), policies = coalesce(?3, policies), described_at = ?4"
+    " WHERE id = ?1"
+)
+_ONE = plain(
+    f"SELECT {_COLUMNS} FROM connections WHERE id = ?1",
+    postgres=f"SELECT {_COLUMNS} FROM connections WHERE id = ?1 FOR UPDATE",
+)
+_WRITE = plain("UPDATE connections SET secrets = ?2, token = ?3, refresh_token = ?4 WHERE id = ?1")
 
 log = structlog.get_logger()
+
+
+async def renew(context: Context) -> int:
+    """Renew the access to every shop that was not renewed for a day; returns how many were."""
+    idle = context.clock.now() - RENEW_AFTER
+    count = 0
+    for (number,) in await context.database.read(lambda: ask(_IDLE, (idle, MOST_RENEWED))):
+        try:
+            count += await renewed(context, number)
+        except (OutsideError, Unsealable) as error:
+            # It is noted with the connection, and tried again.
+            log.debug("idle_key_not_renewed", connection=number, reason=str(error))
+    return count
+
+
+async def describe_due(context: Context) -> None:
+    """Ask every shop about itself that was not asked for a month, or never: its doorbell may have been lost."""
+    before = context.clock.now() - DESCRIBE_AFTER
+    for (number,) in await context.database.read(lambda: ask(_UNDESCRIBED, (before, MOST_DESCRIBED))):
+        try:
+            await describe(context, number)
+        except (OutsideError, Unsealable) as error:
+            log.info("shop_not_described", connection=number, reason=str(error))
+
+
+async def describe(context: Context, connection: int) -> None:
+    """Ask a shop for its language and its policies; what it does not show us stays unknown."""
+    held = await context.database.read(lambda: held_by(connection))
+    if held is None:
+        return
+    key = Key(context, connection)
+    language = policies = None
+    try:
+        try:
+            language = await about.language(context.shopify, held.account, key)
+        except Rejected as error:
+            log.info("language_not_told", connection=connection, reason=str(error))
+        try:
+            policies = json.dumps(await about.policies(context.shopify, held.account, key))
+        except Rejected as error:
+            log.info("policies_not_told", connection=connection, reason=str(error))
+    except Revoked as error:
+        await key.give_up(error)
+        raise
+    told = (held.merchant_id, language, policies, context.clock.now())
+    await context.database.run(lambda: ask(_DESCRIBE, told))
 
 
 async def reseal(context: Context) -> int:
@@ -30,8 +99,8 @@ async def reseal(context: Context) -> int:
     What no listed key opens stays as it is and is logged.
     """
     resealed = 0
-    async for number, merchant_id, sealed, token in _connections(context):
-        if all(context.vault.is_current(one) for one in _all(sealed, token)):
+    async for number, merchant_id, sealed, *tokens in _connections(context):
+        if all(context.vault.is_current(one) for one in (*json.loads(sealed), *filter(None, tokens))):
             continue
         try:
             await context.database.run(
@@ -46,9 +115,9 @@ async def reseal(context: Context) -> int:
 async def unopened(context: Context) -> int:
     """Count the connections with a secret that no listed key opens, as after a restore without its key."""
     count = 0
-    async for _, merchant_id, sealed, token in _connections(context):
+    async for _, merchant_id, sealed, *tokens in _connections(context):
         try:
-            _opened(merchant_id, sealed, token, context.vault)
+            _opened(merchant_id, sealed, tokens, context.vault)
         except Unsealable:
             count += 1
     return count
@@ -65,20 +134,21 @@ async def _connections(context: Context) -> AsyncIterator[Row]:
         last = rows[-1][0]
 
 
-def _all(sealed: str, token: str | None) -> list[str]:
-    return [*json.loads(sealed), *([token] if token else [])]
-
-
-def _opened(merchant_id: int, sealed: str, token: str | None, vault: Vault) -> tuple[list[str], str | None]:
+def _opened(
+    merchant_id: int, sealed: str, tokens: list[str | None], vault: Vault
+) -> tuple[list[str], list[str | None]]:
     secrets = [vault.open(one, **place(merchant_id, "secrets")) for one in json.loads(sealed)]
-    return secrets, token and vault.open(token, **place(merchant_id, "token"))
+    pairs = zip(TOKENS, tokens, strict=True)
+    return secrets, [one and vault.open(one, **place(merchant_id, column)) for column, one in pairs]
 
 
 def _reseal(number: int, merchant_id: int, vault: Vault) -> Steps[None]:
-    for sealed, token in (yield from ask(_ONE, (number,))):
-        secrets, key = _opened(merchant_id, sealed, token, vault)
+    for sealed, *tokens in (yield from ask(_ONE, (number,))):
+        secrets, opened = _opened(merchant_id, sealed, tokens, vault)
         again = json.dumps([vault.seal(one, **place(merchant_id, "secrets")) for one in secrets])
-        yield from ask(_WRITE, (number, again, key and vault.seal(key, **place(merchant_id, "token"))))
+        pairs = zip(TOKENS, opened, strict=True)
+        kept = [one and vault.seal(one, **place(merchant_id, column)) for column, one in pairs]
+        yield from ask(_WRITE, (number, again, *kept))
 
 
 async def prune(context: Context) -> int:

@@ -13,6 +13,9 @@ merchants = Table(
     Column("timezone", Text, nullable=False),
     Column("country", Text),
     Column("email", Text),  # where mail for the merchant goes, test orders' mail among it
+    Column("language", Text),  # of the shop, as BCP 47: en, pt-BR
+    Column("policies", Text),  # JSON: the shop's own pages by kind, {"REFUND_POLICY": "https://…"}
+    Column("described_at", Instant),  # when the shop was last asked about itself
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant),  # uninstalled everywhere: nothing is earned or sent any more
     Column("messages_paused_at", Instant),  # set = the merchant holds all messages back
@@ -42,12 +45,35 @@ connections = Table(
     Column("hosts", Text, nullable=False, server_default="[]"),  # JSON: the shop's own domains seen
     Column("secrets", Text, nullable=False, server_default="[]"),  # JSON: encrypted webhook secrets (Stripe)
     Column("token", Text),  # encrypted API access token or restricted key
-    Column("scopes", Text),
+    Column("token_expires_at", Instant),  # null = it does not expire
+    Column("refresh_token", Text),  # encrypted; written in one statement with the token it came with
+    Column("refresh_expires_at", Instant),
+    Column("refreshed_at", Instant),  # when the platform gave us the token
+    Column("refresh_claim", Text),  # fencing token of whoever renews it now
+    Column("refresh_after", Instant),  # not before, by the database's clock: the claim's end, or the next attempt
+    Column("refresh_problem", Text),  # in words: why it could not be renewed the last time
+    Column("scopes", Text),  # JSON: what the merchant lets us do
     Column("created_at", Instant, nullable=False),
     Column("connected_at", Instant, nullable=False),  # last install or reconnect
     Column("revoked_at", Instant),  # access lost; webhooks are still read
+    Column("revoked_why", Text),  # in words
     Column("closed_at", Instant),  # uninstalled or disconnected
     UniqueConstraint("platform", "account", "mode"),
+)
+Index(
+    "ix_connections_to_refresh",
+    connections.c.refreshed_at,
+    sqlite_where=text("refresh_token IS NOT NULL"),
+    postgresql_where=text("refresh_token IS NOT NULL"),
+)
+
+# One begun installation by OAuth; the row goes with its first use.
+installs = Table(
+    "installs",
+    metadata,
+    Column("state", Text, primary_key=True),  # digest of the value Shopify brings back
+    Column("shop", Text, nullable=False),
+    Column("begun_at", Instant, nullable=False),
 )
 
 # What we know of the Stripe account behind a connection, and of the webhook endpoint we made there.

@@ -13,7 +13,9 @@ _SCOPES = plain("UPDATE connections SET scopes = ?4 WHERE merchant_id = ?1 AND p
 # A late uninstall after a reinstall is older than the last time the shop was connected. Told twice, the earlier
 # instant counts, whichever comes first.
 _LEFT = plain(
-    "UPDATE connections SET closed_at = ?4, token = NULL"
+    "UPDATE connections SET closed_at = ?4, token = NULL, token_expires_at = NULL, refresh_token = NULL,"
+    " refresh_expires_at = NULL, refreshed_at = NULL, refresh_claim = NULL, refresh_after = NULL,"
+    " refresh_problem = NULL"
     " WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3 AND connected_at <= ?4"
     " AND (closed_at IS NULL OR closed_at > ?4)"
 )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from handlers.context import Context
+from handlers.inbox.keys import Key
 from handlers.inbox.record import Delivery
 from handlers.reconcile.ledger import Found
 from handlers.reconcile.rules import (
@@ -54,7 +55,7 @@ class Run:
 
     context: Context
     one: Connected
-    key: str  # the connection's token, opened
+    key: Key  # the connection's, to be asked for before every question
     token: str  # fences the run's lease
     started_at: int
     since: int
@@ -170,7 +171,7 @@ async def _disputes(run: Run, listing: ShopListing) -> AsyncIterator[Batch]:
 
 async def account(run: Run) -> AsyncGenerator[Batch, None]:
     """Events as far back as Stripe lists them, and before that the objects themselves; the oldest first."""
-    listing = AccountListing(run.context.stripe, run.key)
+    listing = AccountListing(run.context.stripe, await run.key())
     now = run.started_at
     horizon = now - EVENTS_REACH + EVENTS_MARGIN
     try:

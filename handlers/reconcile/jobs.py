@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from handlers.context import Context
-from handlers.inbox.look import REVOKE
+from handlers.inbox.keys import Key
 from handlers.inbox.work import BELL
 from handlers.messages.restored import restored_at
 from handlers.reconcile import feeds, store
@@ -29,7 +29,7 @@ from handlers.reconcile.rules import (
     silence,
 )
 from handlers.reconcile.store import Connected, LostRun, Mark
-from integration.database.steps import Steps, ask
+from integration.database.steps import Steps
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
 from integration.faults import point
 from integration.vault import Unsealable
@@ -126,7 +126,10 @@ async def reconcile(
     except LostRun as lost:
         log.warning("reconcile_lost", connection=one.id, reason=str(lost))
         return Report(one, "busy", str(lost), run=run)
-    except (Revoked, Unavailable, Rejected) as error:
+    except Revoked as error:
+        gone = dry or await key.give_up(error)
+        failure = error if gone else Unavailable("the key was replaced while we asked with it", retry_after=1)
+    except (Unavailable, Rejected) as error:
         failure = error
     stands = await _ended(run, failure, unfinished)
     return Report(one, stands.state, stands.reason, stands, run, unfinished)
@@ -155,9 +158,9 @@ class _Shut(Exception):
         self.state = state
 
 
-def _opened(context: Context, one: Connected) -> str:
+def _opened(context: Context, one: Connected) -> Key:
     way = (
-        f'regulars merchant shopify "{one.merchant}" --token shpat_…'
+        f'regulars merchant shopify "{one.merchant}" --token shpat_…, or have the merchant open the app in Shopify'
         if one.platform == "shopify"
         else f'regulars merchant stripe "{one.merchant}" --webhook-secret whsec_… --api-key rk_…'
     )
@@ -166,9 +169,10 @@ def _opened(context: Context, one: Connected) -> str:
     if one.revoked_at is not None:
         raise _Shut("revoked", f"our access was taken away; give a new key with: {way}")
     try:
-        return context.vault.open(one.token, table="connections", merchant=one.merchant_id, column="token")
+        context.vault.open(one.token, table="connections", merchant=one.merchant_id, column="token")
     except Unsealable:
         raise _Shut("no_key", f"no key in SECRET_KEY opens the one we hold; set it anew with: {way}") from None
+    return Key(context, one.id)
 
 
 async def _through(run: Run, told: Callable[[Run], None] | None) -> bool:
@@ -229,8 +233,6 @@ async def _ended(run: Run, failure: OutsideError | None, unfinished: bool) -> Ma
         if not run.dry:
             yield from store.close_look(one, run.started_at, now, run.calls, run.skipped, reason)
             yield from store.release(one, run.token, stands)
-            if isinstance(failure, Revoked):
-                yield from ask(REVOKE, (one.id, now))
         return stands
 
     stands = await (context.database.read if run.dry else context.database.run)(end)

@@ -64,7 +64,8 @@ class Shop:
         self.tax_rate = tax_rate
         self.taxes_included = taxes_included
         self.scopes: tuple[str, ...] = ("read_orders", "read_customers", "read_fulfillments")
-        self.installed = True
+        self.installed, self.installs = True, 1  # tokens are of one installation
+        self.language = "en"
         self.products: dict[int, Product] = {}
         self.customers: dict[int, Customer] = {}
         self.orders: dict[int, Order] = {}
@@ -373,11 +374,8 @@ class Shop:
     def ship(self, order: Order, quantities: Mapping[int, int] | None = None) -> list[Delivery]:
         """Hand a parcel over: all that is left, or units by line id."""
         if quantities is None:
-            quantities = {
-                line.id: line.current_quantity - line.shipped
-                for line in order.goods
-                if line.current_quantity > line.shipped
-            }
+            left = [line for line in order.goods if line.current_quantity > line.shipped]
+            quantities = {line.id: line.current_quantity - line.shipped for line in left}
         for number, units in quantities.items():
             order.line(number).shipped += units
         now = self.clock()
@@ -435,6 +433,11 @@ class Shop:
         """Remove the app: tokens are dead from now on."""
         self.installed = False
         return self._tell("app/uninstalled", self.record())
+
+    def install(self) -> None:
+        """Put the app in again: it has new tokens to ask for, and hears nothing until it comes."""
+        self.installed = True
+        self.installs += 1
 
     def change_scopes(self, *scopes: str) -> list[Delivery]:
         """Change what the app may read."""

@@ -5,7 +5,6 @@ server stands for all of them: `http://127.0.0.1:PORT/{shop}/admin/oauth/access_
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,16 +23,13 @@ from integration.sandbox.shopify import Shop
 from integration.sandbox.shopify_bulk import Exports, shop_exports
 from integration.sandbox.shopify_nodes import customer_node, dispute_node, order_node, refund_node, shop_node
 from integration.sandbox.shopify_records import Dispute, Order
+from integration.sandbox.shopify_tokens import Tokens
 
-ACCESS_SECONDS = 3600
-REFRESH_SECONDS = 90 * 86_400
 BUCKET = 2000.0
 RESTORED_A_SECOND = 100.0
 MOST_FOR_ONE_QUERY = 1000
 HANGS = 0
 """Stands among the statuses to fail with for a shop that takes the question and does not answer."""
-
-TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a grant's name
 
 _decode = msgspec.json.Decoder().decode
 
@@ -60,10 +56,12 @@ class PretendShopify:
     restored: float = RESTORED_A_SECOND
     most_for_one_query: int = MOST_FOR_ONE_QUERY
     calls: list[dict[str, Any]] = field(default_factory=list)  # every GraphQL request's body, oldest first
-    access: dict[str, tuple[str, float]] = field(default_factory=dict)  # token -> (shop, expires)
-    refresh: dict[str, str] = field(default_factory=dict)  # refresh token -> shop
+    tokens: Tokens = field(init=False)
     exports: dict[str, Exports] = field(default_factory=dict)  # by shop
     _available: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tokens = Tokens(self.shops, self.api_key, self.api_secret, lambda: self.seconds())
 
     @classmethod
     def of(cls, shops: Iterable[Shop], api_key: str, api_secret: str) -> "PretendShopify":
@@ -76,7 +74,7 @@ class PretendShopify:
     def app(self) -> Starlette:
         return Starlette(
             routes=[
-                Route("/{shop}/admin/oauth/access_token", self._token, methods=["POST"]),
+                *self.tokens.routes(),
                 Route("/{shop}/admin/api/{version}/graphql.json", self._graphql, methods=["POST"]),
                 Route("/{shop}/exports/{number}.jsonl", self._export),
             ]
@@ -84,39 +82,7 @@ class PretendShopify:
 
     def grant(self, domain: str) -> dict[str, Any]:
         """Give out an expiring offline token and the token that renews it."""
-        access, refresh = f"shpat_{secrets.token_hex(16)}", f"shprt_{secrets.token_hex(16)}"
-        self.access[access] = (domain, self.seconds() + ACCESS_SECONDS)
-        self.refresh[refresh] = domain
-        return {
-            "access_token": access,
-            "scope": ",".join(self.shops[domain].scopes),
-            "expires_in": ACCESS_SECONDS,
-            "refresh_token": refresh,
-            "refresh_token_expires_in": REFRESH_SECONDS,
-        }
-
-    async def _token(self, request: Request) -> Response:
-        domain = request.path_params["shop"]
-        shop = self.shops.get(domain)
-        if shop is None:
-            return Response(status_code=404)
-        try:
-            asked = _decode(await request.body())
-        except msgspec.DecodeError:
-            return JSONResponse({"error": "invalid_request"}, 400)
-        if (asked.get("client_id"), asked.get("client_secret")) != (self.api_key, self.api_secret):
-            return JSONResponse({"error": "invalid_client"}, 400)
-        if not shop.installed:
-            return JSONResponse({"error": "invalid_client"}, 400)
-        if asked.get("grant_type") == TOKEN_EXCHANGE:
-            if not asked.get("subject_token"):
-                return JSONResponse({"error": "invalid_subject_token"}, 400)
-            return JSONResponse(self.grant(domain))
-        if asked.get("grant_type") == "refresh_token":
-            if self.refresh.get(asked.get("refresh_token", "")) != domain:
-                return JSONResponse({"error": "invalid_grant"}, 400)
-            return JSONResponse(self.grant(domain))
-        return JSONResponse({"error": "unsupported_grant_type"}, 400)
+        return self.tokens.grant(domain)
 
     async def _graphql(self, request: Request) -> Response:
         domain = request.path_params["shop"]
@@ -129,8 +95,7 @@ class PretendShopify:
                 await asyncio.sleep(self.hang_seconds)
                 status = 504
             return Response(status_code=status, headers={"Retry-After": "2.0"})
-        granted, expires = self.access.get(request.headers.get("x-shopify-access-token", ""), ("", 0.0))
-        if granted != domain or expires <= self.seconds() or not shop.installed:
+        if not self.tokens.opens(request.headers.get("x-shopify-access-token", ""), domain):
             return JSONResponse({"errors": "[API] Invalid API key or access token"}, 401)
         try:
             asked = _decode(await request.body())
@@ -208,14 +173,25 @@ def _root(shop: Shop) -> graph.Node:
         )(**asked)
         return page
 
+    def locales(**_: Any) -> list[graph.Node]:
+        if "read_locales" not in shop.scopes:
+            raise Denied("Access denied for shopLocales field.")
+        return [{"locale": shop.language, "primary": True}]
+
+    def policies(**_: Any) -> list[graph.Node]:
+        if "read_legal_policies" not in shop.scopes:
+            raise Denied("Access denied for shopPolicies field.")
+        return [{"type": "REFUND_POLICY", "url": f"https://{shop.domain}/policies/refund-policy"}]
+
     return {
-        "shop": shop_node(shop),
+        "shop": shop_node(shop) | {"shopPolicies": policies},
         "order": one,
         "customer": one,
         "refund": one,
         "node": one,
         "orders": orders,
         "disputes": disputes,
+        "shopLocales": locales,
         "customers": graph.connection([customer_node(each, shop) for each in shop.customers.values()]),
         "ordersCount": lambda **_: {"count": len(shop.orders), "precision": "EXACT"},
         "currentAppInstallation": {

@@ -31,6 +31,9 @@ _DOCUMENTS = Path(__file__).parent / "documents"
 
 T = TypeVar("T")
 
+Token = str | Callable[[], Awaitable[str]]
+"""An access token, or what gives the one that holds now: one that expires is asked for before every question."""
+
 
 class OrderParts(NamedTuple):
     """An order as Shopify answered it: by pages of its lines, and each refund by pages of its own."""
@@ -72,7 +75,7 @@ class Admin:
         await self._sleep(seconds)
 
     async def graphql(
-        self, shop: str, token: str, document: str, variables: dict[str, Any] | None = None
+        self, shop: str, token: Token, document: str, variables: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Ask one question of a shop; returns the whole answer, partial data beside its `errors`.
 
@@ -98,7 +101,7 @@ class Admin:
             await self._sleep(wait)
         raise Unavailable(f"{shop} answers no more questions for now (throttled)", retry_after=wait)
 
-    async def order(self, shop: str, token: str, order_id: str) -> Order:
+    async def order(self, shop: str, token: Token, order_id: str) -> Order:
         """Fetch an order as it is now, complete. Raises Rejected where there is none, and as `graphql` does."""
         parts = await self.order_parts(shop, token, order_id)
         try:
@@ -106,7 +109,7 @@ class Admin:
         except Unreadable as error:
             raise Rejected(f"order {order_id} of {shop} cannot be read: {error}") from error
 
-    async def order_parts(self, shop: str, token: str, order_id: str) -> OrderParts:
+    async def order_parts(self, shop: str, token: Token, order_id: str) -> OrderParts:
         """Fetch all that makes up an order as it is now, as it was answered. Raises as `order` does."""
         pages: list[dict[str, Any]] = []
         after: str | None = None
@@ -137,7 +140,7 @@ class Admin:
             raise Rejected("the file's address is not HTTPS")
         return self._client.stream("GET", url, headers=headers, timeout=timeout)
 
-    async def customer_exists(self, shop: str, token: str, customer_id: str) -> bool:
+    async def customer_exists(self, shop: str, token: Token, customer_id: str) -> bool:
         """Tell whether the shop still has this customer. Raises as `graphql` does."""
         answer = await self.graphql(shop, token, document("customer"), {"id": f"gid://shopify/Customer/{customer_id}"})
         data = answer.get("data") or {}
@@ -145,7 +148,7 @@ class Admin:
             raise refusal(shop, answer["errors"])
         return data.get("customer") is not None
 
-    async def ping(self, shop: str, token: str) -> ShopSeen:
+    async def ping(self, shop: str, token: Token) -> ShopSeen:
         """Ask for the shop's own record, which also proves the token. Raises Revoked where it is dead."""
         found = await self._one(shop, token, "shop", {}, "record")
         try:
@@ -153,7 +156,7 @@ class Admin:
         except msgspec.ValidationError as error:
             raise Rejected(f"{shop} tells its record in another shape: {error}") from None
 
-    async def _refund(self, shop: str, token: str, gid: str) -> list[dict[str, Any]]:
+    async def _refund(self, shop: str, token: Token, gid: str) -> list[dict[str, Any]]:
         pages: list[dict[str, Any]] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
@@ -164,7 +167,7 @@ class Admin:
                 return pages
         raise Rejected(f"a refund of {shop} has more lines than are read")
 
-    async def _one(self, shop: str, token: str, name: str, variables: dict[str, Any], what: str) -> dict[str, Any]:
+    async def _one(self, shop: str, token: Token, name: str, variables: dict[str, Any], what: str) -> dict[str, Any]:
         """Ask for the one object a document names."""
         answer = await self.graphql(shop, token, document(name), variables)
         found = (answer.get("data") or {}).get(name)
@@ -173,33 +176,44 @@ class Admin:
             raise refusal(shop, errors) if errors else Rejected(f"{shop} has no such {what}")
         return found
 
-    async def _ask(self, shop: str, token: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, shop: str, path: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, bytes]:
+        """Post JSON to a path of a shop's admin; returns status and body, for 200 and for what 400 and 401 explain.
+
+        Raises for every other status and for silence, as `graphql` does.
+        """
         if exact_domain(shop) is None:
-            # The address is made of it: anything else would send the token elsewhere.
+            # The address is made of it: anything else would send our secrets elsewhere.
             raise Rejected("that is no shop's domain")
-        url = f"{self._base.format(shop=shop)}/admin/api/{API_VERSION}/graphql.json"
         request = self._client.build_request(
             "POST",
-            url,
-            content=msgspec.json.encode({"query": document, "variables": variables}),
-            headers={
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "X-Shopify-Access-Token": token,
-            },
+            self._base.format(shop=shop) + path,
+            content=msgspec.json.encode(body),
+            headers={"Content-Type": "application/json", "Accept": "application/json", **headers},
         )
         began = perf_counter()
         try:
             response = await self._client.send(request, stream=True)
             try:
-                body = await _whole(response)
+                answered = await _whole(response)
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
             meters.platform_answered("shopify", None, began)
             raise Unavailable(f"{shop} cannot be reached ({type(error).__name__})") from error
         meters.platform_answered("shopify", response.status_code, began)
-        _insist_on_200(shop, response)
+        if response.status_code not in (200, 400, 401):
+            raise _by_status(shop, response)
+        return response.status_code, answered
+
+    async def _ask(self, shop: str, token: Token, document: str, variables: dict[str, Any]) -> dict[str, Any]:
+        opened = token if isinstance(token, str) else await token()
+        path = f"/admin/api/{API_VERSION}/graphql.json"
+        asked = {"query": document, "variables": variables}
+        status, body = await self.post(shop, path, asked, {"X-Shopify-Access-Token": opened})
+        if status == 401:
+            raise Revoked(f"{shop} no longer accepts our token")
+        if status != 200:
+            raise Rejected(f"{shop} answered {status}")
         try:
             answer = msgspec.json.decode(body, type=dict[str, Any])
         except (ValueError, RecursionError):
@@ -243,20 +257,17 @@ async def _whole(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _insist_on_200(shop: str, response: httpx.Response) -> None:
+def _by_status(shop: str, response: httpx.Response) -> Exception:
+    """Say in our words what a status means that comes without an explanation."""
     status = response.status_code
-    if status == 200:
-        return
     if status in (429, 430):
-        raise Unavailable(f"{shop} asks us to slow down", retry_after=_seconds(response))
+        return Unavailable(f"{shop} asks us to slow down", retry_after=_seconds(response))
     if status >= 500 or status == 408:
-        raise Unavailable(f"{shop} answered {status}", retry_after=_seconds(response))
-    if status == 401:
-        raise Revoked(f"{shop} no longer accepts our token")
+        return Unavailable(f"{shop} answered {status}", retry_after=_seconds(response))
     if status == 404:
-        raise Revoked(f"{shop} is gone")
+        return Revoked(f"{shop} is gone")
     why = {402: "is frozen", 403: "forbids it", 423: "is locked"}.get(status, f"answered {status}")
-    raise Rejected(f"{shop} {why}")
+    return Rejected(f"{shop} {why}")
 
 
 def _seconds(response: httpx.Response) -> float | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from integration.clock import to_datetime
 from integration.errors import Rejected, Unavailable
-from integration.shopify.admin import Admin, document, refusal
+from integration.shopify.admin import Admin, Token, document, refusal
 from integration.shopify.bulk_shelf import Shelf
 
 DOWNLOAD_SECONDS = 60.0  # without a byte
@@ -65,7 +65,7 @@ class Step(NamedTuple):
 class Bulk:
     """One shop's bulk operations."""
 
-    def __init__(self, admin: Admin, shop: str, token: str) -> None:
+    def __init__(self, admin: Admin, shop: str, token: Token) -> None:
         self._admin = admin
         self._shop = shop
         self._token = token

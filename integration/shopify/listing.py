@@ -8,7 +8,7 @@ import msgspec
 from integration.clock import SECOND, to_datetime
 from integration.errors import Rejected, Unreadable
 from integration.facts import Order
-from integration.shopify.admin import Admin, document, order_from_parts, refusal
+from integration.shopify.admin import Admin, Token, document, order_from_parts, refusal
 from integration.shopify.answers import FULFILMENT, Page
 from integration.shopify.payloads.recovered import wrapped
 from integration.shopify.values import instant_of, named_id, word_of
@@ -84,7 +84,7 @@ class _Disputes(msgspec.Struct, rename="camel"):
 class Listing:
     """What one shop tells when asked, at a pace that leaves room for others; for one run through it."""
 
-    def __init__(self, admin: Admin, shop: str, token: str) -> None:
+    def __init__(self, admin: Admin, shop: str, token: Token) -> None:
         self._admin = admin.at_leisure()
         self._shop = shop
         self._token = token

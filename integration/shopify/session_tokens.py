@@ -36,6 +36,7 @@ class SessionToken:
 
     shop: str  # hats.myshopify.com
     user_id: str  # Shopify's number of the person looking
+    issued_at: int  # instant, by Shopify's clock
     expires_at: int  # instant
     jti: str  # of this one token
     session_id: str  # of the person's session in the admin
@@ -73,7 +74,7 @@ def verify(token: str | None, client_id: str | None, secrets: Sequence[str], now
     if not _USER.fullmatch(claims.sub):
         raise Forged("the session token names nobody")
     _insist_on_times(claims, now)
-    return SessionToken(shop, claims.sub, claims.exp * SECOND, claims.jti, claims.sid)
+    return SessionToken(shop, claims.sub, claims.iat * SECOND, claims.exp * SECOND, claims.jti, claims.sid)
 
 
 def _signed(token: str, secrets: Sequence[str]) -> dict[str, Any]:

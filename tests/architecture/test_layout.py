@@ -11,10 +11,10 @@ from tests.conftest import REPOSITORY
 # Files of the spine that are named after their one duty (config/decisions/0008-file-names.md).
 # fmt: off
 DUTIES = {
-    "inbox": {"claim", "endpoints", "idle", "look", "origin", "prune", "record", "replay", "work"},
+    "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "assets", "books", "connections", "door", "frame", "journal", "programs", "sessions", "stripe_accounts", "told",
-        "wording",
+        "assets", "books", "connections", "door", "frame", "install", "journal", "programs", "sessions",
+        "stripe_accounts", "told", "wording",
     },
     "customers": {"consent", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},

@@ -52,7 +52,7 @@ async def access_revoked(run: Run) -> None:
     half = len(mine.deliveries) // 2
     early = {each.delivery_id for each in mine.deliveries[:half]}
     await told(run, mine, lambda each: each.delivery_id in early)
-    run.world.platform.pretend.access.clear()
+    run.world.platform.pretend.tokens.access.clear()
     await told(run, mine, lambda each: each.delivery_id not in early)
     await run.until(1, 1)
     await run.idle()

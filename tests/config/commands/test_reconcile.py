@@ -113,7 +113,7 @@ def test_a_platform_that_cannot_be_asked_is_exit_1(desk: Desk, hats: HatShop) ->
     hats.pretend.fail_next = [503]
     away = desk("reconcile", "--json")
     assert (away.code, away.value["connections"][0]["state"]) == (1, "away")
-    hats.pretend.access.clear()
+    hats.pretend.tokens.access.clear()
     assert desk("reconcile").code == 1
     revoked = desk("reconcile")
     assert (revoked.code, "our access was taken away" in revoked.out) == (1, True)

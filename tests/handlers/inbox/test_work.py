@@ -10,6 +10,7 @@ import pytest
 from handlers.inbox import look as looks
 from handlers.inbox import work
 from handlers.inbox.claim import MAX_CLAIMS, LostClaim, claim, finish
+from handlers.inbox.keys import Key
 from handlers.inbox.rules import Told
 from handlers.inbox.work import BELL, Worker, drain
 from integration.clock import DAY, HOUR, MINUTE, SECOND
@@ -222,11 +223,12 @@ class Shop:
         self.answers = list(answers)
         self.asked: list[tuple[str, str, str]] = []
 
-    async def order(self, shop: str, token: str, number: str) -> Order:
-        self.asked.append((shop, token, number))
+    async def order(self, shop: str, token: Key, number: str) -> Order:
+        self.asked.append((shop, await token(), number))
         return await self._answer()
 
-    async def ping(self, shop: str, token: str) -> None:
+    async def ping(self, shop: str, token: Key) -> None:
+        await token()
         await self._answer()
 
     async def _answer(self) -> Any:

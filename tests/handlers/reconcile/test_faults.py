@@ -176,7 +176,7 @@ async def test_a_shop_that_throttles_is_read_as_slowly_as_it_wants(market: Marke
 
 async def test_a_shop_whose_key_is_gone_is_said_so_and_not_hammered(market: Market, stall: Stall) -> None:
     """One refused question; none after it until a new key is given, and then what was missed is found."""
-    market.pretend.access.clear()
+    market.pretend.tokens.access.clear()
     await lose_orders(stall, 1)
     (report,) = await market.reconcile()
     assert report.state == "revoked"

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from integration.facts import ChargeSeen
-from integration.sandbox.shopify_api import TOKEN_EXCHANGE, PretendShopify
+from integration.sandbox.shopify_api import PretendShopify
 from integration.sandbox.stripe import Account
 from integration.sandbox.stripe_api import PretendStripe
 from integration.shopify.admin import Admin
@@ -59,10 +59,6 @@ class Caller:
             json={"query": query, "variables": variables},
             headers={"X-Shopify-Access-Token": self.token},
         )
-
-    async def token_for(self, **asked: str) -> httpx.Response:
-        known = {"client_id": "the-key", "client_secret": "the-secret"}
-        return await self.client.post(f"/{self.domain}/admin/oauth/access_token", json=known | asked)
 
 
 async def test_an_order_is_answered_as_the_document_selects_it(tea: Tea) -> None:
@@ -136,20 +132,6 @@ async def test_orders_are_paged_in_a_window_of_time(tea: Tea) -> None:
     assert names == ["#1001", "#1002", "#1003"]
     late = (await caller.ask(query, q="updated_at:>='2030-01-01T00:00:00Z'")).json()
     assert late["data"]["orders"]["nodes"] == []
-
-
-async def test_tokens_are_exchanged_renewed_and_die_with_the_app(tea: Tea) -> None:
-    """Exchange, refresh, the errors Shopify names, and 401 after an uninstall."""
-    caller = Caller(tea)
-    granted = (await caller.token_for(grant_type=TOKEN_EXCHANGE, subject_token="a.b.c")).json()
-    assert granted["expires_in"] == 3600
-    renewed = await caller.token_for(grant_type="refresh_token", refresh_token=granted["refresh_token"])
-    caller.token = renewed.json()["access_token"]
-    assert (await caller.ask("{ shop { name } }")).status_code == 200
-    stale = await caller.token_for(grant_type="refresh_token", refresh_token="shprt_unknown")
-    assert (stale.status_code, stale.json()) == (400, {"error": "invalid_grant"})
-    tea.shop.uninstall()
-    assert (await caller.ask("{ shop { name } }")).status_code == 401
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def refused(token: Any, now: int = NOW) -> str:
 def test_a_token_of_the_admin_tells_who_looks_and_in_which_shop():
     """Shop, person and end come out of the token itself."""
     seen = verify(made(jti="one", sid="session"), CLIENT, [SECRET], NOW)
-    assert (seen.shop, seen.user_id, seen.expires_at) == (SHOP, OWNER, NOW + 60 * SECOND)
+    assert (seen.shop, seen.user_id, seen.issued_at, seen.expires_at) == (SHOP, OWNER, NOW, NOW + 60 * SECOND)
     assert (seen.jti, seen.session_id) == ("one", "session")
 
 
