@@ -8,16 +8,23 @@ from arq.connections import ArqRedis
 
 from config.settings import Settings, SettingsError, hand_on_otel
 from config.topics import TOPICS
+from handlers.care.letters import PointsAdjusted
 from handlers.context import Context
+from handlers.customers.consent import Wishes
+from handlers.customers.timeline import Source
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
+from handlers.messages.timeline import Letters
 from handlers.points.forecast import Aim
 from handlers.points.settle import PointsSettler, follow
+from handlers.points.timeline import Entries
 from handlers.reviews import rules as reviews
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
+from handlers.reviews.timeline import Given
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
+from handlers.sales.timeline import Orders, Returns
 from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
@@ -44,7 +51,10 @@ FOLLOWERS = (follow,)
 ON_RETURN = (stir_sold_since,)
 
 # Kinds of messages: what each says, and what it is in law.
-KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown())
+KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsAdjusted())
+
+# What a person's timeline is merged from.
+TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes())
 
 # When a sale brings one of them, by the capability's own rules: what a programme would have meant is counted with it.
 AIMS: Mapping[str, Aim] = {
@@ -114,6 +124,7 @@ async def opened(
             dns=Dns(),
             mail_spf=settings.mail_spf,
             dkim_selectors=settings.dkim_selectors,
+            timeline=TIMELINE,
         )
 
 

@@ -12,6 +12,7 @@ from integration.database.steps import Steps
 from integration.facts import Reader
 
 if TYPE_CHECKING:
+    from handlers.customers.timeline import Source
     from handlers.messages.kinds import Kind
     from handlers.points.forecast import Aim
     from handlers.sales.settle import Settler
@@ -50,6 +51,7 @@ class Context:
     dns: "Dns | None" = None  # None = sending domains are not checked
     mail_spf: str | None = None  # what a sending domain's SPF record must hold
     dkim_selectors: tuple[str, ...] = ()  # where our mail server's keys are published
+    timeline: Sequence["Source"] = ()  # what a person's timeline is merged from
 
     @property
     def engine(self) -> AsyncEngine:

@@ -1,8 +1,8 @@
 """Tables of customers: our own number for a person, what names them, what they allow."""
 
-from sqlalchemy import Column, Index, Table, Text, text
+from sqlalchemy import Column, ColumnElement, Index, Table, Text, func, literal_column, text
 
-from integration.database.schema import Instant, Number, metadata
+from integration.database.schema import Instant, Number, by_bytes, metadata
 
 customers = Table(
     "customers",
@@ -25,6 +25,7 @@ customers = Table(
     Column("place_at", Instant, nullable=False, server_default="0"),
     Column("merged_into", Number),  # the number this one now means; always the last of a chain
     Column("created_at", Instant, nullable=False),
+    Column("held_at", Instant),  # since when the merchant holds their messages back; null = not
 )
 
 # An address may be claimed by several Shopify customers (a household); a platform id names one.
@@ -44,6 +45,36 @@ Index(
     postgresql_where=text("merged_into IS NOT NULL"),
 )
 Index("ix_customer_identities_customer", customer_identities.c.customer, customer_identities.c.merchant_id)
+
+
+def _words(one: Column[str], other: Column[str]) -> ColumnElement[str]:
+    """Two names as they are searched for: the letters A to Z small, the others as they are."""
+    none: ColumnElement[str] = literal_column("''")
+    return func.lower(by_bytes(func.coalesce(one, none) + literal_column("' '") + func.coalesce(other, none)))
+
+
+# Partial, so that no statement that names a person by number takes them for as good as the key.
+_NAMED = text("first_name IS NOT NULL OR last_name IS NOT NULL")
+for _name, _one, _other in (
+    ("ix_customers_name", customers.c.first_name, customers.c.last_name),
+    ("ix_customers_surname", customers.c.last_name, customers.c.first_name),
+):
+    Index(
+        _name,
+        customers.c.merchant_id,
+        _words(_one, _other),
+        customers.c.number,
+        sqlite_where=_NAMED,
+        postgresql_where=_NAMED,
+    )
+# SQLite's own index of the key does for it: there texts are compared by bytes anyway.
+Index(
+    "ix_customer_identities_address",
+    customer_identities.c.merchant_id,
+    by_bytes(customer_identities.c.value),
+    customer_identities.c.customer,
+    postgresql_where=text("kind = 'email'"),
+).ddl_if(dialect="postgresql")
 
 consents = Table(
     "consents",

@@ -215,6 +215,7 @@ PLACEHOLDERS = frozenset(
         "points",
         "balance",
         "expires_on",
+        "reason",
     }
 )
 

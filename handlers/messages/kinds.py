@@ -1,7 +1,7 @@
 """The contract of a kind of message: what it is in law, whether it is still wanted, and what it says."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -42,6 +42,24 @@ class Content:
     button: tuple[str, str] | None = None  # label and address
     note: str = ""
     then: Next | None = None  # what follows once this one has gone out
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a letter said once it has gone out."""
+
+    language: str
+    content: Content
+
+
+def kept(content: Content, language: str) -> str:
+    """Write what a letter says to be kept with its message: without its links, which are for its reader alone."""
+    bare = replace(
+        content,
+        stars=tuple(Stars(one.title, ("#",) * len(one.links)) for one in content.stars),
+        button=(content.button[0], "#") if content.button is not None else None,
+        then=None,
+    )
+    return msgspec.json.encode(Kept(language, bare)).decode()
 
 
 class Occasion(NamedTuple):

@@ -114,6 +114,7 @@ def _made_up(language: str, shop_name: str, timezone: str, currency: str, now: i
         "product": frame_words(language)["example"],
         "points": number(120, language),
         "balance": number(840, language),
+        "reason": frame_words(language)["example_reason"],
     }
 
 

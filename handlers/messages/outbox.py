@@ -249,7 +249,7 @@ _CLOSE = keyed(
 # A mail that went out is a fact, whoever holds the claim by now.
 _SENT = plain(
     "UPDATE messages SET state = 'sent', claim = NULL, claimed_until = NULL, sent_at = ?3, address = ?4,"
-    " receipt = ?5, reason = NULL WHERE merchant_id = ?1 AND key = ?2 AND state <> 'sent'"
+    " receipt = ?5, content = ?6, reason = NULL WHERE merchant_id = ?1 AND key = ?2 AND state <> 'sent'"
 )
 _FOLLOW = insert(
     "messages",
@@ -332,9 +332,11 @@ class Next(NamedTuple):
     details: str = "{}"
 
 
-def sent(message: Due, address: str, receipt: str, now: int, then: Next | None = None) -> Steps[None]:
-    """Record that a message has gone out, and keep the one that follows it."""
-    yield from ask(_SENT, (message.merchant_id, message.key, now, address, receipt))
+def sent(
+    message: Due, address: str, receipt: str, now: int, content: str | None = None, then: Next | None = None
+) -> Steps[None]:
+    """Record that a message has gone out and what it said (see `kinds.kept`), and keep the one that follows it."""
+    yield from ask(_SENT, (message.merchant_id, message.key, now, address, receipt, content))
     if then is not None:
         who = (message.merchant_id, message.sale, message.customer)
         yield from follow(*who, bool(message.test), then, now, message.trace)

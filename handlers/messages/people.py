@@ -11,7 +11,7 @@ HISTORY = 31 * DAY  # how far back caps look; the longest cap is thirty days
 
 _PEOPLE = keyed(
     "SELECT k.merchant_id, k.customer, p.number, p.first_name, p.last_name, p.email, p.locale, p.country,"
-    " p.region FROM {keys} k CROSS JOIN customers c CROSS JOIN customers p"
+    " p.region, p.held_at FROM {keys} k CROSS JOIN customers c CROSS JOIN customers p"
     " WHERE c.merchant_id = k.merchant_id AND c.number = k.customer"
     " AND p.merchant_id = c.merchant_id AND p.number = COALESCE(c.merged_into, c.number)",
     merchant_id=BIG,
@@ -19,16 +19,17 @@ _PEOPLE = keyed(
 )
 # The newest told last: what a person's own record lacks is taken from what they were known as before.
 _ALIASES = keyed(
-    "SELECT c.merchant_id, c.merged_into, c.number, c.first_name, c.last_name, c.email, c.locale, c.country, c.region"
-    " FROM {keys} k CROSS JOIN customers c"
+    "SELECT c.merchant_id, c.merged_into, c.number, c.first_name, c.last_name, c.email, c.locale, c.country, c.region,"
+    " c.held_at FROM {keys} k CROSS JOIN customers c"
     " WHERE c.merchant_id = k.merchant_id AND c.merged_into = k.number"
     " ORDER BY c.merchant_id, c.email_at, c.name_at, c.email, c.number",
     merchant_id=BIG,
     number=BIG,
 )
+# The plus keeps SQLite from reading all names of the merchant: its key's index holds every column.
 _SHOPIFY_IDS = keyed(
     "SELECT i.merchant_id, i.customer, i.value FROM {keys} k CROSS JOIN customer_identities i"
-    " WHERE i.merchant_id = k.merchant_id AND i.customer = k.number AND i.kind = 'shopify'",
+    " WHERE +i.merchant_id = k.merchant_id AND i.customer = k.number AND i.kind = 'shopify'",
     merchant_id=BIG,
     number=BIG,
 )
@@ -80,6 +81,7 @@ class Person:
     consents: set[str] = field(default_factory=set)  # states told of the address or the person
     suppressed: dict[str, str] = field(default_factory=dict)  # address -> refused | unsubscribed
     past: list[Past] = field(default_factory=list)
+    held_at: int | None = None  # since when the merchant holds their messages back
 
 
 def person_address(number: int) -> str:
@@ -95,11 +97,10 @@ def load(keys: Collection[tuple[int, int]], now: int, claim: str | None = None) 
     found: dict[tuple[int, int], Person] = {}
     people: dict[tuple[int, int], Person] = {}
     rows = yield from ask(_PEOPLE, sorted(keys))
-    for merchant_id, asked, number, first, last, email, locale, country, region in rows:
-        person = people.setdefault(
-            (merchant_id, number),
-            Person(merchant_id, number, first or "", last or "", email, locale, country, region, [number]),
-        )
+    for merchant_id, asked, number, first, last, email, locale, country, region, held_at in rows:
+        fresh = Person(merchant_id, number, first or "", last or "", email, locale, country, region, [number])
+        person = people.setdefault((merchant_id, number), fresh)
+        person.held_at = held_at
         found[(merchant_id, asked)] = person
     yield from _numbers(people)
     yield from _permissions(list(people.values()))
@@ -109,12 +110,13 @@ def load(keys: Collection[tuple[int, int]], now: int, claim: str | None = None) 
 
 def _numbers(people: dict[tuple[int, int], Person]) -> Steps[None]:
     rows = yield from ask(_ALIASES, sorted(people))
-    for merchant_id, number, alias, first, last, email, locale, country, region in reversed(rows):
+    for merchant_id, number, alias, first, last, email, locale, country, region, held_at in reversed(rows):
         person = people[(merchant_id, number)]
         person.numbers.append(alias)
         if not person.first_name and not person.last_name:
             person.first_name, person.last_name = first or "", last or ""
         person.email = person.email or email
+        person.held_at = person.held_at or held_at
         person.locale = person.locale or locale
         if person.country is None:
             person.country, person.region = country, region

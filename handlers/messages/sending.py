@@ -17,7 +17,8 @@ from handlers.context import Context
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Messages, Program, Shop
 from handlers.messages import outbox
-from handlers.messages.kinds import Content, Kind, Occasion
+from handlers.messages.holding import HELD, HELD_LOOK, HELD_PATIENCE
+from handlers.messages.kinds import Content, Kind, Occasion, kept
 from handlers.messages.letters import Set, locale_name, set_letter
 from handlers.messages.outbox import Due, Later, Never
 from handlers.messages.people import Past, Person, load
@@ -154,7 +155,7 @@ def _decide(
         return Never("cancelled", "the person is not known any more")
     if reason := kind.off(version.program):
         return Never("cancelled", reason)
-    occasion = _occasion(context, message, shop, version.program, person, now)
+    occasion = occasion_of(_links(context), message, shop, version.program, person, now)
     if is_in_doubt(message, restored, version.program.messages, occasion.timezone):
         return Never("cancelled", IN_DOUBT)
     if message.test:
@@ -163,6 +164,10 @@ def _decide(
         return Ready(message, kind, occasion, shop.email)
     if refusal := _refusal(kind, person, occasion, version.program.messages):
         return refusal
+    if person.held_at is not None:
+        if now - message.due_at > HELD_PATIENCE:
+            return Never("cancelled", "it was held back for more than thirty days")
+        return Later(now + HELD_LOOK, HELD)
     if not person.email:
         if now - message.due_at > NO_ADDRESS_PATIENCE:
             return Never("cancelled", "no mail address became known")
@@ -172,16 +177,22 @@ def _decide(
     return Ready(message, kind, occasion, person.email)
 
 
-def _occasion(context: Context, message: Due, shop: Shop, program: Program, person: Person, now: int) -> Occasion:
+def _links(context: Context) -> Callable[..., str]:
+    def link(page: str, *parts: str | int) -> str:
+        return f"{context.public_url.rstrip('/')}/c/{page}/{context.vault.sign(page, *parts)}"
+
+    return link
+
+
+def occasion_of(
+    link: Callable[..., str], message: Due, shop: Shop, program: Program, person: Person, now: int
+) -> Occasion:
+    """Say who is written to, where they are and what they read; `link` makes the addresses in the letter."""
     place = msgspec.json.decode(message.details, type=Place)
     locale = person.locale or place.locale
     country = place.country or person.country
     where = zone_of(country, place.region if place.country else person.region) or zone(shop.timezone)
     chosen = language(locale, country or shop.country)
-
-    def link(page: str, *parts: str | int) -> str:
-        return f"{context.public_url.rstrip('/')}/c/{page}/{context.vault.sign(page, *parts)}"
-
     return Occasion(shop, program, message, person, chosen, locale_name(locale, chosen), where.key, now, link)
 
 
@@ -302,7 +313,8 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
         log.exception("letter_not_written")
         return Later(now + pause(message.attempts), f"it could not be written: {type(error).__name__}", True)
     answer, sent_at = receipt.answer, context.clock.now()
-    await _written_down(context, lambda: outbox.sent(message, item.address, answer, sent_at, content.then))
+    said = kept(content, item.occasion.language)
+    await _written_down(context, lambda: outbox.sent(message, item.address, answer, sent_at, said, content.then))
     point("send.recorded")
     meters.MESSAGES.labels(message.channel, "sent").inc()
     return None

@@ -27,6 +27,7 @@ messages = Table(
     Column("details", Text, nullable=False, server_default="{}"),  # JSON a kind needs to render
     Column("closed_at", Instant),  # cancelled for good when it was to go out; a sale cannot bring it back
     Column("created_at", Instant, nullable=False),
+    Column("content", Text),  # JSON of what it said, once sent: kinds.Content without its links
     Column("trace", Text),  # traceparent of the work it comes from, where somebody traced that
 )
 Index(

@@ -1,8 +1,8 @@
 """Tables of sales: merged facts, what names a sale, and capabilities that have still to settle it."""
 
-from sqlalchemy import Column, Index, Integer, Table, Text, text
+from sqlalchemy import Column, Index, Integer, Table, Text, func, text
 
-from integration.database.schema import Instant, Number, metadata
+from integration.database.schema import Instant, Number, by_bytes, metadata
 
 sales = Table(
     "sales",
@@ -52,6 +52,14 @@ Index(
     sales.c.number,
     sqlite_where=_SOLD,
     postgresql_where=_SOLD,
+)
+_CALLED = text("name IS NOT NULL")
+Index(
+    "ix_sales_name",
+    sales.c.merchant_id,
+    func.lower(by_bytes(sales.c.name)),
+    sqlite_where=_CALLED,
+    postgresql_where=_CALLED,
 )
 _TO_SETTLE = text("settle_at IS NOT NULL")
 Index(

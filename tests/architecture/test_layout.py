@@ -16,11 +16,11 @@ DUTIES = {
         "assets", "books", "connections", "door", "frame", "install", "journal", "programs", "sessions",
         "stripe_accounts", "told", "wording",
     },
-    "customers": {"consent", "identify"},
+    "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},
     "messages": {
-        "falls", "kinds", "letters", "outbox", "people", "permission", "restored", "sending", "stopping", "trials",
-        "upcoming", "words", "zones",
+        "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored", "sending",
+        "stopping", "trials", "upcoming", "words", "zones",
     },
     "points": {"adjust", "audit", "forecast", "posting", "seal", "standing", "statement"},
 }

@@ -1,0 +1,129 @@
+"""What the ledger adds to a person's timeline: every entry of their accounts, and the reckoning of its sale."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from handlers.customers.timeline import LATEST, Badge, Bound, Item, Whose, numbered
+from handlers.merchants.rules import Shop
+from handlers.points.rules import BUCKETS, MICRO, account, explain
+from handlers.points.standing import numbers_of, standings
+from handlers.sales.timeline import called
+from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed
+
+MOST = 100  # entries read for one page, at most
+
+_COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.detail"
+_OF = "e.merchant_id = k.merchant_id"
+_BELOW = "(e.at, e.number) < (k.before_at, k.before_number)"
+_KEY = {"merchant_id": BIG, "account": TEXT, "before_at": BIG, "before_number": BIG}
+_ENTRIES = keyed(
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e WHERE {_OF} AND e.source = k.account AND {_BELOW}"
+    f" UNION SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e"
+    f" WHERE {_OF} AND e.destination = k.account AND {_BELOW} ORDER BY 2 DESC, 1 DESC LIMIT {MOST}",
+    **_KEY,
+)
+_BALANCES = keyed(
+    "SELECT a.account, a.micropoints FROM {keys} k CROSS JOIN accounts a"
+    " WHERE a.merchant_id = k.merchant_id AND a.account = k.account",
+    merchant_id=BIG,
+    account=TEXT,
+)
+# What has moved on each account since a page's end: its balance less that is what it was then.
+_TAKEN, _ADDED = (
+    keyed(
+        f"SELECT k.account, CAST(SUM(e.micropoints) AS bigint) FROM {{keys}} k CROSS JOIN ledger_entries e"
+        f" WHERE {_OF} AND e.{side} = k.account AND (e.at, e.number) >= (k.before_at, k.before_number)"
+        " GROUP BY k.account",
+        **_KEY,
+    )
+    for side in ("source", "destination")
+)
+_SALES = keyed(
+    "SELECT s.number, s.name, s.platform, COALESCE(s.merged_into, s.number) FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.merchant_id = k.merchant_id AND s.number = k.number",
+    merchant_id=BIG,
+    number=BIG,
+)
+
+_TITLES = {
+    "accrual": "{points} for {order}",
+    "reversal": "{points} taken back for {order}",
+    "release": "{points} of {order} became available",
+    "hold": "{points} of {order} went back on hold",
+    "dispute_hold": "{points} held while {order} is disputed",
+    "dispute_release": "{points} free again: the dispute of {order} is over",
+    "claim": "{points} of {order} found their owner",
+    "move": "{points} of {order} went to another customer record",
+    "adjustment": "{points} {given} by hand",
+    "forgiven": "{points} of debt forgiven",
+    "merge": "{points} came along from another customer record",
+}
+_BUCKET_WORDS = {
+    "pending": Badge("Pending", "info"),
+    "available": Badge("Available", "success"),
+    "disputed": Badge("Held", "warning"),
+    "reserved": Badge("Reserved", "info"),
+}
+
+
+class Entries:
+    """The source `points`: each entry of the ledger with the whole points it moved."""
+
+    name = "points"
+
+    def items(self, whose: Whose, before: Bound, limit: int) -> Steps[Sequence[Item]]:
+        """List entries; an entry shows its account's floor after it less the floor before it."""
+        merchant_id, bound = whose.shop.id, (before.at, numbered(before.key))
+        names = [account(n, bucket, test=test) for test in (False, True) for n in whose.numbers for bucket in BUCKETS]
+        keys = [(merchant_id, name, *bound) for name in names]
+        rows = (yield from ask(_ENTRIES, keys))[:limit]
+        if not rows:
+            return []
+        running = dict.fromkeys(names, 0)
+        running.update(dict((yield from ask(_BALANCES, [(merchant_id, name) for name in names]))))
+        newer = keys if before.at < LATEST else []
+        for name, amount in (yield from ask(_TAKEN, newer)):
+            running[name] += amount
+        for name, amount in (yield from ask(_ADDED, newer)):
+            running[name] -= amount
+        sales = yield from _named(merchant_id, {row[6] for row in rows if row[6] is not None})
+        return [_entry(row, running, sales) for row in rows]
+
+
+def _named(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, tuple[str, int]]]:
+    rows = yield from ask(_SALES, [(merchant_id, number) for number in sorted(numbers)])
+    return {number: (called(name, platform), now) for number, name, platform, now in rows}
+
+
+def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int]]) -> Item:
+    """Show an entry, and take it off the running balances: the next one is older."""
+    number, at, reason, source, destination, amount, sale, detail = row
+    moved, total, mine = 0, 0, destination
+    for name, change in ((source, -amount), (destination, amount)):
+        if name in running:
+            moved = running[name] // MICRO - (running[name] - change) // MICRO
+            total += moved
+            running[name] -= change
+            mine = name
+    order, survivor = sales.get(sale, ("a purchase", sale))
+    words = _TITLES.get(reason, "{points}: " + reason.replace("_", " "))
+    return Item(
+        at=at,
+        key=str(number),
+        what="points",
+        title=words.format(
+            points="1 point" if abs(moved) == 1 else f"{abs(moved):,} points",
+            order=order.replace("Order", "order", 1),
+            given="given" if moved >= 0 else "taken away",
+        ),
+        badge=_BUCKET_WORDS.get(mine.rpartition(":")[2]),
+        details=(detail,) if detail and reason != "merge" else (),
+        points=total or None,
+        sale=survivor,
+        test=mine.startswith("test:"),
+    )
+
+
+def whys(shop: Shop, sales: Iterable[int], now: int) -> Steps[dict[int, tuple[str, ...]]]:
+    """Say of sales, by number, what each earned and why; those joined into others are left out."""
+    found = yield from standings(shop, sorted(set(sales)))
+    return {number: tuple(explain(one.sale, one.posted, now)) for one in found for number in numbers_of(one.sale)}

@@ -1,0 +1,241 @@
+"""A large merchant for measurements: 100,000 customers and a million entries, written as settling would have."""
+
+import asyncio
+import itertools
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import asyncpg
+from sqlalchemy import make_url
+
+from handlers.merchants.connections import Wish, add_merchant
+from handlers.merchants.programs import change_program
+from handlers.points.seal import linked
+from integration.clock import DAY, HOUR, MINUTE
+from integration.database.engine import Database
+from integration.database.steps import Row, Steps, ask, plain
+from integration.vault import Vault
+from tests.benchmarks.figures import console
+
+CUSTOMERS = 100_000
+ENTRIES = 1_000_000
+EACH = 4  # purchases of most people
+BUSY = 1  # the number of who buys all the time
+BUSY_SALES, BUSY_MESSAGES, BUSY_REVIEWS = 1_500, 400, 100  # with two entries a sale 5,000 items, refunds beside
+REFUNDED_EVERY = 25  # sales
+ADJUSTED_EVERY = 3  # people, until there are enough entries
+MESSAGES, REVIEWS, WAITING = 150_000, 50_000, 2_000
+ROWS_AT_ONCE = 20_000
+NOW = 1_800_000_000_000_000
+YEAR = 365 * DAY
+SHOP = "large.myshopify.com"
+_FIRST = "Ada Bo Cleo Dee Eli Fay Gus Hal Ida Jo Kay Lee Mia Noa Ola Pia Quin Rae Sol Tea Uma Val Wim Xia Yan Zoë"
+_LAST = "Ahl Berg Cole Dahl Engel Falk Gray Holm Iver Jung Kemp Lund Moor Nash Ohm Park Quist Reed Stone Thal"
+_SYLLABLES = "ba de ki lo mu na pe ri so tu"
+FIRST, LAST, SYLLABLES = _FIRST.split(), _LAST.split(), _SYLLABLES.split()
+
+Rows = Iterator[tuple[Any, ...]]
+
+
+class Crowd(NamedTuple):
+    """What was written."""
+
+    merchant_id: int
+    customers: int
+    sales: int
+    entries: int
+
+
+def name_of(number: int) -> tuple[str, str]:
+    """Name somebody: there are some 260,000 different people to be."""
+    tail = SYLLABLES[number // 7 % 10] + SYLLABLES[number // 70 % 10]
+    return FIRST[number % len(FIRST)], LAST[number // 3 % len(LAST)] + tail
+
+
+def email_of(number: int) -> str:
+    """Return somebody's address."""
+    first, last = name_of(number)
+    return f"{first}.{last}.{number}@mail{number % 40}.example".lower()
+
+
+async def fill(database: Database, customers: int = CUSTOMERS, entries: int = ENTRIES) -> Crowd:
+    """Write a merchant with so many customers and about so many entries; the audit finds nothing to say."""
+    began = time.perf_counter()
+    wish = Wish(name="Large Shop", shop=SHOP, currency="EUR", timezone="Europe/Paris", email="owner@large.example")
+    vault = Vault(["0123456789abcdef" * 2])
+    merchant = (await database.run(lambda: add_merchant(wish, vault, NOW - 2 * YEAR))).id
+    settings = {"earning.enabled": True, "earning.points_per_unit": "1", "earning.hold_days": 0}
+    await database.run(lambda: change_program(merchant, settings, NOW - 2 * YEAR))
+    book = _Book(merchant, customers, entries)
+    for table, columns, rows in (
+        ("customers", "merchant_id number shopify_id first_name last_name email locale country email_at name_at"
+         " created_at", book.people()),
+        ("customer_identities", "merchant_id kind value customer", book.identities()),
+        ("sales", "merchant_id number facts revision customer platform platform_id name email currency total_minor"
+         " sold_at standing program_version eligible_minor created_at", book.sales()),
+        ("sale_identities", "merchant_id platform kind value sale", book.sale_names()),
+        ("ledger_entries", "merchant_id number key sale source destination micropoints reason detail at",
+         book.entries()),
+        ("accounts", "merchant_id account micropoints", book.accounts()),
+        ("messages", "merchant_id key kind customer sale channel state due_at next_attempt_at sent_at address details"
+         " created_at", book.messages()),
+        ("reviews", "merchant_id sale line customer product_title stars words written_at", book.reviews()),
+    ):  # fmt: skip
+        await _write(database, table, columns.split(), rows)
+
+    def close() -> Steps[list[Row]]:
+        sql = "UPDATE books SET next_customer = ?2, next_sale = ?3, next_entry = ?4, head = ?5 WHERE merchant_id = ?1"
+        return (yield from ask(plain(sql), (merchant, customers + 1, len(book.sold) + 1, book.next_entry, book.head)))
+
+    await database.run(close)
+    await _analyse(database)
+    seconds = time.perf_counter() - began
+    crowd = Crowd(merchant, customers, len(book.sold), book.next_entry - 1)
+    console.print(
+        f"  {database.dialect}: {crowd.customers:,} customers, {crowd.sales:,} sales and {crowd.entries:,} entries"
+        f" written in {seconds:,.0f} s"
+    )
+    return crowd
+
+
+class _Book:
+    """The rows of one merchant, each made when it is asked for, in an order that fits the next."""
+
+    def __init__(self, merchant: int, customers: int, entries: int) -> None:
+        self.merchant, self.customers, self.wanted = merchant, customers, entries
+        self.next_entry, self.head = 1, ""
+        self.balances: dict[str, int] = {}
+        dice = random.Random(7)
+        buyers = [BUSY] * min(BUSY_SALES, entries // 4)
+        # Two entries a sale, and what is left over as adjustments.
+        each = max(1, min(EACH, (entries // 2 - len(buyers)) // max(1, customers)))
+        buyers += [number for number in range(2, customers + 1) for _ in range(each)]
+        dice.shuffle(buyers)
+        step = (YEAR - 2 * DAY) // len(buyers)
+        self.sold = [(buyer, NOW - YEAR + n * step + n % 997) for n, buyer in enumerate(buyers)]
+
+    def people(self) -> Rows:
+        for n in range(1, self.customers + 1):
+            first, last = name_of(n)
+            at = NOW - YEAR + n * MINUTE
+            yield (self.merchant, n, str(7_000_000 + n), first, last, email_of(n), "fr-FR", "FR", at, at, at)
+
+    def identities(self) -> Rows:
+        for n in range(1, self.customers + 1):
+            yield (self.merchant, "shopify", str(7_000_000 + n), n)
+            yield (self.merchant, "email", email_of(n), n)
+
+    def sales(self) -> Rows:
+        for number, (buyer, at) in enumerate(self.sold, start=1):
+            kept = 1_800 if number % REFUNDED_EVERY == 0 else 6_000
+            yield (self.merchant, number, _facts(number, buyer, at), 1, buyer, "shopify", str(500_000 + number),
+                   f"#{number}", email_of(buyer), "EUR", 6_000, at, "counted", 2, kept, at)  # fmt: skip
+
+    def sale_names(self) -> Rows:
+        for number in range(1, len(self.sold) + 1):
+            yield (self.merchant, "shopify", "order", str(500_000 + number), number)
+
+    def entries(self) -> Rows:
+        """Post each sale to what it is worth, through pending as a hold would; then adjust people by hand."""
+        issued = "program:issued"
+        for number, (buyer, at) in enumerate(self.sold, start=1):
+            pending, mine = f"customer:{buyer}:pending", f"customer:{buyer}:available"
+            yield self._entry(f"sale:{number}:0", number, issued, pending, 60, "accrual", None, at)
+            yield self._entry(f"sale:{number}:1", number, pending, mine, 60, "release", None, at + 1)
+            if number % REFUNDED_EVERY == 0:
+                yield self._entry(f"sale:{number}:2", number, mine, issued, 42, "reversal", None, at + HOUR)
+        for n in itertools.count(1):
+            if self.next_entry > self.wanted:
+                return
+            mine = f"customer:{n * ADJUSTED_EVERY % self.customers + 1}:available"
+            yield self._entry(f"adjust:{n}", None, issued, mine, 5, "adjustment", "a birthday present", NOW - DAY)
+
+    def _entry(self, key: str, sale: int | None, source: str, destination: str, points: int, reason: str,
+               detail: str | None, at: int) -> tuple[Any, ...]:  # fmt: skip
+        amount = points * 1_000_000
+        entry = (self.next_entry, key, sale, source, destination, amount, reason, detail, at)
+        self.head = linked(self.head, entry)
+        self.next_entry += 1
+        for name, change in ((source, -amount), (destination, amount)):
+            self.balances[name] = self.balances.get(name, 0) + change
+        return (self.merchant, *entry)
+
+    def accounts(self) -> Rows:
+        for name, amount in self.balances.items():
+            yield (self.merchant, name, amount)
+
+    def messages(self) -> Rows:
+        busy = (n for n, (buyer, _) in enumerate(self.sold, start=1) if buyer == BUSY)
+        numbers = dict.fromkeys([*itertools.islice(busy, BUSY_MESSAGES), *range(1, min(MESSAGES, len(self.sold)) + 1)])
+        for place, number in enumerate(numbers):
+            buyer, at = self.sold[number - 1]
+            waits = place >= len(numbers) - WAITING
+            state, sent_at = ("scheduled", None) if waits else ("sent", at + HOUR)
+            due_at = NOW + number * MINUTE if waits else at + HOUR
+            yield (self.merchant, f"thank_you:sale:{number}", "thank_you", buyer, number, "email", state, due_at,
+                   due_at, sent_at, None if waits else email_of(buyer), '{"country":"FR"}', at)  # fmt: skip
+
+    def reviews(self) -> Rows:
+        busy = (n for n, (buyer, _) in enumerate(self.sold, start=1) if buyer == BUSY)
+        numbers = dict.fromkeys([*itertools.islice(busy, BUSY_REVIEWS), *range(1, min(REVIEWS, len(self.sold)) + 1)])
+        for number in numbers:
+            buyer, at = self.sold[number - 1]
+            yield (self.merchant, number, "1", buyer, "Oolong", 3 + number % 3, "Very good tea.", at + 9 * DAY)
+
+
+def _facts(number: int, buyer: int, at: int) -> str:
+    first, last = name_of(buyer)
+    back, refunds, status = 1, "", "paid"
+    if number % REFUNDED_EVERY == 0:
+        refund = (
+            f'{{"id":"{number}","stamp":{at + HOUR},"lines":[{{"line_id":"2","quantity":1,"subtotal_minor":4200}}],'
+            f'"money_minor":4200,"created_at":{at + HOUR}}}'
+        )
+        back, refunds, status = 0, f'"refunds":[{refund}],', "partially_refunded"
+    order = (
+        f'"order":{{"id":"{500_000 + number}","updated_at":{at},"currency":"EUR","digest":"d{number}",'
+        f'"name":"#{number}","created_at":{at},"processed_at":{at},"financial_status":"{status}","total_minor":6000,'
+        '"lines":[{"id":"1","quantity":1,"current_quantity":1,"price_minor":1800,"product_id":"11","title":"Oolong"},'
+        f'{{"id":"2","quantity":1,"current_quantity":{back},"price_minor":4200,"product_id":"12","title":"Teapot"}}],'
+        f'{refunds}"buyer":{{"platform_id":"{7_000_000 + buyer}","email":"{email_of(buyer)}","first_name":"{first}",'
+        f'"last_name":"{last}","locale":"fr-FR"}},"country":"FR","source_name":"web"}}'
+    )
+    kept = f',"refunds":{{"{number}":{refunds[11:-2]}}}' if refunds else ""
+    return f"{{{order}{kept}}}"
+
+
+async def _write(database: Database, table: str, columns: list[str], rows: Rows) -> None:
+    if database.dialect == "sqlite":
+        await asyncio.to_thread(_into_sqlite, database.url, table, columns, rows)
+        return
+    connection = await asyncpg.connect(database.url)
+    try:
+        while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+            await connection.copy_records_to_table(table, records=some, columns=columns)
+    finally:
+        await connection.close()
+
+
+def _into_sqlite(url: str, table: str, columns: list[str], rows: Rows) -> None:
+    connection = sqlite3.connect(make_url(url).database or "", isolation_level=None)
+    try:
+        connection.execute("PRAGMA cache_size=-400000")
+        connection.execute("BEGIN IMMEDIATE")
+        marks = ", ".join("?" * len(columns))
+        connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+async def _analyse(database: Database) -> None:
+    """Have PostgreSQL look at what was written, as it does by itself within minutes."""
+    if database.dialect == "postgresql":
+        connection = await asyncpg.connect(database.url)
+        try:
+            await connection.execute("VACUUM ANALYZE")
+        finally:
+            await connection.close()
