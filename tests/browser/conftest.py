@@ -1,0 +1,41 @@
+"""A Chromium for the browser tests, and a running program with Nora's and Otto's shops in it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.browser.shop import RunningShop
+from tests.conftest import missing
+
+CHROMIUM = "/usr/bin/chromium"
+PATIENCE_MS = 15_000
+# A page of Shopify's admin, which the tests stand in for, must be able to frame a page of this machine.
+QUIET = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessForNavigations"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests, which asks nobody but the servers of the tests."""
+    path = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium")
+    if path is None:
+        missing("a Chromium (Debian: apt-get install chromium)")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", f"--disable-features={QUIET}"],
+        )
+
+
+@pytest.fixture
+def shop(sqlite_database: Callable[[Path], str], data_dir: Path) -> Iterator[RunningShop]:
+    """Run the program with Nora's and Otto's shops for one test."""
+    running = RunningShop(sqlite_database(data_dir), data_dir)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,174 @@
+"""The running program as browser tests need it: pages alone and in a stand-in for Shopify's admin, and axe.
+
+page, complaints = shop.alone(browser, PHONE)       # signed in as Nora, by a one-time link
+page, app, complaints = shop.in_admin(browser)      # `app` is the frame with our page
+page.goto(shop.url + "/app/programme")
+assert violations(page) == [] and complaints == []
+"""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, Route
+
+from handlers.merchants.sessions import new_link
+from integration.clock import Clock
+from integration.database.engine import Database
+from tests.visits import KEY, NORA, SHOPS, House
+
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 320, "height": 640}
+ADMIN = "https://admin.shopify.com/store/nora/apps/regulars"
+BRIDGE = "https://cdn.shopify.com/shopifycloud/app-bridge.js"
+_AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
+_BRIDGE = (Path(__file__).parent / "app_bridge.js").read_text(encoding="utf-8")
+_SECONDS = 20
+
+
+class RunningShop:
+    """The web application on a port of this machine, its loop in a thread of its own."""
+
+    def __init__(self, database_url: str, data_dir: Path) -> None:
+        self._database_url, self._data_dir = database_url, data_dir
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.house: House
+        self._loop = asyncio.new_event_loop()
+        self._ready, self._failure = threading.Event(), ""
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+
+    def start(self) -> None:
+        """Serve until `stop`."""
+        self._thread.start()
+        assert self._ready.wait(_SECONDS) and not self._failure, self._failure
+
+    def stop(self) -> None:
+        """Answer what is under way and close the database."""
+        self._server.should_exit = True
+        self._thread.join(_SECONDS)
+        self._socket.close()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine where the program runs: `shop.run(shop.house.rows("SELECT …"))`."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
+
+    def link(self, merchant: int = NORA) -> str:
+        """Make a one-time link, as the command does."""
+        house = self.house
+        token = self.run(
+            house.database.run(lambda: new_link(merchant, "link:nora", house.context.vault, house.clock.now()))
+        )
+        return f"{self.url}/app/sign-in/{token}"
+
+    def alone(self, browser: Browser, size: dict[str, int] = DESKTOP, **more: Any) -> tuple[Page, list[str]]:
+        """A browser that followed Nora's link, and a list that fills with whatever its pages complain of."""
+        page, complaints = self._page(browser, size, **more)
+        page.goto(self.link())
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/app")
+        return page, complaints
+
+    def in_admin(
+        self, browser: Browser, size: dict[str, int] = DESKTOP, shop: str = SHOPS[NORA], path: str = "/app"
+    ) -> tuple[Page, Frame, list[str]]:
+        """The page in a frame of a stand-in for Shopify's admin, with a stand-in for App Bridge."""
+        page, complaints = self._page(browser, size)
+        page.context.expose_function("mintToken", lambda: self.house.token(shop))
+        self._stand_in(page.context, shop, path)
+        page.goto(ADMIN)
+        frame = page.frame(name="app")
+        assert frame is not None
+        frame.wait_for_selector("main")
+        return page, frame, complaints
+
+    def _page(self, browser: Browser, size: dict[str, int], **more: Any) -> tuple[Page, list[str]]:
+        context = browser.new_context(viewport=size, locale="en-GB", timezone_id="Europe/Paris", **more)  # type: ignore[arg-type]
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        known = (self.url, ADMIN, BRIDGE, "about:")
+        page.on("request", lambda asked: None if asked.url.startswith(known) else complaints.append(asked.url))
+        return page, complaints
+
+    def _stand_in(self, context: BrowserContext, shop: str, path: str) -> None:
+        start = f"{self.url}{path}{'&' if '?' in path else '?'}embedded=1&shop={shop}&host=YWRtaW4&locale=en&id_token="
+
+        def admin(route: Route) -> None:
+            source = json.dumps(start + self.house.token(shop))
+            html = (
+                "<!doctype html><html lang=en><title>Admin</title>"
+                "<style>body{margin:0}iframe{border:0;width:100%;height:100vh}</style>"
+                f"<iframe name=app title=Regulars src={source}></iframe>"
+            )
+            route.fulfill(content_type="text/html", body=html)
+
+        context.route(f"{ADMIN}**", admin)
+        context.route(BRIDGE, lambda route: route.fulfill(content_type="text/javascript", body=_BRIDGE))
+
+    async def _serve(self) -> None:
+        try:
+            database = await Database.open(self._database_url, self._data_dir)
+            over = {"public_url": self.url, "shopify_key": KEY}
+            self.house = await House(database, clock=Clock(), over=over).open()  # type: ignore[arg-type]
+            self._server = uvicorn.Server(uvicorn.Config(self.house.app, lifespan="off", log_level="warning"))
+            self._server.capture_signals = _nothing  # type: ignore[method-assign, assignment]
+            self._ready.set()
+            await self._server.serve(sockets=[self._socket])
+            await database.close()
+        except Exception as error:
+            self._failure = repr(error)
+            self._ready.set()
+            raise
+
+
+def violations(page: Page | Frame) -> list[str]:
+    """Run axe on a page as it stands; returns each violation with the elements that have it."""
+    page.evaluate(_AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)")
+    return [
+        f"{each['id']}: {each['help']}: {[node['html'][:120] for node in each['nodes']]}: "
+        f"{[node['failureSummary'] for node in each['nodes']][:1]}"
+        for each in found
+    ]
+
+
+def too_wide(page: Page | Frame) -> bool:
+    """Tell whether a page scrolls sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+def painted(page: Page | Frame) -> tuple[float, float]:
+    """Return when the largest part was painted, in milliseconds, and how much the layout shifted meanwhile."""
+    largest, shift = page.evaluate(
+        """() => new Promise((done) => {
+          const found = { "largest-contentful-paint": [], "layout-shift": [] };
+          for (const type of Object.keys(found))
+            new PerformanceObserver((list) => found[type].push(...list.getEntries())).observe({ type, buffered: true });
+          setTimeout(() => done([
+            Math.max(0, ...found["largest-contentful-paint"].map((entry) => entry.startTime)),
+            found["layout-shift"].reduce((sum, entry) => sum + entry.value, 0),
+          ]), 100);
+        })"""
+    )
+    return largest, shift
+
+
+def pictured(page: Page, name: str) -> None:
+    """Keep a screenshot for people to look at, in the folder SCREENSHOTS names."""
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
