@@ -30,6 +30,7 @@ COMMANDS = {
     "restore": "books:restore",
     "reconcile": "reconcile:command",
     "backfill": "backfill:backfill",
+    "data": "data:app",
     "demo": "demo:demo",
 }
 

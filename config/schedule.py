@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from handlers.connections import jobs as connections
 from handlers.context import Context
+from handlers.exchange import jobs as exchange
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
 from handlers.merchants import jobs as merchants
@@ -66,11 +67,14 @@ JOBS: tuple[Job, ...] = (
     Job("reconcile.one", reconcile.reconcile_one, timeout=120, tries=1),
     Job("reconcile.prune", reconcile.prune, timeout=60),
     Job("connections.tend", connections.tend, timeout=300, tries=1),
+    Job("exchange.carry_out", exchange.carry_out, timeout=600, tries=1),
+    Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
 )
 
 TICKS: tuple[Tick, ...] = (
     Tick("inbox.adopt", every=MINUTE),
     Tick("reconcile.start", every=MINUTE),
+    Tick("exchange.carry_on", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("connections.tend", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
