@@ -12,6 +12,7 @@ from handlers.merchants import assets
 from handlers.merchants import pages as merchants
 from handlers.merchants.door import opened
 from handlers.messages import pages as messages
+from handlers.programme import pages as programme
 from handlers.reviews import pages as reviews
 
 # For whoever runs the program; METRICS_PORT answers these alone.
@@ -25,6 +26,15 @@ ROUTES: tuple[BaseRoute, ...] = (
     *HEALTH,
     # The merchant's pages in the shop admin: /app/…
     Route("/app", opened(insights.home_page), name="home"),
+    Route("/app/programme", opened(programme.programme_page), name="programme"),
+    Route("/app/programme", opened(programme.programme_posted), methods=["POST"]),
+    Route("/app/programme/preview", opened(programme.preview_part), methods=["POST"]),
+    Route("/app/programme/review/{draft}", opened(programme.review_page), name="programme-review"),
+    Route("/app/programme/review/{draft}", opened(programme.review_posted), methods=["POST"]),
+    Route("/app/programme/history", opened(programme.history_page), name="programme-history"),
+    Route("/app/programme/restore/{version}", opened(programme.restore_page), name="programme-restore"),
+    Route("/app/programme/restore/{version}", opened(programme.restore_posted), methods=["POST"]),
+    Route("/app/programme/what-if", opened(programme.what_if_page), name="what-if"),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

@@ -1,19 +1,21 @@
 """The programme in words: its settings as a shop owner thinks of them, and what differs between two versions."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from babel import Locale
+from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
-from handlers.merchants.rules import Program
+from handlers.merchants.rules import Campaign, Program
 
 MOST_NAMED = 8  # entries of a list that are named in a difference; the others are counted
 
 Kind = Literal[
     "switch", "decimal", "whole", "duration", "choice", "window", "text", "email", "words", "countries", "products",
-    "channels", "rates",
+    "channels", "rates", "campaigns",
 ]  # fmt: skip
 
 
@@ -109,6 +111,12 @@ GROUPS = (
             ),
         ),
         "earning",
+    ),
+    Group(
+        "campaigns",
+        "Bonus campaigns",
+        "More points for a while. Of two that fit a product at the same time, the one that gives more counts, alone.",
+        (Setting("earning.campaigns", "Campaign", "campaigns"),),
     ),
     Group(
         "thanks",
@@ -250,11 +258,18 @@ class Change(NamedTuple):
 
 def changes(old: Program, new: Program) -> list[Change]:
     """List what differs, in the order of the page; settings the page does not show come last."""
-    listed = [
-        Change(key, before, after)
-        for key in SETTINGS
-        if (before := setting_of(old, key)) != (after := setting_of(new, key))
-    ]
+    listed = []
+    for key, setting in SETTINGS.items():
+        before, after = setting_of(old, key), setting_of(new, key)
+        if setting.kind == "campaigns":
+            ids = dict.fromkeys((*before, *after))
+            listed += [
+                Change(f"{key}.{one}", before.get(one), after.get(one))
+                for one in ids
+                if before.get(one) != after.get(one)
+            ]
+        elif before != after:
+            listed.append(Change(key, before, after))
     for section in Program.model_fields:
         for name in type(getattr(old, section)).model_fields:
             key = f"{section}.{name}"
@@ -265,8 +280,9 @@ def changes(old: Program, new: Program) -> list[Change]:
 
 def touches(listed: list[Change]) -> set[str]:
     """Say what changes touch: `sales` to come, messages `waiting`, and what is `stopped` by switching it off."""
-    found: set[str] = {SETTINGS[one.key].touches if one.key in SETTINGS else "waiting" for one in listed}
-    if any(one.key in ("thanks.enabled", "reviews.enabled") and one.before and not one.after for one in listed):
+    found: set[str] = {"sales" if (one := setting_named(each.key)) is None else one.touches for each in listed}
+    found |= {"waiting" for each in listed if each.key == "messages.words"}
+    if any(each.key in ("thanks.enabled", "reviews.enabled") and each.before and not each.after for each in listed):
         found.add("stopped")
     return found
 
@@ -277,11 +293,16 @@ def setting_of(program: Program, key: str) -> Any:
     return getattr(getattr(program, section), name)
 
 
+def setting_named(key: str) -> Setting | None:
+    """Return the setting a key is, or is a part of; None for what the page does not show."""
+    return SETTINGS.get(key) or SETTINGS.get(key.rpartition(".")[0])
+
+
 def label(key: str, reader: Reader) -> str:
     """Say in words which setting a key is; the key itself for one the page does not show."""
     if key == "messages.words":
         return "Words of messages"
-    setting = SETTINGS.get(key)
+    setting = setting_named(key)
     return setting.label.format(**_names(reader)) if setting is not None else key
 
 
@@ -292,10 +313,12 @@ def hint(setting: Setting, reader: Reader) -> str:
 
 def spoken(key: str, value: Any, reader: Reader) -> str:
     """Put the value of a setting into words."""
-    setting = SETTINGS.get(key)
+    setting = setting_named(key)
     if setting is None:
         return _own_words(value) if key == "messages.words" else str(value)
     match setting.kind:
+        case "campaigns":
+            return "none" if value is None else _campaign(value, reader)
         case "switch":
             return "on" if value else "off"
         case "decimal":
@@ -303,8 +326,8 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
         case "whole":
             return _counted(value, setting.unit, reader)
         case "duration":
-            unit, factor = next(((u, f) for u, f in reversed(UNITS) if value and value % f == 0), UNITS[0])
-            return _counted(value // factor, unit, reader)
+            name, factor = next(((u, f) for u, f in reversed(UNITS) if value and value % f == 0), UNITS[0])
+            return _counted(value // factor, name, reader)
         case "choice":
             return dict(setting.options).get(value, str(value))
         case "window":
@@ -320,9 +343,38 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
     return str(value) if value not in (None, "") else "not set"
 
 
+def _campaign(one: Campaign, reader: Reader) -> str:
+    """Say what a campaign gives, when and for what."""
+    words = [f"“{one.name}”, {_moment(one.starts, reader)} to {_moment(one.ends, reader)}:"]
+    if one.multiplier != 1:
+        words.append(f"{_number(one.multiplier, reader)} times the points")
+    if one.extra_per_unit:
+        also = "and " if one.multiplier != 1 else ""
+        words.append(f"{also}{_number(one.extra_per_unit, reader)} points more for each {unit(reader)}")
+    for name, listed in (
+        ("for", [reader.products.get(each, f"product {each}") for each in one.products]),
+        ("on orders tagged", list(one.tags)),
+        ("from", [dict(CHANNELS).get(each, each) for each in one.channels]),
+    ):
+        if listed:
+            words.append(f"{name} {_listed(listed)}")
+    return " ".join(words)
+
+
+def _moment(text: str, reader: Reader) -> str:
+    """Write a day or a time of a campaign, by the clocks it is written in."""
+    moment = datetime.fromisoformat(text)
+    day = format_date(moment.date(), "medium", locale=reader.locale)
+    return str(day) if len(text) == len("2026-11-27") else f"{day} {moment:%H:%M}"
+
+
+def unit(reader: Reader) -> str:
+    """Write one unit of the shop's money."""
+    return str(format_currency(1, reader.currency, locale=reader.locale, format="¤#,##0", currency_digits=False))
+
+
 def _names(reader: Reader) -> dict[str, str]:
-    one = format_currency(1, reader.currency, locale=reader.locale, format="¤#,##0", currency_digits=False)
-    return {"unit": str(one), "currency": reader.currency}
+    return {"unit": unit(reader), "currency": reader.currency}
 
 
 def _counted(value: int, units: str, reader: Reader) -> str:
@@ -356,3 +408,11 @@ def _own_words(value: Mapping[str, Mapping[str, Any]]) -> str:
         for language in sorted(languages)
     ]
     return f"own words for the {_listed(own)}" if own else "ours"
+
+
+def who_words(who: str | None) -> str:
+    """Say who wrote a version, as the journal names them."""
+    if who is None:
+        return "the command line"
+    kind, _, name = who.partition(":")
+    return f"Shopify user {name}" if kind == "shopify" else name or who

@@ -9,9 +9,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from handlers.merchants.rules import Program, Shop, Version
-from handlers.points.rules import MICRO, exchange_rate, target
-from handlers.sales.rules import Sale
+from handlers.points.rules import MICRO, exchange_rate, reasons, target
+from handlers.points.standing import seen
+from handlers.sales.books import LoadedSale
+from handlers.sales.rules import Sale, SaleFacts
 from integration.clock import to_datetime
+from integration.facts import Order, OrderLine
 from integration.money import exponent
 
 MOST_BARS = 20_000  # different amounts of points people have that are kept apart
@@ -117,6 +120,53 @@ def why_nothing(sale: Sale) -> str:
     if worth.currency is None or exchange_rate(worth.currency, sale.shop.currency, version.program.earning) is None:
         return f"no rate from {worth.currency} to {sale.shop.currency}"
     return "nothing of it earns, or all of it was given back"
+
+
+# --- One sale -----------------------------------------------------------------------------------
+
+
+class Example(NamedTuple):
+    """What one sale would earn under a programme, and the sentences that say why."""
+
+    name: str
+    sold_at: int
+    minor: int
+    currency: str
+    micropoints: int
+    why: Sequence[str]
+
+
+def would_earn(shop: Shop, program: Program, one: LoadedSale, now: int) -> Example | None:
+    """Say what a sale would earn under a programme with earning on, by the rules that pay; None for no sale yet."""
+    sale = seen(supposed(shop, earning_on(program)), one)
+    worth, order = sale.worth, sale.facts.order
+    if worth.sold_at is None or worth.currency is None:
+        return None
+    name = order.name if order is not None and order.name else f"sale {one.number}"
+    points = sum(target(sale, now).balances.values())
+    return Example(
+        name, worth.sold_at, worth.paid_minor, worth.currency, points, list(dict.fromkeys(reasons(sale, now)))
+    )
+
+
+def made_up_order(currency: str, now: int) -> LoadedSale:
+    """Return an order as a shop might have one, for a shop that has none yet: two pieces of goods, tax and shipping."""
+    line = OrderLine("1", 2, 2, 2_400, tax_minor=766, product_id="1", title="Linen tea towel")
+    card = OrderLine("2", 1, 1, 1_000, product_id="2", title="Gift card", gift_card=True)
+    order = Order(
+        "1",
+        now,
+        currency,
+        name="#1001",
+        processed_at=now,
+        financial_status="paid",
+        taxes_included=True,
+        total_minor=6_290,
+        shipping_minor=490,
+        lines=(line, card),
+        source_name="web",
+    )
+    return LoadedSale(0, 0, SaleFacts(order=order), now)
 
 
 # --- Weighing -----------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def explain(sale: Sale, posted: Mapping[str, int], now: int) -> list[str]:
     `posted` maps accounts to micropoints, net of all postings of the sale.
     """
     aim = target(sale, now)
-    lines = [*sale.worth.why, *_reckoning(sale, now)]
+    lines = reasons(sale, now)
     held = {name: n for name, n in posted.items() if n and not name.endswith(ISSUED)}
     if held:
         lines.append("Posted: " + ", ".join(f"{_shown(n)} in {a}" for a, n in sorted(held.items())) + ".")
@@ -129,6 +129,11 @@ def explain(sale: Sale, posted: Mapping[str, int], now: int) -> list[str]:
     if held != aim.balances:
         lines.append("This differs from what it should be by now; it will be settled again.")
     return lines
+
+
+def reasons(sale: Sale, now: int) -> list[str]:
+    """Say in sentences what a sale earns and why not more: facts, rule version, arithmetic."""
+    return [*sale.worth.why, *_reckoning(sale, now)]
 
 
 def _reckoning(sale: Sale, now: int) -> list[str]:

@@ -1,6 +1,7 @@
 """What was typed into the programme page: read as a programme, shown again, and put beside what others changed."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -8,11 +9,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from handlers.merchants.rules import Program
+from handlers.merchants.rules import Campaign, Program
 from handlers.merchants.wording import CHANNELS, SETTINGS, UNITS, Setting, setting_of
+from integration.money import exponent
 
 MOST_TYPED = 20_000  # characters of one field
 MOST_LISTED = 250  # products, tags or countries in one list
+MOST_MONEY = 10**12  # minor units of what a reward is worth
 MOST_WORD = 255  # characters of a tag or a channel's name
 
 # What must have been previewed before it is first switched on, by the setting that switches it on.
@@ -43,6 +46,9 @@ def understand(base: Program, fields: Mapping[str, str]) -> Typed:
     errors: dict[str, str] = {}
     for key, setting in SETTINGS.items():
         section, _, name = key.partition(".")
+        if setting.kind == "campaigns":
+            document[section][name] = _campaigns(key, document[section][name], fields, errors)
+            continue
         try:
             value = _read(setting, fields)
         except Wrong as wrong:
@@ -59,6 +65,16 @@ def understand(base: Program, fields: Mapping[str, str]) -> Typed:
             errors.setdefault(f"{section}.{name}", _sentence(error))
             document[section][name] = kept[section].get(name)
         return Typed(Program.model_validate(document), errors)
+
+
+def is_field(name: str) -> bool:
+    """Tell whether a field of a form belongs to a setting of the page."""
+    setting, _, part = name.partition(":")
+    if part:
+        return setting in SETTINGS and SETTINGS[setting].kind == "channels"
+    if _CAMPAIGN_FIELD.fullmatch(name):
+        return True
+    return name in SETTINGS or (name.rpartition(".")[0] in SETTINGS and name.rpartition(".")[2] in _PARTS)
 
 
 def shown(program: Program, decimal_mark: str = ".") -> dict[str, str]:
@@ -91,14 +107,42 @@ def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tupl
         old, my, their = (setting_of(program, key) for program in (base, mine, theirs))
         if my == old:
             continue
+        if SETTINGS[key].kind == "campaigns":
+            mixed, twice = _mixed(old, my, their)
+            document[section][name] = {one: each.model_dump(mode="json") for one, each in mixed.items()}
+            both += [key] if twice else []
+            continue
         document[section][name] = wanted[section][name]
         if their not in (old, my):
             both.append(key)
     return Program.model_validate(document), tuple(both)
 
 
+def _mixed(
+    old: Mapping[str, Campaign], mine: Mapping[str, Campaign], theirs: Mapping[str, Campaign]
+) -> tuple[dict[str, Campaign], bool]:
+    """Put my campaigns over theirs, one by one; tells whether both changed the same one."""
+    result, twice = dict(theirs), False
+    for one in dict.fromkeys((*old, *mine)):
+        if mine.get(one) == old.get(one):
+            continue
+        twice = twice or theirs.get(one) not in (old.get(one), mine.get(one))
+        if one in mine:
+            result[one] = mine[one]
+        else:
+            result.pop(one, None)
+    return result, twice
+
+
 # --- Reading ------------------------------------------------------------------------------------
 
+CAMPAIGNS = "earning.campaigns"
+NEW = "+"  # stands for the id of a campaign that is being added
+_CAMPAIGN_PARTS = ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels")
+_CAMPAIGN_FIELD = re.compile(
+    rf"{re.escape(CAMPAIGNS)}\.(?:\+|[a-z0-9][a-z0-9_-]{{0,39}})\.({'|'.join(_CAMPAIGN_PARTS)}|remove)"
+)
+_PARTS = frozenset({"from", "to", "unit", "shown"})  # of settings that have several fields
 _ABSENT: Any = object()  # the form does not have this field: its setting stays
 _NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
 _PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
@@ -209,6 +253,59 @@ def _channels(key: str, fields: Mapping[str, str]) -> Any:
     return [name for name in _words(listed.split("\n")) if fields.get(f"{key}:{name}") == "on"]
 
 
+def _campaigns(key: str, kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
+    """Read the campaigns of a form over those there are; what cannot be read stays as it was, with its error."""
+    result = dict(kept)
+    for one in (*kept, NEW):
+        typed = {
+            part: text.strip() for part in _CAMPAIGN_PARTS if (text := fields.get(f"{key}.{one}.{part}")) is not None
+        }
+        if one in result and fields.get(f"{key}.{one}.remove") == "on":
+            del result[one]
+            continue
+        if not typed or (one == NEW and not any(typed.get(part) for part in ("name", "starts", "ends"))):
+            continue
+        before = len(errors)
+        read = {**kept.get(one, {}), **_campaign_parts(f"{key}.{one}", typed, errors)}
+        try:
+            checked = Campaign.model_validate(read)
+        except ValidationError as failure:
+            for error in failure.errors(include_url=False):
+                place = str(error["loc"][0]) if error["loc"] else ("ends" if "ends" in error["msg"] else "multiplier")
+                errors.setdefault(
+                    f"{key}.{one}.{place}",
+                    _MISSING.get(place, _sentence(error)) if error["type"] in _EMPTY else _sentence(error),
+                )
+            continue
+        if len(errors) == before:
+            result[_campaign_id(checked.name, result) if one == NEW else one] = checked.model_dump(mode="json")
+    return result
+
+
+def _campaign_parts(place: str, typed: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for part, text in typed.items():
+        try:
+            if part in ("multiplier", "extra_per_unit"):
+                read[part] = str(_decimal(text)) if text else ("1" if part == "multiplier" else "0")
+            elif part == "products":
+                read[part] = _products(text)
+            elif part in ("tags", "channels"):
+                read[part] = _words(re.split(r"[,\n]", text))
+            else:
+                read[part] = text
+        except Wrong as wrong:
+            errors[f"{place}.{part}"] = str(wrong)
+    return read
+
+
+def _campaign_id(name: str, taken: Mapping[str, Any]) -> str:
+    """Make an id of a campaign's name that no other one has."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:30] or "campaign"
+    return next(one for n in range(len(taken) + 1) if (one := stem if n == 0 else f"{stem}-{n + 1}") not in taken)
+
+
 def _words(parts: list[str]) -> list[str]:
     found = list(dict.fromkeys(word for part in parts if (word := part.strip())))
     if len(found) > MOST_LISTED:
@@ -265,6 +362,30 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"{text[:1].upper()}{text[1:]}."
 
 
+def read_points(typed: str) -> int:
+    """Read how many points a reward costs. Raises Wrong."""
+    text = typed.replace("\u00a0", "").replace(" ", "")
+    if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
+        raise Wrong("Write a whole number of points, such as 500.")
+    return int(text)
+
+
+def read_money(typed: str, currency: str) -> int:
+    """Read an amount of money as minor units of a currency. Raises Wrong."""
+    value = _decimal(typed).scaleb(exponent(currency))
+    if value != value.to_integral_value() or not 1 <= value <= MOST_MONEY:
+        raise Wrong(f"Write an amount in {currency}, such as 5.")
+    return int(value)
+
+
+_EMPTY = ("missing", "string_too_short")
+_MISSING = {
+    "name": "Give it a name you will recognise it by.",
+    "starts": "Choose the day it starts.",
+    "ends": "Choose the day it ends.",
+}
+
+
 # --- Showing ------------------------------------------------------------------------------------
 
 
@@ -291,9 +412,21 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
             return {key: ", ".join(value)}
         case "products":
             return {key: "\n".join(value)}
+        case "campaigns":
+            return {
+                f"{key}.{one}.{part}": _campaign_text(getattr(each, part), part, mark)
+                for one, each in value.items()
+                for part in _CAMPAIGN_PARTS
+            }
         case "rates":
             return {key: "\n".join(f"{name} {plain_number(rate, mark)}" for name, rate in value.items())}
     return {key: "" if value is None else str(value)}
+
+
+def _campaign_text(value: Any, part: str, mark: str) -> str:
+    if isinstance(value, Decimal):
+        return plain_number(value, mark)
+    return ("\n" if part == "products" else ", ").join(value) if isinstance(value, tuple) else str(value)
 
 
 def plain_number(value: Decimal, mark: str = ".") -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Index, Table, Text
 
 from handlers.merchants.rules import Program
 from handlers.points.forecast import Forecast
+from handlers.sales.books import LoadedSale, latest_sold, load_sales
 from integration.clock import DAY, MINUTE
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import Steps, ask, plain
@@ -19,6 +20,7 @@ MOST_FORECASTS = 20  # of one merchant that are kept
 MOST_AT_ONCE = 2  # forecasts of one merchant that are worked out at a time
 FRESH = DAY  # older ones are worked out again
 STALLED = 5 * MINUTE  # without a sign of life: whoever worked it out is gone
+LATEST = 20  # sales a preview is made of
 MOST_SEEN = 200  # previews of one merchant that are remembered
 
 program_drafts = Table(
@@ -176,6 +178,17 @@ def previewed(merchant_id: int) -> Steps[frozenset[str]]:
     """Return which sections (earning, thanks, reviews) somebody has previewed, in any state."""
     rows = yield from ask(_SEEN, (merchant_id, MOST_SEEN))
     return frozenset(row[0] for row in rows)
+
+
+# --- The shop's own orders ----------------------------------------------------------------------
+
+
+def latest_sales(merchant_id: int) -> Steps[list[LoadedSale]]:
+    """Load a few of the merchant's latest sales, the newest first."""
+    numbers = yield from latest_sold(merchant_id, LATEST)
+    loaded = yield from load_sales((merchant_id, number) for number in numbers)
+    by_number = {one.number: one for one in loaded}
+    return [by_number[number] for number in numbers if number in by_number]
 
 
 # --- Forecasts ----------------------------------------------------------------------------------

@@ -40,11 +40,31 @@ class Row:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+async def programme_of_otto(house: House) -> None:
+    """Otto has a second version of his programme, and something typed that he has not saved."""
+    await house.does(
+        "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+        " SELECT 2, 2, 0, 0, document FROM program_versions WHERE merchant_id = 2"
+    )
+    await house.does(
+        "INSERT INTO program_drafts (merchant_id, number, base, fields, who, at) VALUES (2, 7, 2, '{}', 'link:otto', 0)"
+    )
+
+
 TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/healthz"): Row(OPERATOR),
     ("GET", "/readyz"): Row(OPERATOR),
     ("GET", "/metrics"): Row(OPERATOR),
     ("GET", "/app"): Row(VISITOR, "/app"),
+    ("GET", "/app/programme"): Row(VISITOR, "/app/programme"),
+    ("POST", "/app/programme"): Row(VISITOR, "/app/programme", fields={"earning.hold_days": "14"}),
+    ("POST", "/app/programme/preview"): Row(VISITOR, "/app/programme/preview", fields={"earning.hold_days": "14"}),
+    ("GET", "/app/programme/history"): Row(VISITOR, "/app/programme/history"),
+    ("GET", "/app/programme/what-if"): Row(VISITOR, "/app/programme/what-if"),
+    ("GET", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),
+    ("POST", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),
+    ("GET", "/app/programme/restore/{version}"): Row(VISITOR, "/app/programme/restore/2", 404, programme_of_otto),
+    ("POST", "/app/programme/restore/{version}"): Row(VISITOR, "/app/programme/restore/2", 404, programme_of_otto),
     ("GET", "/app/sign-in"): Row(ANYBODY, "/app/sign-in"),
     ("POST", "/app/sign-in"): Row(ANYBODY, "/app/sign-in", fields={"email": "nobody@shop.example"}),
     ("GET", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),

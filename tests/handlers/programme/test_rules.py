@@ -113,7 +113,7 @@ def test_decimals_may_be_written_with_a_comma() -> None:
 
 def test_every_setting_has_words_in_every_state() -> None:
     """A difference is shown in words, not in JSON; no word has a hole in it."""
-    for key in SETTINGS:
+    for key in set(SETTINGS) - {"earning.campaigns"}:
         for program in (DEFAULTS, RICH):
             words = f"{label(key, GERMAN)}: {spoken(key, setting_of(program, key), GERMAN)}"
             assert "{" not in words and not words.endswith(": "), words
@@ -125,7 +125,7 @@ def test_every_setting_has_words_in_every_state() -> None:
 
 def test_every_setting_of_the_programme_is_on_the_page() -> None:
     """All but the words of messages, which have a page of their own, and what is set by the command so far."""
-    by_command = {"earning.campaigns", *(f"expiry.{name}" for name in Expiry.model_fields)}
+    by_command = {f"expiry.{name}" for name in Expiry.model_fields}
     declared = {
         f"{section}.{name}"
         for section in Program.model_fields

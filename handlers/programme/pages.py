@@ -1,0 +1,351 @@
+"""The programme page: settings with a live preview, a look at what a change means before it is saved, undo, what-if."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from handlers.context import Context
+from handlers.inbox.work import BELL
+from handlers.merchants.door import Visit
+from handlers.merchants.frame import moved, render, show
+from handlers.merchants.journal import note
+from handlers.merchants.programs import Overtaken, replace_program, versions_before
+from handlers.merchants.rules import Program, Refused, Version
+from handlers.merchants.wording import GROUPS, SETTINGS, UNITS, changes, hint, label, touches, unit, who_words
+from handlers.points.forecast import earning_on, estimate
+from handlers.programme import jobs, store
+from handlers.programme.rules import CAMPAIGNS, NEW, SWITCHES, first_switched_on, is_field
+from handlers.programme.store import Asked, Question
+from handlers.programme.views import (
+    LAST,
+    Desk,
+    also_changed,
+    bars,
+    channels,
+    form_fields,
+    in_words,
+    look,
+    previews,
+    read_reward,
+    reader_of,
+    told,
+    wished,
+)
+from handlers.sales.books import stir_sold_since
+from integration.clock import DAY
+from integration.database.steps import Steps
+
+TEMPLATES = Path(__file__).parent / "templates"
+HERE = "/app/programme"
+LOOK_BACK_DAYS = 90  # what a change would have meant is shown for these
+YEAR_DAYS = 365
+VERSIONS_PAGE = 20
+MOST_DRAFT = 200_000  # characters of everything typed
+_OVERTAKEN = "Not saved: the programme was changed meanwhile. Look at both below, then save again."
+
+
+# --- The settings -------------------------------------------------------------------------------
+
+
+async def programme_page(request: Request, visit: Visit) -> Response:
+    """Show the settings as they are, or as somebody typed them and has not saved."""
+    context: Context = request.app.state.context
+    number = _number(request.query_params.get("draft"))
+    desk = await context.database.read(lambda: look(visit, number))
+    if desk.draft is None:
+        return _form(context, visit, desk, {}, desk.current.number)
+    return _form(context, visit, desk, desk.draft.fields, desk.draft.base)
+
+
+async def programme_posted(request: Request, visit: Visit) -> Response:
+    """Take what was typed: to look at it again with its preview, to review it, or to give it up."""
+    context: Context = request.app.state.context
+    form = await _sent(request)
+    now = context.clock.now()
+    if form.get("do") == "discard":
+        await context.database.run(lambda: store.drop_drafts(visit.merchant_id, visit.who, LAST))
+        return moved(request, visit, HERE, "Your unsaved changes are gone; the programme is as it was.")
+    desk = await context.database.read(lambda: look(visit, None))
+    fields = {name: value for name, value in form.items() if is_field(name)}
+    if len(json.dumps(fields)) > MOST_DRAFT:
+        raise HTTPException(413)
+    base = _number(form.get("base")) or desk.current.number
+    wish = wished(desk, fields, base)
+    if wish.errors:
+        return _form(context, visit, desk, fields, base, status=422)
+    is_preview = form.get("do") == "preview"
+    if wish.program == desk.current.program and not is_preview:
+        return moved(request, visit, HERE, "There is nothing to save: everything is as it was.")
+
+    def keep() -> Steps[int]:
+        if is_preview:
+            yield from store.saw(visit.merchant_id, wish.program, tuple(SWITCHES.values()), visit.who, now)
+        return (yield from store.keep_draft(visit.merchant_id, base, fields, visit.who, now))
+
+    number = await context.database.run(keep)
+    return moved(
+        request, visit, f"{HERE}?draft={number}" if is_preview or wish.meanwhile else f"{HERE}/review/{number}"
+    )
+
+
+async def preview_part(request: Request, visit: Visit) -> Response:
+    """Answer with the preview alone, of what is typed so far; nothing is kept."""
+    context: Context = request.app.state.context
+    form = await _sent(request)
+    desk = await context.database.read(lambda: look(visit, None))
+    wish = wished(desk, form, _number(form.get("base")) or desk.current.number)
+    return render("preview.html", TEMPLATES, visit=visit, **previews(context, visit, desk, wish.program), brief=False)
+
+
+def _form(
+    context: Context, visit: Visit, desk: Desk, typed: Mapping[str, str], base: int, status: int = 200
+) -> Response:
+    wish = wished(desk, typed, base)
+    reader = reader_of(visit, desk)
+    fields = form_fields(visit, desk, typed, wish)
+    their = also_changed(desk, wish, reader)
+    return show(
+        visit,
+        "programme.html",
+        TEMPLATES,
+        status,
+        desk=desk,
+        groups=GROUPS,
+        units=tuple((name, name) for name, _ in UNITS),
+        fields=fields,
+        errors={**their, **wish.errors} if status == 200 else wish.errors,
+        base=desk.current.number,
+        is_typed=bool(typed),
+        brief=False,
+        adding=bool(fields.get(f"{CAMPAIGNS}.{NEW}.name")),
+        unit=unit(reader),
+        labels={key: label(key, reader) for key in SETTINGS},
+        hints={key: hint(setting, reader) for key, setting in SETTINGS.items()},
+        channels=channels(desk, fields),
+        meanwhile=in_words(wish.meanwhile, reader),
+        who=who_words(desk.written.who),
+        **previews(context, visit, desk, wish.program),
+    )
+
+
+# --- What a change means, and saving it ---------------------------------------------------------
+
+
+async def review_page(request: Request, visit: Visit) -> Response:
+    """Show what a draft would change, for whom and from when; that its previews were on the page is remembered."""
+    context: Context = request.app.state.context
+    number = _number(request.path_params["draft"])
+    desk = await context.database.read(lambda: look(visit, number or 0))
+    if desk.draft is None:
+        raise HTTPException(404)  # saved or given up already, or never there
+    wish = wished(desk, desk.draft.fields, desk.draft.base)
+    if wish.errors or wish.meanwhile:
+        return moved(request, visit, f"{HERE}?draft={number}")
+    earlier = tuple(version.program for version in desk.shop.versions)
+    first = first_switched_on(earlier, wish.program)
+    if first and request.method == "GET":
+        now = context.clock.now()
+        await context.database.run(lambda: store.saw(visit.merchant_id, wish.program, first, visit.who, now))
+    return await _review(
+        request, visit, desk, wish.program, first=first, action=f"{HERE}/review/{number}", back=f"{HERE}?draft={number}"
+    )
+
+
+async def review_posted(request: Request, visit: Visit) -> Response:
+    """Save a reviewed draft as a new version; refused where it was not previewed, or the programme moved on."""
+    context: Context = request.app.state.context
+    number = _number(request.path_params["draft"])
+    desk = await context.database.read(lambda: look(visit, number or 0))
+    if desk.draft is None:
+        raise HTTPException(404)  # saved or given up already, or never there
+    draft, wish = desk.draft, wished(desk, desk.draft.fields, desk.draft.base)
+    if wish.errors or wish.meanwhile:
+        return moved(request, visit, f"{HERE}?draft={number}", _OVERTAKEN if wish.meanwhile else "", "critical")
+    first = first_switched_on(tuple(version.program for version in desk.shop.versions), wish.program)
+    unseen = await context.database.read(lambda: store.unseen(visit.merchant_id, wish.program, first))
+    if unseen:
+        words = "Not saved: look at the preview first. It is on this page; then save."
+        return moved(request, visit, f"{HERE}/review/{number}", words, "critical")
+    return await _saved(request, visit, desk, wish.program, f"{HERE}?draft={number}", draft=draft.number)
+
+
+async def restore_page(request: Request, visit: Visit) -> Response:
+    """Show what putting an earlier version's content back would change."""
+    context: Context = request.app.state.context
+    desk = await context.database.read(lambda: look(visit, 0))
+    version = desk.shop.version(_number(request.path_params["version"]))
+    if version is None:
+        raise HTTPException(404)
+    if version.program == desk.current.program:
+        return moved(request, visit, f"{HERE}/history", f"Version {version.number} is what is in force already.")
+    action = f"{HERE}/restore/{version.number}"
+    return await _review(request, visit, desk, version.program, action=action, back=f"{HERE}/history", restores=version)
+
+
+async def restore_posted(request: Request, visit: Visit) -> Response:
+    """Put an earlier version's content back, as a new version."""
+    context: Context = request.app.state.context
+    form = await _sent(request)
+    desk = await context.database.read(lambda: look(visit, 0))
+    version = desk.shop.version(_number(request.path_params["version"]))
+    if version is None:
+        raise HTTPException(404)
+    back = f"{HERE}/restore/{version.number}"
+    if form.get("base") != str(desk.current.number):
+        return moved(
+            request, visit, back, "Nothing was changed: the programme moved on meanwhile. Look again.", "critical"
+        )
+    return await _saved(request, visit, desk, version.program, back, restores=version.number)
+
+
+async def _review(
+    request: Request,
+    visit: Visit,
+    desk: Desk,
+    program: Program,
+    *,
+    action: str,
+    back: str,
+    first: Sequence[str] = (),
+    restores: Version | None = None,
+) -> Response:
+    context: Context = request.app.state.context
+    listed = changes(desk.current.program, program)
+    asked = await _asked(context, visit, desk, (desk.current.program, program), LOOK_BACK_DAYS)
+    values: dict[str, Any] = {"asked": asked, "look_back": LOOK_BACK_DAYS, "now": context.clock.now()}
+    if "part" in request.query_params:
+        return render("difference.html", TEMPLATES, visit=visit, part=True, here=request.url.path, **values)
+    return show(
+        visit,
+        "review.html",
+        TEMPLATES,
+        desk=desk,
+        action=action,
+        back=back,
+        first=first,
+        restores=restores,
+        listed=in_words(listed, reader_of(visit, desk)),
+        touched=touches(listed),
+        here=request.url.path,
+        part=False,
+        brief=True,
+        **values,
+        **previews(context, visit, desk, program),
+    )
+
+
+async def _saved(
+    request: Request,
+    visit: Visit,
+    desk: Desk,
+    program: Program,
+    back: str,
+    *,
+    draft: int | None = None,
+    restores: int | None = None,
+) -> Response:
+    context: Context = request.app.state.context
+    now = context.clock.now()
+    before, base = desk.current.program, desk.current.number
+
+    def save() -> Steps[Version]:
+        version = yield from replace_program(visit.merchant_id, base, program, now, visit.who, restores)
+        # A platform's clock may run ahead of ours: what was sold under this version may have been told already.
+        yield from stir_sold_since(visit.merchant_id, version.in_force_at, now)
+        detail = {"version": version.number, "restores": restores, **told(changes(before, program))}
+        did = "changed the programme" if restores is None else f"put version {restores} of the programme back"
+        yield from note(visit.merchant_id, visit.who, did, "programme", detail, now)
+        yield from store.drop_drafts(visit.merchant_id, visit.who, LAST if draft is not None else 0)
+        return version
+
+    try:
+        version = await context.database.run(save)
+    except Overtaken:
+        return moved(request, visit, back, _OVERTAKEN, "critical")
+    except Refused as refused:
+        return moved(request, visit, back, str(refused), "critical")
+    context.queue.ring(BELL)
+    return moved(request, visit, HERE, f"Saved as version {version.number}, in force from now on.")
+
+
+# --- History ------------------------------------------------------------------------------------
+
+
+async def history_page(request: Request, visit: Visit) -> Response:
+    """List the versions, the newest first, each with who wrote it, when, and what it changed."""
+    context: Context = request.app.state.context
+    before = _number(request.query_params.get("before")) or LAST
+    desk = await context.database.read(lambda: look(visit, 0))
+    page = await context.database.read(lambda: versions_before(visit.merchant_id, before, VERSIONS_PAGE + 1))
+    reader = reader_of(visit, desk)
+    versions = [
+        (one, who_words(one.who), in_words(changes(older.version.program, one.version.program), reader))
+        for one, older in pairwise(page)
+    ]
+    if page and len(page) <= VERSIONS_PAGE:
+        versions.append((page[-1], who_words(page[-1].who), []))
+    older = f"{HERE}/history?before={versions[-1][0].version.number}" if len(page) > VERSIONS_PAGE else ""
+    return show(visit, "history.html", TEMPLATES, desk=desk, versions=versions, older=older)
+
+
+# --- What if ------------------------------------------------------------------------------------
+
+
+async def what_if_page(request: Request, visit: Visit) -> Response:
+    """Show what a programme would have meant for the shop's own sales of twelve months."""
+    context: Context = request.app.state.context
+    query = request.query_params
+    number = _number(query.get("draft"))
+    desk = await context.database.read(lambda: look(visit, number or 0))
+    program = desk.current.program
+    if desk.draft is not None:
+        program = wished(desk, desk.draft.fields, desk.draft.base).program
+    asked = await _asked(context, visit, desk, (earning_on(program),), YEAR_DAYS)
+    fields, reward, errors = read_reward(query.get("points"), query.get("worth"), visit)
+    found = asked.answer[0] if asked is not None and asked.answer else None
+    values: dict[str, Any] = {
+        "asked": asked,
+        "found": found,
+        "estimate": estimate(found, reward) if found is not None and reward is not None else None,
+        "reward": reward,
+        "bars": bars(found, visit) if found is not None else (),
+        "since": context.clock.now() - YEAR_DAYS * DAY,
+        "month": 30 * DAY,
+        "here": f"{HERE}/what-if",
+        "query": {name: query[name] for name in ("draft", "points", "worth") if name in query},
+        "part": "part" in query,
+    }
+    if values["part"]:
+        return render("forecast.html", TEMPLATES, visit=visit, **values)
+    draft = desk.draft.number if desk.draft is not None else None
+    is_on = desk.current.program.earning.enabled
+    return show(visit, "what_if.html", TEMPLATES, fields=fields, errors=errors, draft=draft, is_on=is_on, **values)
+
+
+async def _asked(context: Context, visit: Visit, desk: Desk, programs: tuple[Program, ...], days: int) -> Asked | None:
+    """Have programmes compared over the last days; None where too much is being worked out for this shop already."""
+    now = context.clock.now()
+    name = store.name_of(programs, days, desk.current.number)
+    question = Question(
+        tuple(program.model_dump_json() for program in programs), now - days * DAY, now, desk.current.number
+    )
+    return await jobs.ask_for(context, visit.merchant_id, name, question)
+
+
+# --- Small things -------------------------------------------------------------------------------
+
+
+async def _sent(request: Request) -> dict[str, str]:
+    """Return what a form sent, without files; of fields that repeat the last counts."""
+    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+
+
+def _number(text: object) -> int | None:
+    """Read a number out of an address or a form; None for anything else."""
+    return int(str(text)) if str(text).isascii() and str(text).isdigit() and len(str(text)) < 16 else None

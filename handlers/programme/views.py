@@ -1,0 +1,224 @@
+"""What the programme's pages show: what they stand on, wishes over it, previews, pictures, differences in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from babel import Locale
+from babel.numbers import get_decimal_symbol
+
+from handlers.context import Context
+from handlers.merchants.books import shops
+from handlers.merchants.door import Visit
+from handlers.merchants.programs import Written, pinned, versions_before
+from handlers.merchants.rules import Program, Shop, Version
+from handlers.merchants.wording import CHANNELS, GROUPS, Change, Reader, changes, label, setting_of, spoken
+from handlers.messages.letters import choose_words
+from handlers.messages.letters import preview as sample_letter
+from handlers.messages.rules import language
+from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
+from handlers.programme import store
+from handlers.programme.rules import CAMPAIGNS, NEW, Wrong, merged, read_money, read_points, shown, understand
+from handlers.programme.store import Draft
+from handlers.sales.books import LoadedSale
+from integration.database.steps import Steps
+from integration.money import exponent
+
+EXAMPLES = 3  # orders a preview shows
+LETTERS = {"thanks": "thank_you", "reviews": "review_request"}
+USUAL_REWARD = (500, 5)  # points, and major units of money, of a reward where the merchant has named none
+LAST = 1 << 62  # beyond every number
+
+
+class Desk(NamedTuple):
+    """What the page stands on."""
+
+    shop: Shop
+    written: Written  # the version in force
+    draft: Draft | None
+    unsaved: Draft | None  # something this person typed before and did not save
+    sales: Sequence[LoadedSale]  # of late
+
+    @property
+    def current(self) -> Version:
+        return self.written.version
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """Titles of the products in the latest orders, by product id."""
+        orders = [sale.facts.order for sale in self.sales if sale.facts.order is not None]
+        return {line.product_id: line.title for order in orders for line in order.lines if line.product_id}
+
+
+class Wish(NamedTuple):
+    """The programme somebody wants: theirs over what is in force now."""
+
+    program: Program
+    errors: Mapping[str, str]
+    meanwhile: Sequence[Change]  # what others changed since the page was opened
+    both: Sequence[str]  # settings that were changed here and meanwhile, too
+
+
+def look(visit: Visit, draft: int | None) -> Steps[Desk]:
+    """Read what the page stands on; with a draft's number that draft, with None what was left unsaved."""
+    shop = (yield from shops([visit.merchant_id]))[visit.merchant_id]
+    written = (yield from versions_before(visit.merchant_id, LAST, 1))[0]
+    found = None if draft is None else (yield from store.read_draft(visit.merchant_id, draft))
+    unsaved = None if draft is not None else (yield from store.last_draft(visit.merchant_id, visit.who))
+    return Desk(shop, written, found, unsaved, (yield from store.latest_sales(visit.merchant_id)))
+
+
+def wished(desk: Desk, fields: Mapping[str, str], base: int) -> Wish:
+    """Read what was typed over version `base` as a programme, put over what others changed since."""
+    version = desk.shop.version(base) or desk.current
+    typed = understand(version.program, fields)
+    mine = pinned(typed.program, desk.shop.timezone)
+    if version.number == desk.current.number:
+        return Wish(mine, typed.errors, (), ())
+    program, both = merged(version.program, mine, desk.current.program)
+    return Wish(program, typed.errors, changes(version.program, desk.current.program), both)
+
+
+def form_fields(visit: Visit, desk: Desk, typed: Mapping[str, str], wish: Wish) -> dict[str, str]:
+    """Return what the form's fields hold: what was typed, or my changes over what others changed meanwhile."""
+    mark = "," if get_decimal_symbol(visit.locale) == "," else "."
+    fields = shown(desk.current.program, mark) | shown(wish.program, mark)
+    for one in set(desk.current.program.earning.campaigns) - set(wish.program.earning.campaigns):
+        fields[f"{CAMPAIGNS}.{one}.remove"] = "on"
+    kept = (*wish.errors, f"{CAMPAIGNS}.{NEW}.") if wish.meanwhile else ("",)
+    return fields | {name: value for name, value in typed.items() if name.startswith(kept)}
+
+
+def channels(desk: Desk, fields: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """List the channels to choose from: the usual ones, those of the latest orders, those that were typed."""
+    seen = [order.source_name for sale in desk.sales if (order := sale.facts.order) is not None and order.source_name]
+    typed = fields.get("earning.exclude_channels.shown", "").split("\n")
+    named = dict(CHANNELS)
+    return [
+        (name, named.get(name, name)) for name in dict.fromkeys([*named, *typed, *sorted(set(seen))]) if name.strip()
+    ]
+
+
+def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> dict[str, Any]:
+    """What orders of late would earn, and how a note and a request would read."""
+    now = context.clock.now()
+    found = [would_earn(desk.shop, program, sale, now) for sale in desk.sales]
+    counted = [one for one in found if one is not None and one.micropoints]
+    others = [one for one in found if one is not None and not one.micropoints]
+    # What earns nothing is worth a look, too: one of those, where there is any.
+    examples = (counted[: EXAMPLES - 1] + others[:1] + counted[EXAMPLES - 1 :])[:EXAMPLES]
+    is_made_up = not examples
+    if is_made_up and (made_up := would_earn(desk.shop, program, made_up_order(visit.currency, now), now)) is not None:
+        examples = [made_up]
+    spoken_in = language(None, desk.shop.country)
+    letters = {}
+    for what, name in LETTERS.items():
+        if (kind := context.kinds.get(name)) is not None:
+            words = choose_words(program, name, spoken_in, kind.words)
+            letters[what] = sample_letter(
+                kind,
+                words,
+                spoken_in,
+                shop_name=desk.shop.name,
+                timezone=visit.timezone,
+                currency=visit.currency,
+                now=now,
+            )
+    reader = reader_of(visit, desk)
+    return {
+        "program": program,
+        "examples": examples,
+        "is_made_up": is_made_up,
+        "letters": letters,
+        "delay": spoken("thanks.delay_minutes", program.thanks.delay_minutes, reader),
+        "hours": spoken("messages.window", program.messages.window, reader),
+    }
+
+
+def told(listed: Sequence[Change]) -> dict[str, Any]:
+    """Write changes for the journal: settings by their keys, as JSON values."""
+    return {
+        "before": {one.key: _plain(one.before) for one in listed},
+        "after": {one.key: _plain(one.after) for one in listed},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def read_reward(
+    points: str | None, worth: str | None, visit: Visit
+) -> tuple[dict[str, str], Reward | None, dict[str, str]]:
+    """Read what a reward would cost and be worth; returns the fields, the reward if both can be read, and errors."""
+    usual_points, usual_worth = USUAL_REWARD
+    fields = {"points": str(usual_points) if points is None else points[:20]}
+    usual = usual_worth * 10 ** max(2 - exponent(visit.currency), 0)
+    fields["worth"] = str(usual) if worth is None else worth[:20]
+    errors: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    for name, read in (("points", read_points), ("worth", lambda typed: read_money(typed, visit.currency))):
+        try:
+            numbers[name] = read(fields[name])
+        except Wrong as wrong:
+            errors[name] = str(wrong)
+    return fields, None if errors else Reward(numbers["points"], numbers["worth"]), errors
+
+
+class Bar(NamedTuple):
+    """One month of a picture: where its bar stands and how high it is, in the picture's own units."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+
+
+PICTURE = (640, 180)  # width and height of what the bars stand in
+
+
+def bars(found: Forecast, visit: Visit) -> Sequence[Bar]:
+    """Lay out the months of a forecast as bars, the highest as high as the picture."""
+    if not found.months:
+        return ()
+    names = Locale.parse(visit.locale).months["stand-alone"]["abbreviated"]
+    months, (width, height) = sorted(found.months), PICTURE
+    step, most = width / len(months), max(found.months.values())
+    laid = []
+    for place, month in enumerate(months):
+        tall = round(found.months[month] / most * height, 1)
+        x = round(place * step + step * 0.15, 1)
+        laid.append(Bar(x, round(height - tall, 1), round(step * 0.7, 1), tall, names[int(month[5:])]))
+    return laid
+
+
+def reader_of(visit: Visit, desk: Desk) -> Reader:
+    """Return for whom the programme is put into words."""
+    return Reader(visit.locale, visit.currency, desk.titles)
+
+
+def in_words(listed: Sequence[Change], reader: Reader) -> list[tuple[str, str, str, str]]:
+    """Put changes into words: group, setting, before, after."""
+    groups = {setting.key: group.title for group in GROUPS for setting in group.settings}
+    return [
+        (
+            groups.get(one.key, "Messages"),
+            label(one.key, reader),
+            spoken(one.key, one.before, reader),
+            spoken(one.key, one.after, reader),
+        )
+        for one in listed
+    ]
+
+
+def also_changed(desk: Desk, wish: Wish, reader: Reader) -> dict[str, str]:
+    """Say beside each setting that others changed, too, what it is set to by now."""
+    now = desk.current.program
+    return {
+        key: "Meanwhile a campaign that you changed was changed by somebody else, too."
+        if key == CAMPAIGNS
+        else f"Meanwhile this was set to: {spoken(key, setting_of(now, key), reader)}."
+        for key in wish.both
+    }
