@@ -8,12 +8,14 @@ from typing import Any
 from config import migrate
 from config.settings import Settings
 from handlers.context import Context
+from handlers.inbox.keys import Key
 from handlers.watch.rules import SILENT_AFTER, Counted, Finding, judge
 from handlers.watch.store import Login, Readings, Sign, forget, logins, signs, take_readings, tell
 from integration.clock import SECOND
 from integration.database.engine import address
 from integration.database.steps import Steps, ask, plain
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
+from integration.shopify.grants import NotInstalled
 from integration.vault import Unsealable
 
 CHECK_SECONDS = 15.0  # for each piece; one that is silent is broken, and the others are still looked at
@@ -33,6 +35,7 @@ _SIZE = plain(
 def of_settings(loaded: Settings) -> list[Finding]:
     """Name what is not set and what that means; nothing here is broken, for every variable may be left out."""
     missing = {
+        "SHOPIFY_API_KEY": (loaded.shopify_api_key, "No shop can install the app or open its pages without it."),
         "SHOPIFY_API_SECRET": (loaded.shopify_secrets, "Shopify's webhooks are refused without it."),
         "SMTP_URL": (loaded.smtp_url, "Mail is kept in memory and not sent without it."),
         "MAIL_FROM": (loaded.mail_from, "Mail needs an address to come from."),
@@ -184,24 +187,33 @@ async def _logins(context: Context) -> AsyncIterator[Finding]:
 
 
 async def _login(context: Context, login: Login, name: str) -> Finding:
-    again = f"regulars merchant stripe {login.merchant!r}" if login.platform == "stripe" else "regulars merchant add"
+    key = Key(context, login.connection)
+    again = f"Give a new token or key with `regulars merchant {login.platform} {login.merchant!r}`."
+    if login.is_installed:
+        again = "It is given again when the merchant opens Regulars in Shopify's admin."
     try:
-        token = context.vault.open(login.sealed, table="connections", merchant=login.merchant_id, column="token")
         if login.platform == "stripe":
-            await context.stripe.ping(token)
+            await context.stripe.ping(await key())
         else:
-            await context.shopify.ping(login.account, token)
+            await context.shopify.ping(login.account, key)
     except Unsealable:
         todo = "Put the SECRET_KEY back that was used when it was given (an older one behind a comma)."
         return Finding(name, "broken", "Its token cannot be decrypted with SECRET_KEY.", todo)
     except Revoked as error:
-        todo = f"Orders are still worked from webhooks. Give a new token or key with `{again}`."
+        return Finding(name, "broken", f"{error}.", f"Orders are still worked from webhooks. {again}")
+    except NotInstalled as error:
+        todo = "See SHOPIFY_API_KEY and SHOPIFY_API_SECRET; if they are right, the shop has uninstalled the app."
         return Finding(name, "broken", f"{error}.", todo)
     except Rejected as error:
         return Finding(name, "warning", f"{error}.", "See the app's scopes, or the restricted key's permissions.")
     except Unavailable as error:
         todo = "What needs it is tried again by itself. If it lasts, see the platform's status page."
         return Finding(name, "warning", f"{error}.", todo)
+    if login.problem is not None:
+        words = f"Accepted, but it could not be renewed: {login.problem}."
+        return Finding(
+            name, "warning", words, "It is tried again by itself. If it lasts, see the platform's status page."
+        )
     return Finding(name, "ok", "Accepted.")
 
 

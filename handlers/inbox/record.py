@@ -30,7 +30,7 @@ class Delivery(NamedTuple):
     triggered_at: int | None
     received_at: int
     body: bytes
-    recovered: int = 0  # 1 = found by asking the platform, not told
+    recovered: int = 0  # found by asking the platform: 1 = not told, 2 = from before the shop was connected
     size: int | None = None  # of a packed body, unpacked; None = the body as it came
 
 

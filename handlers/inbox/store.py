@@ -20,7 +20,7 @@ events = Table(
     Column("merchant_id", Number),
     Column("triggered_at", Instant),
     Column("received_at", Instant, nullable=False),
-    Column("recovered", SmallNumber, nullable=False, server_default="0"),  # 1 = found by reconcile, not told
+    Column("recovered", SmallNumber, nullable=False, server_default="0"),  # 1 = reconcile found it, 2 = older than us
     Column("claims", SmallNumber, nullable=False, server_default="0"),
     Column("claim", Text),  # fencing token of the present claim
     Column("claimed_until", Instant),

@@ -26,7 +26,7 @@ TOKENS = ("token", "refresh_token")  # columns of one sealed text each; `secrets
 _COLUMNS = ", ".join(("secrets", *TOKENS))
 
 _CONNECTIONS = plain(f"SELECT id, merchant_id, {_COLUMNS} FROM connections WHERE id > ?1 ORDER BY id LIMIT ?2")
-_IDLE = plain(
+IDLE = plain(
     "SELECT id FROM connections WHERE refresh_token IS NOT NULL AND refreshed_at <= ?1 AND revoked_at IS NULL"
     " AND closed_at IS NULL ORDER BY refreshed_at LIMIT ?2"
 )
@@ -51,7 +51,7 @@ async def renew(context: Context) -> int:
     """Renew the access to every shop that was not renewed for a day; returns how many were."""
     idle = context.clock.now() - RENEW_AFTER
     count = 0
-    for (number,) in await context.database.read(lambda: ask(_IDLE, (idle, MOST_RENEWED))):
+    for (number,) in await context.database.read(lambda: ask(IDLE, (idle, MOST_RENEWED))):
         try:
             count += await renewed(context, number)
         except (OutsideError, Unsealable) as error:

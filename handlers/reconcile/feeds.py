@@ -129,7 +129,9 @@ async def _fetched(run: Run, listing: ShopListing, listed: Listed) -> Found | No
         # The same state has the same id whenever it is fetched; another one, be it of the same second, its own.
         number = f"recovered-{listed.id}-{whole.order.updated_at // SECOND}-{whole.order.digest[:16]}"
         body = whole.body
-    delivery = Delivery("shopify", run.one.account, number, TOPIC, now, now, body, 1)
+    # What changed before we were connected was not missed: nobody could have told us.
+    how = 1 if listed.updated_at >= run.one.connected_at else 2
+    delivery = Delivery("shopify", run.one.account, number, TOPIC, now, now, body, how)
     return Found(delivery, Identity("shopify", "order", listed.id), listed.updated_at)
 
 

@@ -11,6 +11,8 @@ PUT_OFF = MINUTE  # while the shop's own webhooks still wait to be worked
 LONGEST_PUT_OFF = HOUR  # after the last look; then it is looked at all the same
 # What is found again and again costs nothing but the question: platforms' lists and webhooks lag behind.
 OVERLAP = {"shopify": 10 * MINUTE, "stripe": 2 * HOUR}
+# Before a shop was connected. Shopify shows orders of 60 days to whoever has no further permission.
+FIRST_LOOK = {"shopify": 60 * DAY, "stripe": OVERLAP["stripe"]}
 GRACE = 2 * MINUTE  # what changed this lately may still be told
 AGAIN = (5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR)  # after so many failures in a row
 REFUSED_AGAIN = 6 * HOUR  # what a platform refused it will mostly refuse again
@@ -37,8 +39,11 @@ class Silence(NamedTuple):
 
 
 def begins(platform: str, reached_at: int | None, connected_at: int) -> int:
-    """Say from which instant on to look: what was reached (else when it was connected), less the overlap."""
-    return (connected_at if reached_at is None else reached_at) - OVERLAP[platform]
+    """Say from which instant on to look: what was reached, less the overlap; the first time a while back.
+
+    What was sold before a shop was connected earns nothing by itself; it is what previews are made of.
+    """
+    return connected_at - FIRST_LOOK[platform] if reached_at is None else reached_at - OVERLAP[platform]
 
 
 def is_news(

@@ -193,7 +193,7 @@ LONGEST_UNAUDITED = plain(
     " WHERE coalesce(v.at, 0) < ?1 ORDER BY coalesce(v.at, 0), b.merchant_id LIMIT ?2"
 )
 LOGINS = plain(
-    "SELECT c.merchant_id, m.name, c.platform, c.account, c.token FROM connections c"
+    "SELECT c.id, m.name, c.platform, c.account, c.refresh_token IS NOT NULL, c.refresh_problem FROM connections c"
     " JOIN merchants m ON m.id = c.merchant_id WHERE c.token IS NOT NULL AND c.closed_at IS NULL ORDER BY c.id LIMIT ?1"
 )
 SUM_OF_ACCOUNTS = plain("SELECT CAST(coalesce(sum(micropoints), 0) AS bigint) FROM accounts WHERE merchant_id = ?1")
@@ -212,16 +212,19 @@ def sum_of_accounts(merchant_id: int) -> Steps[int]:
 
 
 class Login(NamedTuple):
-    """A merchant's connection that holds a token or key of a platform; `sealed` opens with the vault."""
+    """A merchant's connection that holds a token or key of a platform; `problem` says why it could not be renewed."""
 
-    merchant_id: int
+    connection: int
     merchant: str
     platform: str
     account: str
-    sealed: str
+    is_installed: bool  # by the merchant, who gives access again by opening the app
+    problem: str | None
 
 
 def logins(limit: int) -> Steps[list[Login]]:
     """Return at most `limit` open connections with a token, in the order they were made."""
     rows = yield from ask(LOGINS, (limit,))
-    return [Login(*row) for row in rows]
+    return [
+        Login(number, name, platform, account, bool(own), why) for number, name, platform, account, own, why in rows
+    ]

@@ -132,6 +132,28 @@ def test_a_merchants_dead_token_is_found(running: Desk, respx_mock: respx.MockRo
     assert "shpat_" not in answer.out + answer.err
 
 
+@pytest.mark.parametrize(
+    ("column", "state", "todo"),
+    [
+        ("revoked_at = 1, revoked_why", "broken", "opens Regulars in Shopify's admin"),
+        ("refresh_problem", "warning", ""),
+    ],
+)
+def test_access_that_lapsed_or_cannot_be_renewed_is_found(
+    running: Desk, respx_mock: respx.MockRouter, database_url: str, data_dir: Path, column: str, state: str, todo: str
+) -> None:
+    """What only the merchant can mend says so; a lapsed shop is asked nothing."""
+    running.all([("merchant", "add", "Hats", "--shopify", "hats", "--currency", "EUR", "--timezone", "Europe/Paris",
+                  "--shopify-token", "shpat_0123456789abcdef")])  # fmt: skip
+    lapsed = plain(f"UPDATE connections SET refresh_token = 'sealed', {column} = 'it ended'")
+    change(database_url, data_dir, lambda: ask(lapsed, ()))
+    shop = {"id": "gid://shopify/Shop/1", "myshopifyDomain": "hats.myshopify.com"}
+    route = respx_mock.post(ADMIN).mock(return_value=httpx.Response(200, json={"data": {"shop": shop}}))
+    found, words = finding(running("doctor", "--json"), "shopify of Hats")
+    assert found == state and "it ended" in words and todo in words
+    assert route.called == (state == "warning")
+
+
 def test_a_stripe_key_is_tried_and_one_of_another_secret_key_is_named(
     running: Desk, respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from integration.errors import Suspect, Unreadable
 from integration.facts import CustomersMerged, Envelope, LookAgain, Reading, Uninstalled
 from integration.queue import Queue
 from integration.vault import Vault
+from tests.handlers.merchants.conftest import harbour as harbour  # the fixture, for keys of a shop that installed us
 
 LAVENDER = "lavender.myshopify.com"
 MERCHANT = 7

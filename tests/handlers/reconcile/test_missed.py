@@ -11,6 +11,7 @@ from handlers.inbox.work import drain
 from handlers.reconcile.jobs import prune, reconcile_one, start_due
 from handlers.reconcile.ledger import Sum
 from integration.clock import DAY, HOUR, MINUTE, SECOND
+from integration.database.steps import ask, plain
 from integration.shopify import listing
 from tests.handlers.reconcile.market import Days, Market, Stall, opened_market
 
@@ -46,6 +47,23 @@ async def test_what_was_recovered_is_counted_in_orders_and_points(market: Market
     assert kept == [(4, 3, 3, 72_000_000, None)]
     assert await stall.points() == 4 * 24
     assert await market.events() == 3
+
+
+async def test_the_first_look_takes_in_what_was_sold_lately_and_awards_nothing_for_it(market: Market) -> None:
+    """Recent orders are what previews are made of; they were not missed, for nobody could have told us of them."""
+    stall = await market.open_stall()
+    joined = market.clock.at
+    market.clock.at = joined - 20 * DAY
+    stall.sells()
+    market.clock.at = joined - 70 * DAY
+    stall.sells()
+    market.clock.at = joined
+    began = joined - joined % SECOND
+    await market.context.database.run(lambda: ask(plain("UPDATE program_versions SET in_force_at = ?1"), (began,)))
+    await market.reconcile()
+    assert await market.rows("SELECT count(*) FROM sales") == [(1,)]
+    assert (await stall.points(), await market.events(), await market.events("recovered = 2")) == (0, 0, 1)
+    assert await market.rows("SELECT count(*) FROM messages") == [(0,)]
 
 
 async def test_refunds_edits_and_cancellations_that_were_missed_are_found(market: Market, stall: Stall) -> None:

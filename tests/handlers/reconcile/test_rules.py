@@ -61,7 +61,8 @@ def test_pauses_grow_with_failures_and_heed_the_platform() -> None:
 
 def test_a_look_begins_at_the_mark_less_the_overlap() -> None:
     """Before the first look that is when the shop was connected."""
-    assert begins("shopify", None, NOON) == NOON - OVERLAP["shopify"]
+    assert begins("shopify", None, NOON) == NOON - 60 * DAY
+    assert begins("stripe", None, NOON) == NOON - OVERLAP["stripe"]
     assert begins("stripe", NOON + DAY, NOON) == NOON + DAY - OVERLAP["stripe"]
 
 
