@@ -16,6 +16,7 @@ from handlers.inbox import work
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.points import seal
+from handlers.privacy import jobs as privacy
 from handlers.programme import jobs as programme
 from handlers.reconcile import jobs as reconcile
 from handlers.watch import jobs as watch
@@ -69,12 +70,15 @@ JOBS: tuple[Job, ...] = (
     Job("connections.tend", connections.tend, timeout=300, tries=1),
     Job("exchange.carry_out", exchange.carry_out, timeout=600, tries=1),
     Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
+    Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
+    Job("privacy.prune", privacy.prune, timeout=60),
 )
 
 TICKS: tuple[Tick, ...] = (
     Tick("inbox.adopt", every=MINUTE),
     Tick("reconcile.start", every=MINUTE),
     Tick("exchange.carry_on", every=MINUTE),
+    Tick("privacy.carry_out", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("connections.tend", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
@@ -84,4 +88,5 @@ TICKS: tuple[Tick, ...] = (
     Tick("merchants.reseal", every=DAY),
     Tick("merchants.prune", every=DAY),
     Tick("reconcile.prune", every=DAY),
+    Tick("privacy.prune", every=DAY),
 )

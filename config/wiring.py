@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from arq.connections import ArqRedis
 
+from config.personal_data import HOLDERS
 from config.settings import Settings, SettingsError, hand_on_otel
 from config.topics import TOPICS
 from handlers.care.letters import PointsAdjusted
@@ -18,6 +19,7 @@ from handlers.messages.timeline import Letters
 from handlers.points.forecast import Aim
 from handlers.points.settle import PointsSettler, follow
 from handlers.points.timeline import Entries
+from handlers.privacy.gate import Gate
 from handlers.reviews import rules as reviews
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
@@ -101,7 +103,7 @@ async def opened(
         channels = channels or {"email": _mail(settings)}
         for channel in channels.values():
             stack.push_async_callback(channel.close)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, Gate(vault))
         yield Context(
             database=database,
             queue=queue,
@@ -125,6 +127,8 @@ async def opened(
             mail_spf=settings.mail_spf,
             dkim_selectors=settings.dkim_selectors,
             timeline=TIMELINE,
+            holders=HOLDERS,
+            data_dir=settings.data_dir,
         )
 
 

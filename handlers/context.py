@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +14,7 @@ from integration.facts import Reader
 
 if TYPE_CHECKING:
     from handlers.customers.timeline import Source
+    from handlers.holders import Holder
     from handlers.messages.kinds import Kind
     from handlers.points.forecast import Aim
     from handlers.sales.settle import Settler
@@ -52,6 +54,8 @@ class Context:
     mail_spf: str | None = None  # what a sending domain's SPF record must hold
     dkim_selectors: tuple[str, ...] = ()  # where our mail server's keys are published
     timeline: Sequence["Source"] = ()  # what a person's timeline is merged from
+    holders: Sequence["Holder"] = ()  # who keeps personal data
+    data_dir: Path | None = None  # where files are kept on this machine
 
     @property
     def engine(self) -> AsyncEngine:

@@ -26,6 +26,7 @@ customers = Table(
     Column("merged_into", Number),  # the number this one now means; always the last of a chain
     Column("created_at", Instant, nullable=False),
     Column("held_at", Instant),  # since when the merchant holds their messages back; null = not
+    Column("forgotten_at", Instant),  # since when this number means nobody
 )
 
 # An address may be claimed by several Shopify customers (a household); a platform id names one.
@@ -36,6 +37,13 @@ customer_identities = Table(
     Column("kind", Text, primary_key=True),  # shopify | stripe | email
     Column("value", Text, primary_key=True),
     Column("customer", Number, primary_key=True, autoincrement=False),
+)
+Index(
+    "ix_customers_phone",
+    customers.c.phone,
+    customers.c.merchant_id,
+    sqlite_where=text("phone IS NOT NULL"),
+    postgresql_where=text("phone IS NOT NULL"),
 )
 Index(
     "ix_customers_merged_into",

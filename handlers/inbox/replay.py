@@ -33,7 +33,7 @@ def show_event(event_id: int) -> Steps[dict[str, Any] | None]:
     if not rows:
         return None
     bodies = yield from ask(_BODY, (event_id,))
-    return {**_shown(rows[0]), "body": _readable(unpack(*bodies[0])) if bodies else None}
+    return {**_shown(rows[0]), "body": readable(unpack(*bodies[0])) if bodies else None}
 
 
 def replay(event_ids: list[int], now: int) -> Steps[list[int]]:
@@ -65,7 +65,8 @@ def _shown(row: Row) -> dict[str, Any]:
     return shown
 
 
-def _readable(body: bytes) -> Any:
+def readable(body: bytes) -> Any:
+    """Return a body as the JSON it is, else its bytes in base64."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from integration.database.steps import Steps
-from integration.facts import Envelope, Reading
+from integration.facts import Envelope, PrivacyRequest, Reading
 
 
 class Run(NamedTuple):
@@ -36,6 +36,21 @@ class Outcome(NamedTuple):
 
 Apply = Callable[[Sequence[Told], int], Steps[dict[int, Outcome]]]
 """Applies told events at an instant, in one transaction: event id -> outcome. Raises to have them retried."""
+
+
+class Gate(Protocol):
+    """Who stands before the hot path for those who were forgotten, and takes what people ask for by law."""
+
+    def sieve(self, told: Sequence[Told], now: int, /) -> Steps[tuple[list[Told], dict[int, Outcome]]]:
+        """Keep back what tells of somebody who was forgotten; returns what may pass, and what became of the rest.
+
+        The merchants' books are locked.
+        """
+        ...
+
+    def ask(self, told: Told, request: PrivacyRequest, now: int, /) -> Steps[Outcome]:
+        """Take note of a request that has to be carried out."""
+        ...
 
 
 class Resettled(NamedTuple):

@@ -74,6 +74,12 @@ Index(
     postgresql_where=text("outcome = 'unhandled'"),
 )
 Index(
+    "ix_events_kept_waiting",
+    events.c.topic,
+    sqlite_where=text("outcome = 'waiting'"),
+    postgresql_where=text("outcome = 'waiting'"),
+)
+Index(
     "ix_events_recovered",
     events.c.source,
     events.c.merchant_id,

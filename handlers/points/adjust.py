@@ -1,19 +1,22 @@
 """Points given, taken away or forgiven by the merchant's hand."""
 
+import hashlib
 import secrets
 
 from handlers.merchants.books import lock_books, save_books
 from handlers.merchants.rules import Refused
+from handlers.points.ledger import SPOKEN
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.statement import balances
-from integration.database.steps import Steps, ask, plain
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, plain
 
 MOST_POINTS = 1_000_000_000
 MOST_WORDS = 500
 MOST_KEY = 100
 
 _AVAILABLE = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
+_SPEAK = insert("entry_words", merchant_id=BIG, key=TEXT, salt=TEXT, words=TEXT)
 _POSTED = plain("SELECT source, destination, micropoints FROM ledger_entries WHERE merchant_id = ?1 AND key = ?2")
 
 
@@ -34,6 +37,7 @@ def adjust(
         raise Refused(f"A key has 1 to {MOST_KEY} characters and no spaces.")
     mine = account(customer, "available")
     source, destination = (ISSUED, mine) if points > 0 else (mine, ISSUED)
+    salt = secrets.token_hex(16)
     posting = Posting(
         merchant_id,
         f"adjust:{key or secrets.token_hex(12)}",
@@ -41,7 +45,7 @@ def adjust(
         destination,
         abs(points) * MICRO,
         "adjustment",
-        detail=words,
+        detail=f"{SPOKEN}{hashlib.sha256(f'{salt} {words}'.encode()).hexdigest()}",
     )
     counters = yield from lock_books([merchant_id])
     rows = yield from ask(_POSTED, (merchant_id, posting.key))
@@ -52,6 +56,7 @@ def adjust(
         if points < 0 and available < posting.micropoints:
             raise Refused(f"Only {max(0, available // MICRO)} points are available to take away.")
         yield from post([posting], counters, now)
+        yield from ask(_SPEAK, [(merchant_id, posting.key, salt, words)])
         yield from save_books(counters.values())
     return (yield from balances(merchant_id, [customer]))[customer]
 

@@ -1,8 +1,13 @@
 """The append-only ledger, the balances kept beside it, and the seals that guard it."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import CheckConstraint, Column, Index, Table, Text, UniqueConstraint
 
 from integration.database.schema import Instant, Number, metadata
+from integration.database.steps import BIG, TEXT, Steps, ask, keyed
+
+SPOKEN = "words:"  # what the detail of an entry begins with that has words, before their digest
 
 ledger_entries = Table(
     "ledger_entries",
@@ -15,7 +20,7 @@ ledger_entries = Table(
     Column("destination", Text, nullable=False),
     Column("micropoints", Number, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("detail", Text),  # an adjustment's words, a merge's other customer
+    Column("detail", Text),  # a digest of an adjustment's words, a merge's other customer
     Column("at", Instant, nullable=False),
     UniqueConstraint("merchant_id", "key"),
     CheckConstraint("micropoints > 0", name="positive"),
@@ -33,6 +38,17 @@ accounts = Table(
     Column("micropoints", Number, nullable=False),
 )
 
+# A merchant's words to an entry lie apart from it: they may name somebody, and entries are for ever. The entry holds
+# a digest of them, which is nobody's once they are gone.
+entry_words = Table(
+    "entry_words",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),  # of the entry
+    Column("salt", Text, nullable=False),
+    Column("words", Text, nullable=False),
+)
+
 ledger_seals = Table(
     "ledger_seals",
     metadata,
@@ -43,3 +59,15 @@ ledger_seals = Table(
     Column("digest", Text, nullable=False),  # sha256 over the previous seal's digest and the entries
     Column("at", Instant, nullable=False),
 )
+
+_WORDS = keyed(
+    "SELECT w.key, w.words FROM {keys} k CROSS JOIN entry_words w"
+    " WHERE w.merchant_id = k.merchant_id AND w.key = k.key",
+    merchant_id=BIG,
+    key=TEXT,
+)
+
+
+def words_of(merchant_id: int, keys: Iterable[str]) -> Steps[dict[str, str]]:
+    """Return the words said to entries, by key; those without any, or whose words were forgotten, are left out."""
+    return dict((yield from ask(_WORDS, [(merchant_id, key) for key in sorted(keys)])))

@@ -8,6 +8,7 @@ from handlers.customers.identify import find
 from handlers.customers.rules import normalise
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Refused, Shop
+from handlers.points.ledger import SPOKEN, words_of
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import Standing, standings
 from integration.clock import to_iso
@@ -185,6 +186,10 @@ def _entries(merchant_id: int, customer: int, *, test: bool) -> Steps[list[dict[
             after = number
         if len(rows) < PAGE:
             break
+    words = yield from words_of(merchant_id, [e["key"] for e in shown if e.get("detail", "").startswith(SPOKEN)])
+    for entry in shown:
+        if entry.get("detail", "").startswith(SPOKEN):
+            entry["detail"] = words.get(entry["key"], "(forgotten)")
     return list(shown)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from handlers.customers.timeline import LATEST, Badge, Bound, Item, Whose, numbered
 from handlers.merchants.rules import Shop
+from handlers.points.ledger import SPOKEN
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import numbers_of, standings
 from handlers.sales.timeline import called
@@ -11,7 +12,10 @@ from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed
 
 MOST = 100  # entries read for one page, at most
 
-_COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.detail"
+_COLUMNS = (
+    "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, coalesce((SELECT w.words"
+    " FROM entry_words w WHERE w.merchant_id = e.merchant_id AND w.key = e.key), e.detail)"
+)
 _OF = "e.merchant_id = k.merchant_id"
 _BELOW = "(e.at, e.number) < (k.before_at, k.before_number)"
 _KEY = {"merchant_id": BIG, "account": TEXT, "before_at": BIG, "before_number": BIG}
@@ -116,7 +120,8 @@ def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int
             given="given" if moved >= 0 else "taken away",
         ),
         badge=_BUCKET_WORDS.get(mine.rpartition(":")[2]),
-        details=(detail,) if detail and reason != "merge" else (),
+        # Words that were forgotten leave a digest.
+        details=(detail,) if detail and reason != "merge" and not detail.startswith(SPOKEN) else (),
         points=total or None,
         sale=survivor,
         test=mine.startswith("test:"),

@@ -31,6 +31,7 @@ recoveries = Table(
     Column("kind", Text),
     Column("value", Text),
 )
+Index("ix_recoveries_value", recoveries.c.value, recoveries.c.merchant_id)
 Index("ix_recoveries_look", recoveries.c.started_at, recoveries.c.connection, recoveries.c.merchant_id)
 
 

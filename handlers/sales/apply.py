@@ -9,7 +9,7 @@ from handlers.customers.consent import keep_consents
 from handlers.customers.identify import Moved, People, Person
 from handlers.customers.identify import load as load_people
 from handlers.customers.identify import save as save_people
-from handlers.inbox.rules import Apply, Outcome, Resettle, Resettled, Told
+from handlers.inbox.rules import Apply, Gate, Outcome, Resettle, Resettled, Told
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Earning, Shop
 from handlers.merchants.told import hear_of_shop
@@ -68,15 +68,17 @@ class Book:
     touched: dict[int, LoadedSale] = field(default_factory=dict)
 
 
-def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tuple[Apply, Resettle]:
-    """Bind the capabilities to the two entrances of the hot path: events, and the clock."""
+def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower], gate: Gate) -> tuple[Apply, Resettle]:
+    """Bind the capabilities to the two entrances of the hot path: events, which pass the gate, and the clock."""
 
     def apply(told: Sequence[Told], now: int) -> Steps[dict[int, Outcome]]:
-        books = yield from _open(told, now)
-        outcomes: dict[int, Outcome] = {}
+        # Locked before the gate looks: nobody is forgotten between its look and what is written here.
+        counters = yield from lock_books(one.merchant_id for one in told)
+        told, outcomes = yield from gate.sieve(told, now)
+        books = yield from _open(told, counters, now)
         for one in told:
             if one.merchant_id in books:
-                outcomes[one.event_id] = yield from _take(books[one.merchant_id], one, now)
+                outcomes[one.event_id] = yield from _take(books[one.merchant_id], one, gate, now)
         yield from _close(books, settlers, followers, now)
         return outcomes
 
@@ -113,8 +115,7 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower]) -> tu
 # --- Opening: lock, and load everything the batch names in a few round trips ---------------------
 
 
-def _open(told: Sequence[Told], now: int) -> Steps[dict[int, Book]]:
-    counters = yield from lock_books(one.merchant_id for one in told)
+def _open(told: Sequence[Told], counters: dict[int, Counters], now: int) -> Steps[dict[int, Book]]:
     known = yield from shops(counters)
     names: set[tuple[int, Identity]] = set()
     wanted: dict[int, set[tuple[str, str]]] = {merchant_id: set() for merchant_id in counters}
@@ -231,7 +232,7 @@ def _names_of(who: Buyer) -> set[tuple[str, str]]:
 # --- Taking in one event ------------------------------------------------------------------------
 
 
-def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
+def _take(book: Book, told: Told, gate: Gate, now: int) -> Steps[Outcome]:
     outcome = Outcome("applied")
     for fact in told.reading.facts:
         for person in _persons(fact):
@@ -254,8 +255,8 @@ def _take(book: Book, told: Told, now: int) -> Steps[Outcome]:
                     book.shop = (yield from shops([book.shop.id]))[book.shop.id]
                     # Sales told before this one event may have been sold after what it tells of.
                     yield from stir_sold_since(book.shop.id, min(fact.told_at, now), now)
-            case PrivacyRequest(kind=kind):
-                outcome = Outcome("waiting", f"{kind} is kept until it is carried out.")
+            case PrivacyRequest():
+                outcome = yield from gate.ask(told, fact, now)
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:
                 outcome = Outcome("waiting", f"Dispute {dispute.id} names no order or payment.")
             case _:
@@ -432,6 +433,9 @@ def _drawn_in(books: dict[int, Book], twins: Mapping[tuple[int, int], int | None
 def _value(book: Book, sale: LoadedSale) -> None:
     who, _ = buyer(sale.facts)
     sale.worth, sale.version = valued(book.shop, sale.facts)
+    if sale.facts.forgotten:
+        # It stays with the number it was with; there is nobody to look for.
+        return
     is_stripe = who.platform_id is not None and who.platform_id.startswith("cus_")
     customer = book.people.resolve(
         None if is_stripe else who.platform_id, who.email, who.platform_id if is_stripe else None

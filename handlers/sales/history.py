@@ -92,7 +92,12 @@ def earning_version(shop: Shop, facts: SaleFacts, sold_at: int) -> int | None:
 
 
 def is_quiet(facts: SaleFacts, sold_at: int | None) -> bool:
-    """Tell whether nobody is mailed about a sale: a backfill told of it before any delivery, or any timely one."""
+    """Tell whether nobody is mailed about a sale: its buyer was forgotten, or a backfill told of it first.
+
+    First is before any delivery, or any timely one.
+    """
+    if facts.forgotten:
+        return True
     imported = facts.imported
     if imported is None or not imported.first:
         return False

@@ -63,7 +63,10 @@ def pair_twins(
     Sets `twin` on the sales in `live`; returns the new twin of those outside the batch whose twin changes, or is
     among those `gone` into another sale.
     """
-    concerned = [s for s in live if _on_both_platforms(shops[s.merchant_id]) or s.twin is not None]
+    # A sale whose buyer was forgotten has no likeness left; its twin was forgotten with it.
+    concerned = [
+        s for s in live if not s.facts.forgotten and (_on_both_platforms(shops[s.merchant_id]) or s.twin is not None)
+    ]
     parted = [s for s in gone if s.twin is not None]
     if not concerned and not parted:
         return {}

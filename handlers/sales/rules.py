@@ -72,6 +72,7 @@ class SaleFacts(msgspec.Struct, omit_defaults=True):
     stripe_refunds: dict[str, StripeRefund] = {}
     disputes: dict[str, Dispute] = {}
     imported: Imported | None = None
+    forgotten: bool = False  # its buyer was forgotten: it names nobody any more, and stays with the number it had
 
 
 class Bonus(msgspec.Struct, frozen=True):

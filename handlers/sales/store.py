@@ -29,6 +29,7 @@ sales = Table(
     Column("settle_at", Instant),  # when settling again will change something without an event
     Column("created_at", Instant, nullable=False),
     Column("backfill", Number),  # the run of the merchant that covers it
+    Column("forgotten_at", Instant),  # since when it names nobody
 )
 Index(
     "ix_sales_backfill",

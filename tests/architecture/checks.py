@@ -16,9 +16,10 @@ from packaging.utils import canonicalize_name
 PACKAGES = ("integration", "handlers", "config")  # lower first: a package may import those before it
 SPINE = ("inbox", "merchants", "customers", "sales", "messages", "points")
 LAST = ("privacy",)  # may use every capability
-OUTSIDE_THE_ORDER = ("context",)  # names the types of everything; made by config alone
-FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "feeds", "letters", "pages", "timeline",
-              "views"}  # fmt: skip
+# Names the types of everything, made by config alone; and the contract every keeper of personal data fulfils.
+OUTSIDE_THE_ORDER = ("context", "holders")
+FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "feeds", "letters", "pages", "personal",
+              "timeline", "views"}  # fmt: skip
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "services", "base"}
 VAGUE_ENDINGS = ("Manager", "Service", "Helper", "Utils", "Base")
 LONGEST_FILE_LINES = 500

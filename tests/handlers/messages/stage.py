@@ -19,6 +19,7 @@ from handlers.merchants.rules import Program
 from handlers.messages.falls import PointsDown
 from handlers.messages.sending import send_due
 from handlers.points.settle import PointsSettler, follow
+from handlers.privacy.gate import Gate
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
@@ -61,6 +62,7 @@ ELSA = Buyer(
     first_name="Elsa",
     last_name="Berg",
 )
+VAULT = Vault(["a secret of more than thirty-two characters"])
 OOLONG = OrderLine("1", 1, 1, 1_800, product_id="11", title="High Mountain Oolong")
 TEAPOT = OrderLine("2", 1, 1, 4_200, product_id="12", title="Cast-iron teapot")
 
@@ -90,13 +92,13 @@ class Stage:
 
     async def open(self) -> "Stage":
         settlers = [PointsSettler(), ThanksSettler(), ReviewsSettler()]
-        apply, resettle = make_apply(settlers, [follow])
+        apply, resettle = make_apply(settlers, [follow], Gate(VAULT))
         kinds = [ThankYou(), Request(), Reminder(), PointsDown()]
         self.context = Context(
             database=self.database,
             queue=cast(Any, SimpleNamespace(ring=lambda _bell: None)),
             clock=cast(Any, self.clock),
-            vault=Vault(["a secret of more than thirty-two characters"]),
+            vault=VAULT,
             public_url="https://regulars.example",
             mail_from="hello@regulars.example",
             shopify_secrets=(),

@@ -8,6 +8,7 @@ import pytest
 from handlers.inbox.rules import Told
 from handlers.merchants.rules import Program
 from handlers.points.settle import PointsSettler, follow
+from handlers.privacy.gate import Gate
 from handlers.sales.apply import make_apply
 from handlers.sales.pairs import LIKE_REACH
 from handlers.sales.rules import Sale
@@ -34,8 +35,10 @@ from integration.facts import (
     SessionSeen,
     Uninstalled,
 )
+from integration.vault import Vault
 
 NOON = 1_790_000_000_000_000
+VAULT = Vault(["a secret of more than thirty-two characters"])
 
 
 class Stumbles:
@@ -61,7 +64,7 @@ class Shopkeeper:
 
     def __init__(self, database: Any, settlers: Sequence[Settler]) -> None:
         self.database = database
-        self.apply, self.resettle = make_apply(settlers, [follow])
+        self.apply, self.resettle = make_apply(settlers, [follow], Gate(VAULT))
         self._events = 0
 
     async def open(self) -> "Shopkeeper":

@@ -1,0 +1,176 @@
+"""Where personal data lies: the table of contents of everything kept of anybody, column by column.
+
+Every table of the database stands here, with the columns that may tell of a person, who holds them (shows, forgets and
+clears them), and those that cannot. A test fails for a table or a column that does not stand here.
+"""
+
+from typing import NamedTuple
+
+from handlers.backfill import personal as backfill
+from handlers.customers import personal as customers
+from handlers.exchange import personal as exchange
+from handlers.holders import Holder, of_the_merchant
+from handlers.inbox import personal as inbox
+from handlers.merchants import personal as merchants
+from handlers.messages import personal as messages
+from handlers.points import personal as points
+from handlers.privacy import personal as privacy
+from handlers.reconcile import personal as reconcile
+from handlers.reviews import personal as reviews
+from handlers.sales import personal as sales
+
+# In this order a shop is cleared: sales before those who bought, and who the shop was at last.
+HOLDERS: tuple[Holder, ...] = (
+    inbox.HOLDER,
+    sales.HOLDER,
+    messages.HOLDER,
+    reviews.HOLDER,
+    points.HOLDER,
+    customers.HOLDER,
+    reconcile.HOLDER,
+    backfill.HOLDER,
+    exchange.HOLDER,
+    privacy.HOLDER,
+    of_the_merchant("programme", "program_drafts", "program_previews", "program_forecasts"),
+    of_the_merchant("words", "message_drafts", "message_trials"),
+    of_the_merchant("pages", "journal", "looks", "sessions", "sign_in_links", "stripe_accounts"),
+    merchants.HOLDER,
+)
+
+
+class Kept(NamedTuple):
+    """One table: who holds what it tells of persons (None: it tells nothing), in which columns, and the others."""
+
+    by: str | None
+    personal: str = ""
+    free: str = ""
+
+
+TABLES: dict[str, Kept] = {
+    # --- Deliveries ---
+    "events": Kept(
+        "events",
+        personal="delivery_id reason",
+        free="id source connection topic merchant_id triggered_at received_at recovered claims claim claimed_until"
+        " next_attempt_at worked_at failed_at outcome sale",
+    ),
+    "event_bodies": Kept("events", personal="body", free="event_id size"),
+    "unknown_shops": Kept(None, free="connection first_at events bytes"),
+    # --- Merchants ---
+    "merchants": Kept(
+        "merchants",
+        personal="name email country language policies",
+        free="id currency timezone created_at closed_at messages_paused_at described_at",
+    ),
+    "books": Kept(None, free="merchant_id next_customer next_sale next_entry head"),
+    "connections": Kept(
+        "merchants",
+        personal="account shop_id hosts secrets token refresh_token",
+        free="id merchant_id platform mode scopes created_at connected_at revoked_at revoked_why closed_at"
+        " token_expires_at refreshed_at refresh_after refresh_claim refresh_expires_at refresh_problem",
+    ),
+    "program_versions": Kept(
+        "merchants", personal="document who", free="merchant_id version in_force_at created_at restores"
+    ),
+    "program_drafts": Kept("programme", personal="fields who", free="merchant_id number base at"),
+    "program_previews": Kept("programme", personal="who", free="merchant_id what digest at"),
+    "program_forecasts": Kept(
+        "programme",
+        personal="question",
+        free="merchant_id digest asked_at alive_at done due answer answered_at failure",
+    ),
+    # Deleted within the hour: who began to install, before there is a merchant.
+    "installs": Kept(None, free="state shop begun_at"),
+    "message_drafts": Kept("words", personal="author subject body", free="merchant_id kind language at"),
+    "message_trials": Kept(None, free="merchant_id since_at sent"),
+    # Who works for the merchant; customers stand in it by our own number.
+    "sessions": Kept("pages", personal="who", free="merchant_id digest created_at seen_at ended_at"),
+    "sign_in_links": Kept("pages", personal="who", free="merchant_id digest mailed created_at expires_at used_at"),
+    "journal": Kept("pages", personal="who detail", free="merchant_id at mark did about"),
+    "looks": Kept("pages", personal="who", free="merchant_id at mark what customer"),
+    "stripe_accounts": Kept(
+        "pages",
+        personal="account name key_hint endpoint reason",
+        free="merchant_id connection livemode state checked_at claim claimed_until connected_at closed_at",
+    ),
+    # --- People ---
+    "customers": Kept(
+        "customers",
+        personal="shopify_id first_name last_name email phone locale country region",
+        free="merchant_id number email_at name_at phone_at locale_at place_at merged_into created_at forgotten_at"
+        " held_at",
+    ),
+    "customer_identities": Kept("customers", personal="kind value", free="merchant_id customer"),
+    "consents": Kept("customers", personal="address state", free="merchant_id channel source told_at"),
+    "suppressions": Kept("customers", personal="address reason detail", free="merchant_id channel at lifted_at"),
+    # --- Sales and points: amounts stay, under our own number ---
+    "sales": Kept(
+        "sales",
+        personal="facts platform_id name email",
+        free="merchant_id number revision customer platform currency total_minor sold_at standing test merged_into"
+        " absorbed program_version eligible_minor paired_with settle_at created_at backfill forgotten_at",
+    ),
+    "sale_identities": Kept("sales", personal="value", free="merchant_id platform kind sale"),
+    "settlements": Kept(None, free="merchant_id sale capability revision attempts failure failed_at retry_at"),
+    "ledger_entries": Kept(None, free="merchant_id number key sale source destination micropoints reason detail at"),
+    "entry_words": Kept("points", personal="words", free="merchant_id key salt"),
+    "accounts": Kept(None, free="merchant_id account micropoints"),
+    "ledger_seals": Kept(None, free="merchant_id last_entry entries micropoints digest at"),
+    # --- Messages and reviews ---
+    "messages": Kept(
+        "messages",
+        personal="address receipt details reason trace content",
+        free="merchant_id key kind customer sale channel state due_at next_attempt_at attempts claim claimed_until"
+        " sent_at test closed_at created_at",
+    ),
+    "restores": Kept(None, free="restored_at"),
+    "reviews": Kept(
+        "reviews",
+        personal="line product_title words name locale",
+        free="merchant_id sale customer product_id stars written_at published_at",
+    ),
+    # --- Asking the platforms ---
+    "reconcile_marks": Kept(
+        None,
+        free="merchant_id connection reached_at next_at claim claimed_until failures state reason checked_at heard_at"
+        " missed_at quiet_since quiet_why",
+    ),
+    "reconciliations": Kept(
+        None,
+        free="merchant_id connection started_at since_at ended_at compared recovered calls skipped reason sales"
+        " micropoints",
+    ),
+    "recoveries": Kept(
+        "reconcile", personal="delivery_id value", free="merchant_id connection started_at platform kind"
+    ),
+    "backfills": Kept(
+        "backfill",
+        personal="orders_after charges_after totals",
+        free="merchant_id number state version since file operation started_at finished_at undone_at",
+    ),
+    "imports": Kept(
+        "exchange",
+        personal="file who",
+        free="merchant_id number state digest encoding newcomers lines good known micropoints problems after_line moved"
+        " taken_back read_at begun_at finished_at undone_at claim claimed_until",
+    ),
+    "import_lines": Kept(
+        "exchange",
+        personal="email first_name last_name",
+        free="merchant_id number line micropoints problem known customer taken_back",
+    ),
+    # --- Requests by law ---
+    "privacy_keys": Kept(None, free="merchant_id sealed claim claimed_until"),
+    "tombstones": Kept(None, free="merchant_id digest forgotten_at back_at note"),
+    "privacy_requests": Kept(
+        "privacy",
+        personal="who",
+        free="id merchant_id kind digest asked_at due_at stage numbers searched search_until removed attempts"
+        " next_at reason told_at done_at",
+    ),
+    # Deleted in the transaction that ends a request.
+    "privacy_names": Kept("privacy", personal="kind value", free="request"),
+    "privacy_files": Kept("privacy", personal="content", free="request merchant_id name made_at expires_at fetched_at"),
+    # --- Signs of life ---
+    "vitals": Kept(None, free="kind name at count told"),
+}

@@ -1,0 +1,251 @@
+"""People who are forgotten: nothing of them is left anywhere, nothing that comes late brings them back."""
+
+import asyncio
+import itertools
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from config.migrate import declared
+from config.personal_data import TABLES
+from handlers.inbox.record import Delivery as Recorded
+from handlers.inbox.record import record_all
+from handlers.messages.permission import Named, unsubscribe
+from handlers.points.adjust import adjust
+from handlers.points.audit import audit_books
+from handlers.privacy import jobs, store
+from handlers.privacy.rules import WITHIN
+from integration.database.packing import unpack
+from integration.database.steps import ask, plain
+from tests.journeys.street import Street
+from tests.journeys.town import Person, Town
+from tests.properties.tape import SHOP_DOMAIN, SHOP_ID
+
+EMAIL, PHONE = "zephyrine@quaxington.example", "+447700900777"
+FIRST, LAST = "Zephyrine", "Quaxington"
+ZOE = Person(FIRST, EMAIL, shopify=880011223344, stripe="cus_quaxington0001")
+
+
+class Zoe:
+    """Somebody with unmistakable words, planted wherever a shop keeps anything."""
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.words = {EMAIL, PHONE, FIRST.lower(), LAST.lower(), str(ZOE.shopify), str(ZOE.stripe)}
+        self.orders: list[int] = []
+
+    async def lives(self) -> None:
+        """She buys on both platforms, is written to, writes a review, unsubscribes; some deliveries go wrong."""
+        town = self.town
+        first = town.order(ZOE)
+        first.ship(timedelta(hours=1))
+        await self._told()
+        town.payment(ZOE, 2_000).pay()
+        town.customer(ZOE)
+        said = {"state": "subscribed", "consent_updated_at": "2026-10-06T14:00:00Z"}
+        consent = {"customer_id": ZOE.shopify, "email_address": EMAIL, "email_marketing_consent": said}
+        town.tape.shopify("customers_email_marketing_consent/update", consent, town.clock)
+        town.tape.shopify("carts/update", {"id": "c1", "note": f"for {EMAIL}"}, town.clock)
+        town.tape.shopify("orders/updated", {"id": "no order", "email": EMAIL}, town.clock)
+        await self._told()
+        await town.passes(hours=2)
+        self.orders.append(first.id)
+        await self._writes_a_review(first.id)
+        await self._is_found_again(first.id)
+        number = await town._number(ZOE)
+        now, run = town.street.clock.now(), town.street.context.database.run
+        await run(lambda: adjust(town.merchant, number, 5, f"for {FIRST} {LAST}, who called", None, now))
+        await run(lambda: unsubscribe(Named(town.merchant, number, "thank_you:sale:1"), "link", now))
+        line = (
+            "INSERT INTO import_lines (merchant_id, number, line, email, first_name, last_name, micropoints)"
+            " VALUES (?1, 1, 1, ?2, ?3, ?4, 1)"
+        )
+        await run(lambda: ask(plain(line), (town.merchant, EMAIL, FIRST, LAST)))
+        refused = (
+            "INSERT INTO suppressions (merchant_id, channel, address, reason, detail, at)"
+            " VALUES (?1, 'sms', ?2, 'refused', ?3, 1)"
+        )
+        await run(lambda: ask(plain(refused), (town.merchant, PHONE, f"no {PHONE}")))
+        mine = f"AND sale IN (SELECT s.number FROM sales s WHERE s.merchant_id = :m AND s.customer = {number})"
+        self.words |= {row[0] for row in await town.rows("SELECT value FROM sale_identities", mine)}
+
+    async def is_asked_to_be_forgotten(self, **over: Any) -> None:
+        """Shopify asks for her redaction."""
+        body = {
+            "shop_id": SHOP_ID, "shop_domain": SHOP_DOMAIN, "orders_to_redact": self.orders,
+            "customer": {"id": ZOE.shopify, "email": EMAIL, "phone": PHONE}, **over,
+        }  # fmt: skip
+        self.town.tape.shopify("customers/redact", body, self.town.clock)
+        await self.town.told()
+
+    async def _told(self) -> None:
+        for delivery in self.town.tape.deliveries[self.town._sent :]:
+            _named(delivery.body)
+        await self.town.told()
+
+    async def _writes_a_review(self, order: int) -> None:
+        rows = await self.town.rows("SELECT sale FROM sale_identities", f"AND value = '{order}'")
+        line = f"{order}-line"
+        self.words.add(line)
+        statement = plain(
+            "INSERT INTO reviews (merchant_id, sale, line, customer, product_title, stars, words, name, locale,"
+            " written_at) VALUES (?1, ?2, ?3, ?4, ?5, 4, ?6, ?7, 'en', 1)"
+        )
+        number = await self.town._number(ZOE)
+        words = (self.town.merchant, rows[0][0], line, number, f"Cup for {FIRST}", f"{LAST} likes it", FIRST)
+        await self.town.street.context.database.run(lambda: ask(statement, words))
+
+    async def _is_found_again(self, order: int) -> None:
+        """A look at the platform and a backfill have written down what they saw of her."""
+        context = self.town.street.context
+        await context.database.run(
+            lambda: ask(
+                plain(
+                    "INSERT INTO recoveries (merchant_id, connection, delivery_id, started_at, platform, kind, value)"
+                    " VALUES (?1, 1, ?2, 1, 'shopify', 'order', ?3)"
+                ),
+                (self.town.merchant, f"recovered-{order}-1", str(order)),
+            )
+        )
+        totals = json.dumps({"skipped": {"unreadable": 1}, "examples": [f"order {order}: unreadable"]})
+        run = (
+            "INSERT INTO backfills (merchant_id, number, state, version, orders_after, charges_after, totals,"
+            " started_at) VALUES (?1, 1, 'done', 1, ?2, ?2, ?3, 1)"
+        )
+        await context.database.run(lambda: ask(plain(run), (self.town.merchant, str(order), totals)))
+        shop = (await self.town.rows("SELECT account FROM connections", "AND platform = 'shopify'"))[0][0]
+        found = Recorded("shopify", shop, f"recovered-{order}-1", "orders/strange", None, 1, EMAIL.encode(), 1)
+        assert all(await record_all(context.database, [found]))
+        await self.town.street.idle()
+
+
+def _named(value: Any) -> None:
+    """Put her name, phone and address wherever a platform would."""
+    if isinstance(value, list):
+        for part in value:
+            _named(part)
+    if not isinstance(value, dict):
+        return
+    for part in list(value.values()):
+        _named(part)
+    if value.get("id") == ZOE.shopify or value.get("email") == EMAIL:
+        value |= {"first_name": FIRST, "last_name": LAST, "phone": PHONE, "note": f"{FIRST} {LAST}"}
+    if value.get("billing_details"):
+        value["billing_details"] |= {"name": f"{FIRST} {LAST}", "phone": PHONE}
+
+
+async def everything(street: Street, merchant: int | None = None) -> dict[str, str]:
+    """Read every table as text in lower case, bodies unpacked."""
+    shown = {}
+    async with street.context.engine.connect() as connection:
+        for table in declared().sorted_tables:
+            rows = (await connection.execute(select(table))).mappings().all()
+            if table.name == "event_bodies":
+                bodies = [unpack(bytes(row["body"]), row["size"]) for row in rows]
+                shown[table.name] = " ".join(body.decode(errors="replace") for body in bodies).lower()
+            else:
+                shown[table.name] = json.dumps([dict(row) for row in rows], default=repr, ensure_ascii=False).lower()
+    return shown
+
+
+def found(shown: dict[str, str], words: set[str]) -> dict[str, set[str]]:
+    """Name the tables in which words stand."""
+    met = {table: {word for word in words if word.lower() in text_} for table, text_ in shown.items()}
+    return {table: words_ for table, words_ in met.items() if words_}
+
+
+async def carried_out(street: Street) -> None:
+    """Everything that was asked for by law is done."""
+    for _ in range(50):
+        await jobs.carry_out(street.context)
+        if not await street.context.database.read(lambda: store.due(street.clock.now(), 10)):
+            return
+    pytest.fail("requests are left")
+
+
+@pytest.fixture
+def town(street: Street, runner: asyncio.Runner) -> Any:
+    """One more shop of the street."""
+    town = Town(street, street.number(), "once", None)
+    # Ids no other shop of the street has, so that they can be looked for in all tables.
+    town.tape._numbers = itertools.count(1_000_000 * town.number)
+    runner.run(town.open())
+    yield town
+    runner.run(street.close(town.merchant))
+
+
+def test_nothing_is_left_of_somebody_who_is_forgotten(town: Town, runner: asyncio.Runner):
+    """Not in any table, nor in packed bodies; points stay under our own number, and the books agree."""
+
+    async def story() -> None:
+        street, zoe = town.street, Zoe(town)
+        town.order(town.ana)
+        await zoe.lives()
+        planted = found(await everything(street), zoe.words)
+        of_merchants = {None, "merchants", "programme", "words", "pages", "privacy"}
+        kept_of_people = {name for name, kept in TABLES.items() if kept.by not in of_merchants}
+        assert kept_of_people - {"imports"} <= planted.keys()
+        number = await town._number(ZOE)
+        before = await town.rows("SELECT account, micropoints FROM accounts", "ORDER BY account")
+        await zoe.is_asked_to_be_forgotten()
+        await carried_out(street)
+
+        assert found(await everything(street), zoe.words) == {}
+        assert await town.rows("SELECT account, micropoints FROM accounts", "ORDER BY account") == before
+        assert any(name.startswith(f"customer:{number}:") for name, amount in before if amount)
+        findings = await street.context.database.read(lambda: audit_books(town.merchant, street.clock.now()))
+        assert findings.drifts == []
+        assert (await town.account(town.ana))["sales"]
+        (receipt,) = await street.context.database.read(lambda: store.requests(town.merchant, only_open=False))
+        assert (receipt.stage, receipt.due_at - receipt.asked_at) == ("done", WITHIN)
+        assert number in receipt.numbers
+        assert {"events", "sales", "customers", "messages", "reviews", "points"} <= receipt.removed.keys()
+
+        # What is settled by the clock later is settled to the same number.
+        await town.passes(days=40)
+        after = dict(await town.rows("SELECT account, micropoints FROM accounts"))
+        assert after.get(f"customer:{number}:available", 0) > 0
+        assert not any("unclaimed" in account for account in after)
+        findings = await street.context.database.read(lambda: audit_books(town.merchant, street.clock.now()))
+        assert findings.drifts == []
+
+    runner.run(story())
+
+
+def test_nothing_that_comes_late_brings_somebody_back(town: Town, runner: asyncio.Runner):
+    """Deliveries repeated, late under other ids, or never told before; then a new purchase is a new customer's."""
+
+    async def story() -> None:
+        street, zoe = town.street, Zoe(town)
+        await zoe.lives()
+        old = await town._number(ZOE)
+        await zoe.is_asked_to_be_forgotten()
+        await carried_out(street)
+        readable = [d for d in town.tape.deliveries if d.topic != "carts/update" and d.body.get("id") != "no order"]
+        late = Town.order(town, ZOE)  # bought before she was forgotten, told now for the first time
+        late.refund(pieces={0: 1})
+        zoe.words |= {str(late.id)}
+        for position, delivery in enumerate([*readable, *town.tape.deliveries[town._sent :]]):
+            if delivery.topic != "customers/redact":
+                _named(delivery.body)
+            assert await town.post(town.here(delivery), delivery_id=f"late-{position}") == 200
+        town._sent = len(town.tape.deliveries)
+        await street.idle()
+        await carried_out(street)
+        assert found(await everything(street), zoe.words) == {}
+        assert len(await town.rows("SELECT id FROM privacy_requests")) == 1
+
+        await town.passes(days=1)
+        town.order(ZOE)
+        await zoe._told()
+        new = await town._number(ZOE)
+        assert new != old
+        assert await town.points(ZOE) == {"pending": 40}
+        # She unsubscribed, and need not say so again.
+        await town.passes(hours=2)
+        assert [m["state"] for m in (await town.account(ZOE))["messages"] if m["kind"] == "thank_you"] == ["cancelled"]
+
+    runner.run(story())
