@@ -11,6 +11,7 @@ from handlers.insights import pages as insights
 from handlers.merchants import assets
 from handlers.merchants import pages as merchants
 from handlers.merchants.door import opened
+from handlers.messages import desk, editor
 from handlers.messages import pages as messages
 from handlers.programme import pages as programme
 from handlers.reviews import pages as reviews
@@ -35,6 +36,22 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/programme/restore/{version}", opened(programme.restore_page), name="programme-restore"),
     Route("/app/programme/restore/{version}", opened(programme.restore_posted), methods=["POST"]),
     Route("/app/programme/what-if", opened(programme.what_if_page), name="what-if"),
+    Route("/app/messages", opened(desk.messages_page), name="messages"),
+    Route("/app/messages/queue", opened(desk.queue_page), name="queue"),
+    Route("/app/messages/stop/{key}", opened(desk.stop_page), name="stop"),
+    Route("/app/messages/stop/{key}", opened(desk.stop_now), methods=["POST"]),
+    Route("/app/messages/pause", opened(desk.pause_page), name="pause"),
+    Route("/app/messages/pause", opened(desk.pause_now), methods=["POST"]),
+    Route("/app/messages/resume", opened(desk.resume_page), name="resume"),
+    Route("/app/messages/resume", opened(desk.resume_now), methods=["POST"]),
+    Route("/app/messages/words/{kind}", opened(editor.words_page), name="words"),
+    Route("/app/messages/words/{kind}", opened(editor.save), methods=["POST"]),
+    Route("/app/messages/words/{kind}/preview", opened(editor.show_typed), methods=["POST"]),
+    Route("/app/messages/words/{kind}/test", opened(editor.try_out), methods=["POST"]),
+    Route("/app/messages/words/{kind}/discard", opened(editor.discard), methods=["POST"]),
+    Route("/app/messages/words/{kind}/reset", opened(editor.reset_page), name="reset"),
+    Route("/app/messages/words/{kind}/reset", opened(editor.reset_now), methods=["POST"]),
+    Route("/app/messages/letter/{token}", editor.letter_itself, name="letter"),  # by a signed address
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

@@ -45,11 +45,13 @@ Page = Callable[[Request, Visit], Awaitable[Response]]
 log = structlog.get_logger()
 
 _BY_SHOP = plain(
-    "SELECT m.id, m.name, m.currency, m.timezone, c.account FROM connections c JOIN merchants m ON m.id = c.merchant_id"
+    "SELECT m.id, m.name, m.currency, m.timezone, c.account, m.messages_paused_at"
+    " FROM connections c JOIN merchants m ON m.id = c.merchant_id"
     " WHERE c.platform = 'shopify' AND c.account = ?1 AND c.mode = 'live' AND c.closed_at IS NULL"
 )
 _BY_MERCHANT = plain(
-    "SELECT m.id, m.name, m.currency, m.timezone, c.account FROM merchants m LEFT JOIN connections c"
+    "SELECT m.id, m.name, m.currency, m.timezone, c.account, m.messages_paused_at"
+    " FROM merchants m LEFT JOIN connections c"
     " ON c.merchant_id = m.id AND c.platform = 'shopify' AND c.closed_at IS NULL"
     " WHERE m.id = ?1 AND m.closed_at IS NULL ORDER BY c.id LIMIT 1"
 )
@@ -220,7 +222,7 @@ async def _by_session(request: Request, session: sessions.Session) -> Visit:
 
 def _visit(request: Request, row: Row, who: str, *, embedded: bool, form_token: str) -> Visit:
     context: Context = request.app.state.context
-    merchant_id, name, currency, timezone, shop = row
+    merchant_id, name, currency, timezone, shop, paused_at = row
     return Visit(
         merchant_id=merchant_id,
         name=name,
@@ -233,6 +235,7 @@ def _visit(request: Request, row: Row, who: str, *, embedded: bool, form_token: 
         form_token=form_token,
         path=request.url.path,
         said=read_flash(request, merchant_id, context.vault, context.clock.now()),
+        paused_at=paused_at,
         app_key=context.shopify_key or "",
     )
 

@@ -72,6 +72,7 @@ class Visit:
     form_token: str = ""  # hidden in every form of a visit by cookie
     path: str = HOME
     said: Said | None = None
+    paused_at: int | None = None  # since when the merchant holds all messages back
     app_key: str = field(default="", repr=False)  # the Shopify app's client id, public
 
 
@@ -162,9 +163,12 @@ def guard(response: Response, framed_by: str | None = None, embedded: bool = Fal
     return response
 
 
-def letter(html: str, visit: Visit) -> Response:
-    """Answer with a mail as it looks, for an <iframe> of our own page: styles and pictures, but nothing that runs."""
-    ancestors = " ".join(["'self'", _admins(visit.shop if visit.embedded else None)]).strip()
+def letter(html: str, framed_by: str | None) -> Response:
+    """Answer with a mail as it looks, for an <iframe> of our own page: styles and pictures, but nothing that runs.
+
+    `framed_by` is the shop's domain where our page stands in its admin, as in `guard`.
+    """
+    ancestors = " ".join(["'self'", _admins(framed_by)]).strip()
     policy = (
         f"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; frame-ancestors {ancestors}"
     )

@@ -106,7 +106,9 @@ def why(message: Upcoming, kind: Kind | None, program: Program, *, paused: bool)
     if paused:
         return "All messages are paused. It goes out after you resume."
     if message.reason:
-        return f"{message.reason[0].upper()}{message.reason[1:]}."
+        # When it goes out stands beside it, by the shop's clocks.
+        reason = message.reason.partition(": it goes out at ")[0]
+        return f"{reason[0].upper()}{reason[1:]}."
     return "Its time has not come yet."
 
 

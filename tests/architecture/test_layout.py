@@ -20,8 +20,8 @@ DUTIES = {
     "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},
     "messages": {
-        "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored", "sending",
-        "stopping", "trials", "upcoming", "words", "zones",
+        "desk", "editor", "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored",
+        "sending", "stopping", "trials", "upcoming", "words", "zones",
     },
     "points": {"adjust", "audit", "forecast", "posting", "seal", "standing", "statement"},
     "privacy": {"gate", "leaving"},

@@ -51,6 +51,19 @@ async def programme_of_otto(house: House) -> None:
     )
 
 
+async def message_of_otto(house: House) -> None:
+    """Otto has a note waiting."""
+    await house.does(
+        "INSERT INTO messages (merchant_id, key, kind, channel, state, due_at, next_attempt_at, created_at)"
+        " VALUES (?1, 'thank_you:sale:1', 'thank_you', 'email', 'scheduled', 9, 9, 9)",
+        OTTO,
+    )
+
+
+STOP = "/app/messages/stop/thank_you:sale:1"
+WORDS = "/app/messages/words/thank_you"
+TYPED = {"subject": "Thank you", "body": "Hello", "language": "en", "base": ""}
+
 TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/healthz"): Row(OPERATOR),
     ("GET", "/readyz"): Row(OPERATOR),
@@ -65,6 +78,22 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),
     ("GET", "/app/programme/restore/{version}"): Row(VISITOR, "/app/programme/restore/2", 404, programme_of_otto),
     ("POST", "/app/programme/restore/{version}"): Row(VISITOR, "/app/programme/restore/2", 404, programme_of_otto),
+    ("GET", "/app/messages"): Row(VISITOR, "/app/messages"),
+    ("GET", "/app/messages/queue"): Row(VISITOR, "/app/messages/queue"),
+    ("GET", "/app/messages/stop/{key}"): Row(VISITOR, STOP, others=404, make=message_of_otto),
+    ("POST", "/app/messages/stop/{key}"): Row(VISITOR, STOP, others=404, make=message_of_otto),
+    ("GET", "/app/messages/pause"): Row(VISITOR, "/app/messages/pause"),
+    ("POST", "/app/messages/pause"): Row(VISITOR, "/app/messages/pause"),
+    ("GET", "/app/messages/resume"): Row(VISITOR, "/app/messages/resume"),
+    ("POST", "/app/messages/resume"): Row(VISITOR, "/app/messages/resume"),
+    ("GET", "/app/messages/words/{kind}"): Row(VISITOR, WORDS),
+    ("POST", "/app/messages/words/{kind}"): Row(VISITOR, WORDS, fields=TYPED),
+    ("POST", "/app/messages/words/{kind}/preview"): Row(VISITOR, f"{WORDS}/preview", fields=TYPED),
+    ("POST", "/app/messages/words/{kind}/test"): Row(VISITOR, f"{WORDS}/test", fields=TYPED),
+    ("POST", "/app/messages/words/{kind}/discard"): Row(VISITOR, f"{WORDS}/discard"),
+    ("GET", "/app/messages/words/{kind}/reset"): Row(VISITOR, f"{WORDS}/reset"),
+    ("POST", "/app/messages/words/{kind}/reset"): Row(VISITOR, f"{WORDS}/reset"),
+    ("GET", "/app/messages/letter/{token}"): Row(LINK, "/app/messages/letter/guessed", ok=404),
     ("GET", "/app/sign-in"): Row(ANYBODY, "/app/sign-in"),
     ("POST", "/app/sign-in"): Row(ANYBODY, "/app/sign-in", fields={"email": "nobody@shop.example"}),
     ("GET", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
@@ -213,6 +242,8 @@ async def test_what_is_anothers_is_like_what_is_not_there(house: House) -> None:
     for (verb, path), row in TABLE.items():
         if row.who != VISITOR or "{" not in path or path == "/app/{rest:path}":
             continue
+        if path.startswith("/app/messages/words/{kind}"):
+            continue  # kinds of messages are the program's own, alike for every shop
         assert row.others is not None and row.make is not None, f"{path} has an id in it: whose?"
         for visitor in (nora, admin):
             answer = await (visitor.get(row.at) if verb == "GET" else visitor.post(row.at, row.fields))
