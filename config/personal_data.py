@@ -116,6 +116,7 @@ TABLES: dict[str, Kept] = {
     "entry_words": Kept("points", personal="words", free="merchant_id key salt"),
     "accounts": Kept(None, free="merchant_id account micropoints"),
     "ledger_seals": Kept(None, free="merchant_id last_entry entries micropoints digest at"),
+    "expiries": Kept(None, free="merchant_id customer due_at expired"),
     # --- Messages and reviews ---
     "messages": Kept(
         "messages",

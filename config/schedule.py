@@ -15,6 +15,7 @@ from handlers.inbox import jobs as inbox
 from handlers.inbox import work
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
+from handlers.points import jobs as points
 from handlers.points import seal
 from handlers.privacy import jobs as privacy
 from handlers.programme import jobs as programme
@@ -61,6 +62,8 @@ JOBS: tuple[Job, ...] = (
     Job("merchants.describe_due", merchants.describe_due, timeout=120, tries=1),
     Job("merchants.reseal", merchants.reseal, timeout=60),
     Job("merchants.prune", merchants.prune, timeout=60),
+    Job("points.expire", points.expire_due, timeout=120),
+    Job("points.enrol", points.enrol_holders, timeout=120),
     Job("points.seal", seal.seal_new_entries, timeout=60),
     Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
     Job(programme.JOB, programme.forecast, timeout=180),
@@ -85,6 +88,8 @@ TICKS: tuple[Tick, ...] = (
     Tick("inbox.prune", every=HOUR),
     Tick("merchants.renew", every=10 * MINUTE),
     Tick("merchants.describe_due", every=10 * MINUTE),
+    Tick("points.expire", every=10 * MINUTE),
+    Tick("points.enrol", every=DAY),
     Tick("merchants.reseal", every=DAY),
     Tick("merchants.prune", every=DAY),
     Tick("reconcile.prune", every=DAY),

@@ -16,7 +16,9 @@ from handlers.customers.timeline import Source
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
 from handlers.messages.timeline import Letters
+from handlers.points.expiry import ExpirySettler
 from handlers.points.forecast import Aim
+from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
 from handlers.points.timeline import Entries
 from handlers.privacy.gate import Gate
@@ -44,7 +46,8 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), ThanksSettler(), ReviewsSettler())
+# What has lapsed is looked at after what the sales have posted.
+SETTLERS = (PointsSettler(), ExpirySettler(), ThanksSettler(), ReviewsSettler())
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)
@@ -53,7 +56,7 @@ FOLLOWERS = (follow,)
 ON_RETURN = (stir_sold_since,)
 
 # Kinds of messages: what each says, and what it is in law.
-KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsAdjusted())
+KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring(), PointsAdjusted())
 
 # What a person's timeline is merged from.
 TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes())

@@ -95,7 +95,10 @@ def _account(shown: dict[str, Any]) -> list[str]:
     person = shown["customer"]
     name = " ".join(part for part in (person["first_name"], person["last_name"]) if part)
     lines = [f"{name or person['email'] or 'Customer'} (customer {person['number']})"]
-    lines += [f"  known as {', '.join(person['known_as'])}", _balance(shown["points"]), ""]
+    lines += [f"  known as {', '.join(person['known_as'])}", _balance(shown["points"])]
+    if shown["expires"]:
+        lines.append(f"{shown['expires']['points']} of them expire at {shown['expires']['at']}, as things are")
+    lines.append("")
     for entry in shown["entries"]:
         sale = f"  sale {entry['sale']}" if entry["sale"] is not None else ""
         lines.append(

@@ -47,9 +47,10 @@ _LEVEL = keyed(
     merchant_id=BIG,
     account=TEXT,
 )
+# What has lapsed is not what this tells of: people were told of that before.
 _TAKEN = keyed(
-    "SELECT COALESCE(SUM(CASE WHEN e.at >= k.since THEN e.micropoints ELSE 0 END), 0), max(e.at)"
-    " FROM {keys} k CROSS JOIN ledger_entries e WHERE e.merchant_id = k.merchant_id AND e.source = k.account",
+    "SELECT COALESCE(SUM(CASE WHEN e.at >= k.since AND e.reason <> 'expiry' THEN e.micropoints ELSE 0 END), 0),"
+    " max(e.at) FROM {keys} k CROSS JOIN ledger_entries e WHERE e.merchant_id = k.merchant_id AND e.source = k.account",
     merchant_id=BIG,
     account=TEXT,
     since=BIG,

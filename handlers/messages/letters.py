@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from handlers.merchants.rules import PLACEHOLDERS, Program
 from handlers.messages.kinds import Content, Kind
-from integration.clock import to_datetime
+from integration.clock import DAY, to_datetime
 from integration.money import to_decimal
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -115,6 +115,7 @@ def _made_up(language: str, shop_name: str, timezone: str, currency: str, now: i
         "points": number(120, language),
         "balance": number(840, language),
         "reason": frame_words(language)["example_reason"],
+        "expires_on": day(now + 45 * DAY, timezone, language),
     }
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from handlers.points.rules import ISSUED, Target, moves, target
+from handlers.points.expiry import has_terms, lots_of, purse
+from handlers.points.rules import EXPIRED, ISSUED, Target, moves, target
 from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, linked, written
 from handlers.points.standing import Standing, as_settled, numbers_of, standings
 from integration.clock import MINUTE
@@ -23,7 +24,7 @@ SWEEP_AHEAD = MINUTE  # what was stirred while the audit began is due by a clock
 MOST_SHOWN = 200  # drifts named of one merchant; the others are counted
 
 # How entries that belong to no sale are named; a sale's are `sale:<number>:<posting>`.
-OTHER_KEYS = re.compile(r"(adjust|forgive|import|merge):[^\s]{1,200}")
+OTHER_KEYS = re.compile(r"(adjust|expire|forgive|import|merge):[^\s]{1,200}")
 SALE_KEY = re.compile(r"sale:([1-9][0-9]*):(0|[1-9][0-9]*)")
 
 # PostgreSQL then shows one state throughout, as SQLite does in any transaction.
@@ -79,6 +80,10 @@ _KEYS = keyed(
     merchant_id=BIG,
     sale=BIG,
 )
+_EXPIRIES = plain(
+    "SELECT customer, due_at, expired FROM expiries WHERE merchant_id = ?1 AND customer > ?2 ORDER BY customer LIMIT ?3"
+)
+_EXPIRED = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
 _OF_NO_SALE = plain(
     "SELECT DISTINCT e.sale FROM ledger_entries e WHERE e.merchant_id = ?1 AND e.sale IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM sales s WHERE s.merchant_id = e.merchant_id AND s.number = e.sale)"
@@ -89,7 +94,7 @@ _OF_NO_SALE = plain(
 class Drift(NamedTuple):
     """One thing that does not agree: its kind in one word, where it is, and what is wrong in a sentence."""
 
-    kind: str  # gap, number, chain, seal, key, reason, balance, sum, sale
+    kind: str  # gap, number, chain, seal, key, reason, balance, sum, sale, expiry
     where: str
     words: str
 
@@ -103,7 +108,7 @@ class Findings:
     sealed: int = 0
     accounts: int = 0
     sales: int = 0
-    behind: int = 0  # sales whose settling is known to be due, or failed and will be tried again
+    behind: int = 0  # sales and people whose settling is known to be due, or failed and will be tried again
     head: str = NOTHING
     drifts: list[Drift] = field(default_factory=list)
     unnamed: int = 0  # drifts beyond MOST_SHOWN
@@ -130,6 +135,8 @@ def audit_books(merchant_id: int, now: int) -> Steps[Findings]:
     shop = (yield from shops([merchant_id])).get(merchant_id)
     if shop is not None:
         yield from _check_sales(findings, shop, now)
+        if has_terms(shop):
+            yield from _check_expiries(findings, shop, now)
     return findings
 
 
@@ -388,3 +395,31 @@ def _check_merges(findings: Findings, merchant_id: int, merged: dict[int, int]) 
 
 def _spoken(balances: dict[str, int]) -> str:
     return ", ".join(f"{n} micropoints in {name}" for name, n in sorted(balances.items())) or "nothing"
+
+
+# --- What has lapsed ----------------------------------------------------------------------------
+
+
+def _check_expiries(findings: Findings, shop: Shop, now: int) -> Steps[None]:
+    """Work out afresh what has lapsed of each person's points; together it is what the programme's account holds."""
+    last, kept = 0, 0
+    for _ in range(MOST_PAGES):
+        rows = yield from ask(_EXPIRIES, (shop.id, last, SALES_PAGE))
+        if not rows:
+            break
+        for customer, due_at, expired in rows:
+            kept += expired
+            mine = yield from purse(shop, customer)
+            if mine is not None and mine.expired == expired == lots_of(shop, mine, now).lapsed:
+                continue
+            if due_at is not None and due_at <= now + SWEEP_AHEAD:
+                findings.behind += 1
+                continue
+            should = 0 if mine is None else lots_of(shop, mine, now).lapsed
+            words = f"{should} micropoints have lapsed by the rules; posted are {mine.expired if mine else 0}."
+            findings.found("expiry", f"customer {customer}", words)
+        last = rows[-1][0]
+    rows = yield from ask(_EXPIRED, (shop.id, EXPIRED))
+    posted = rows[0][0] if rows else 0
+    if posted != kept:
+        findings.found("expiry", EXPIRED, f"It holds {posted} micropoints; of people {kept} have lapsed.")

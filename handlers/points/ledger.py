@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import CheckConstraint, Column, Index, Table, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Table, Text, UniqueConstraint, text
 
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed
@@ -58,6 +58,25 @@ ledger_seals = Table(
     Column("micropoints", Number, nullable=False),
     Column("digest", Text, nullable=False),  # sha256 over the previous seal's digest and the entries
     Column("at", Instant, nullable=False),
+)
+
+# Whoever may have points that lapse: how many have, and when to look again.
+expiries = Table(
+    "expiries",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("customer", Number, primary_key=True, autoincrement=False),
+    Column("due_at", Instant),  # null = nothing can lapse as things are
+    Column("expired", Number, nullable=False, server_default="0"),  # micropoints, net of what was given back
+)
+_TO_LOOK = text("due_at IS NOT NULL")
+Index(
+    "ix_expiries_due",
+    expiries.c.merchant_id,
+    expiries.c.due_at,
+    expiries.c.customer,
+    sqlite_where=_TO_LOOK,
+    postgresql_where=_TO_LOOK,
 )
 
 _WORDS = keyed(

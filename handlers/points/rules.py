@@ -13,6 +13,7 @@ from integration.money import exponent, to_decimal
 
 MICRO = 1_000_000
 ISSUED = "program:issued"
+EXPIRED = "program:expired"
 BUCKETS = ("pending", "available", "disputed", "reserved")
 
 

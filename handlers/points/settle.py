@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from handlers.customers.identify import Moved
 from handlers.merchants.books import lock_books, save_books
 from handlers.messages.falls import points_fell
+from handlers.points.expiry import stir
 from handlers.points.posting import Posted, Posting, post, posted_of
 from handlers.points.rules import BUCKETS, Move, Target, account, moves, target
 from handlers.sales.rules import Sale
@@ -130,6 +131,7 @@ def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
     if postings:
         yield from post(postings, counters, now)
         yield from save_books(counters.values())
+    yield from stir({(one.merchant_id, number) for one in moved for number in (one.number, one.into)}, now)
 
 
 def _held_apart_from_sales(merchant_id: int, name: str) -> Steps[int]:

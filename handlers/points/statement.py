@@ -8,6 +8,7 @@ from handlers.customers.identify import find
 from handlers.customers.rules import normalise
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Refused, Shop
+from handlers.points.expiry import lots_of, purse
 from handlers.points.ledger import SPOKEN, words_of
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import Standing, standings
@@ -20,7 +21,7 @@ MOST_MESSAGES = 1_000
 MOST_SALES = 1_000
 PAGE = 1_000
 MOST_PAGES = 1_000_000
-SPENT = ("program:redeemed", "program:expired")
+SPENT = "program:redeemed"
 
 _CUSTOMER = plain(
     "SELECT number, first_name, last_name, email, phone, locale, country, region, created_at FROM customers"
@@ -45,9 +46,15 @@ _BALANCES = keyed(
 _SPENT = keyed(
     "SELECT e.source, CAST(sum(e.micropoints) AS bigint) FROM {keys} k CROSS JOIN ledger_entries e"
     " WHERE e.merchant_id = k.merchant_id AND e.source = k.account"
-    f" AND e.destination IN {SPENT!r} GROUP BY e.source",
+    f" AND e.destination = '{SPENT}' GROUP BY e.source",
     merchant_id=BIG,
     account=TEXT,
+)
+_EXPIRED = keyed(
+    "SELECT x.customer, x.expired FROM {keys} k CROSS JOIN expiries x"
+    " WHERE x.merchant_id = k.merchant_id AND x.customer = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
 )
 # The plus keeps SQLite from reading all entries after a number instead of those of the account.
 _COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.key, e.detail"
@@ -105,6 +112,7 @@ def statement(merchant_id: int, customer: int, now: int) -> Steps[dict[str, Any]
     shown: dict[str, Any] = {
         "customer": (yield from _person(merchant_id, customer)),
         "points": (yield from balances(merchant_id, [customer]))[customer],
+        "expires": (yield from _expires(shop, customer, now)),
         "tier": None,
         "entries": (yield from _entries(merchant_id, customer, test=False)),
         "messages": [_message(row) for row in reversed(messages)],
@@ -117,6 +125,17 @@ def statement(merchant_id: int, customer: int, now: int) -> Steps[dict[str, Any]
     return shown
 
 
+def _expires(shop: Shop, customer: int, now: int) -> Steps[dict[str, Any] | None]:
+    """Say when points lapse next and how many whole ones at that moment; None where none will."""
+    if not shop.current.expiry.enabled:
+        return None
+    mine = yield from purse(shop, customer)
+    lots = lots_of(shop, mine, now) if mine is not None else None
+    if lots is None or lots.next_at is None:
+        return None
+    return {"at": to_iso(lots.next_at), "points": lots.lapsing_before(lots.next_at + 1) // MICRO}
+
+
 def balances(merchant_id: int, customers: Iterable[int], *, test: bool = False) -> Steps[dict[int, dict[str, int]]]:
     """Return the shown points of customers: whole ones, each bucket rounded down.
 
@@ -127,10 +146,11 @@ def balances(merchant_id: int, customers: Iterable[int], *, test: bool = False) 
     keys = [(merchant_id, account(n, bucket, test=test)) for n in numbers for bucket in BUCKETS]
     kept: dict[str, int] = dict((yield from ask(_BALANCES, keys)))
     spent: dict[str, int] = dict((yield from ask(_SPENT, keys)))
+    expired: dict[int, int] = {} if test else dict((yield from ask(_EXPIRED, [(merchant_id, n) for n in numbers])))
     shown = {}
     for number in numbers:
         pending, available, disputed, reserved = (kept.get(account(number, bucket, test=test), 0) for bucket in BUCKETS)
-        gone = sum(spent.get(account(number, bucket, test=test), 0) for bucket in BUCKETS)
+        gone = sum(spent.get(account(number, bucket, test=test), 0) for bucket in BUCKETS) + expired.get(number, 0)
         shown[number] = {
             "available": available // MICRO,
             "pending": pending // MICRO,

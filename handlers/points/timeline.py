@@ -59,6 +59,8 @@ _TITLES = {
     "move": "{points} of {order} went to another customer record",
     "adjustment": "{points} {given} by hand",
     "forgiven": "{points} of debt forgiven",
+    "expiry": "{points} expired",
+    "reinstatement": "{points} given back: they had not expired after all",
     "merge": "{points} came along from another customer record",
 }
 _BUCKET_WORDS = {

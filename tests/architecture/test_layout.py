@@ -23,7 +23,7 @@ DUTIES = {
         "desk", "editor", "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored",
         "sending", "stopping", "trials", "upcoming", "words", "zones",
     },
-    "points": {"adjust", "audit", "forecast", "posting", "seal", "standing", "statement"},
+    "points": {"adjust", "audit", "expiry", "forecast", "lots", "posting", "seal", "standing", "statement"},
     "privacy": {"gate", "leaving"},
 }
 # fmt: on

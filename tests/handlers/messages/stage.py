@@ -18,6 +18,8 @@ from handlers.inbox.rules import Told
 from handlers.merchants.rules import Program
 from handlers.messages.falls import PointsDown
 from handlers.messages.sending import send_due
+from handlers.points.expiry import ExpirySettler
+from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
 from handlers.privacy.gate import Gate
 from handlers.reviews.letters import Reminder, Request
@@ -91,9 +93,9 @@ class Stage:
     context: Context = field(init=False)
 
     async def open(self) -> "Stage":
-        settlers = [PointsSettler(), ThanksSettler(), ReviewsSettler()]
+        settlers = [PointsSettler(), ExpirySettler(), ThanksSettler(), ReviewsSettler()]
         apply, resettle = make_apply(settlers, [follow], Gate(VAULT))
-        kinds = [ThankYou(), Request(), Reminder(), PointsDown()]
+        kinds = [ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring()]
         self.context = Context(
             database=self.database,
             queue=cast(Any, SimpleNamespace(ring=lambda _bell: None)),

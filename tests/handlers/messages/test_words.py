@@ -24,6 +24,7 @@ from handlers.messages.words import (
     save_words,
     tidied,
 )
+from handlers.points.jobs import enrol_holders, expire_due
 from handlers.thanks.letters import ThankYou
 from integration.clock import DAY, HOUR, MINUTE
 from tests.handlers.messages.stage import Stage
@@ -94,6 +95,11 @@ async def test_a_kind_fills_exactly_the_placeholders_it_names(nora: Stage) -> No
     await nora.later(8 * DAY)
     await nora.hears(nora.refunded(order, keep=1))
     await nora.later(11 * MINUTE)
+    await nora.set({"expiry": {"enabled": True, "months": 1, "remind": True, "notice_days": [7]}})
+    await nora.later(25 * DAY)
+    await enrol_holders(nora.context)
+    await expire_due(nora.context)
+    await nora.later(0)
     keys = [row[0] for row in await nora.rows("SELECT kind FROM messages WHERE state = 'sent' ORDER BY sent_at")]
     filled = {}
     for kind, mail in zip(keys, nora.mails, strict=True):

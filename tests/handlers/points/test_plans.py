@@ -1,12 +1,15 @@
 """A customer's entries are found by their accounts, however alike the accounts of a ledger are."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from handlers.points import statement
-from integration.database.engine import _SESSION
+from handlers.points import audit, expiry, jobs, statement
+from integration.database.engine import _SESSION, Database
+from integration.database.steps import Sql, ask
 
 
 @pytest.mark.parametrize("analysed", [False, True])
@@ -29,5 +32,77 @@ async def test_postgresql_never_reads_a_merchants_whole_ledger(postgres_database
             words = "\n".join(row[0] for row in plan)
             assert "ix_ledger_entries_source" in words, words
             assert "Rows Removed by Filter" not in words, words
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (jobs._DUE, "ix_expiries_due (merchant_id=? AND due_at>? AND due_at<?)"),
+        (expiry._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (expiry._ALIASES, "ix_customers_merged"),
+        (expiry._ENTRIES, "ix_ledger_entries_source (source=? AND merchant_id=?)"),
+        (expiry._ENTRIES, "ix_ledger_entries_destination (destination=? AND merchant_id=?)"),
+        (expiry._SOLD, "ix_sales_customer (customer=? AND merchant_id=?)"),
+        (expiry._LAPSED, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
+        (expiry._HOLDERS, "sqlite_autoindex_accounts_1 (merchant_id=? AND account>?)"),
+        (expiry._STIR, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
+        (expiry._DROP, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
+        (audit._EXPIRIES, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer>?)"),
+        (statement._EXPIRED, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
+    ],
+)
+async def test_sqlite_finds_people_whose_points_lapse_and_their_entries_by_index(
+    sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
+) -> None:
+    """Nothing here walks through a table, whatever its size."""
+    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+    arguments = ("[]",) if statement.kind == "keyed" else (0, 0, 1, 1)
+    wanted = max(int(n) for n in "1234" if f"?{n}" in sql)
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
+    finally:
+        await database.close()
+    plan = " | ".join(str(row[3]) for row in rows)
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_postgresql_finds_people_whose_points_lapse_by_index(postgres_database: str, analysed: bool) -> None:
+    """40,000 people of whom three are due, and one with a few of the entries and sales of all."""
+    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
+    try:
+        for table, columns, values in (
+            ("expiries", "merchant_id, customer, due_at", "1, n, n * 1000"),
+            ("customers", "merchant_id, number, created_at", "1, n, n"),
+            (
+                "sales",
+                "merchant_id, number, facts, revision, customer, standing, sold_at, created_at",
+                "1, n, '{}', 1, n % 2000, 'counted', n, n",
+            ),
+            (
+                "ledger_entries",
+                "merchant_id, number, key, source, destination, micropoints, reason, at",
+                "1, n, 'k' || n, 'program:issued', 'customer:' || n % 2000 || ':available', 1, 'accrual', n",
+            ),
+        ):
+            await connection.execute(
+                f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 40000) n"
+            )
+            if analysed:
+                await connection.execute(f"ANALYZE {table}")
+        for sql, arguments, index in (
+            (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_expiries_due"),
+            (expiry._ENTRIES.postgres, ([1], ["customer:7:available"], [0]), "ix_ledger_entries_destination"),
+            (expiry._SOLD.postgres, ([1], [7]), "ix_sales_customer"),
+            (expiry._LAPSED.postgres, ([1], [7]), "pk_expiries"),
+            (expiry._ROOTS.postgres, ([1], [7]), "pk_customers"),
+        ):
+            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
+            words = "\n".join(row[0] for row in plan)
+            assert index in words, words
+            assert "Seq Scan" not in words, words
     finally:
         await connection.close()
