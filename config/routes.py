@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
 from handlers.insights import pages as insights
-from handlers.merchants import assets
+from handlers.merchants import assets, oauth
 from handlers.merchants import pages as merchants
 from handlers.merchants.door import opened
 from handlers.messages import desk, editor
@@ -59,6 +59,8 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/sign-in/{token}", merchants.link_use, methods=["POST"]),
     Route("/app/sign-out", opened(merchants.sign_out), methods=["POST"]),
     Route("/app/bounce", merchants.bounce_page, name="bounce"),
+    Route("/app/install", oauth.install_page, name="install"),
+    Route(oauth.BACK, oauth.install_back, name="install-back"),
     Route("/app/static/{name}", assets.static_file, name="static"),
     Route("/app/{rest:path}", opened(merchants.nothing_here)),  # last: every other page stands before it
     # The shop's app proxy: /proxy/…

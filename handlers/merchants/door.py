@@ -69,6 +69,10 @@ class _TooLarge(Exception):
     pass
 
 
+class _PutOff(Exception):
+    """A new shop cannot be taken in right now."""
+
+
 class _Way(NamedTuple):
     """How a request comes in: what it shows, and whether it says it stands in Shopify's admin."""
 
@@ -191,6 +195,9 @@ async def _by_token(request: Request, text: str | None) -> Visit:
     except Forged as error:
         log.info("session_token_refused", reason=str(error))
         raise _Stopped(_again(request, context)) from None
+    except _PutOff:
+        words = "Nothing was changed. Reload this page in a minute."
+        raise _Stopped(render("wrong.html", status=503, title="Shopify did not let us in yet", words=words)) from None
     if row is None:
         raise _Stopped(render("stranger.html", status=403, shop=token.shop))
     return _visit(request, row, f"shopify:{token.user_id}", embedded=True, form_token="")
@@ -203,6 +210,9 @@ async def _arrived(context: Context, token: SessionToken, text: str) -> Row | No
     except (Rejected, Revoked) as error:
         log.warning("shop_not_taken_in", shop=token.shop, reason=str(error))
         return None
+    except Unavailable as error:
+        log.warning("shop_put_off", shop=token.shop, reason=str(error))
+        raise _PutOff from None
     rows = await context.database.read(lambda: ask(_BY_SHOP, (token.shop,)))
     return rows[0] if rows else None
 

@@ -176,17 +176,21 @@ class Admin:
             raise refusal(shop, errors) if errors else Rejected(f"{shop} has no such {what}")
         return found
 
+    def address(self, shop: str, path: str) -> str:
+        """Return the address of a path on a shop. Raises Rejected where the domain is no shop's."""
+        if exact_domain(shop) is None:
+            # The address is made of it: anything else would send our secrets elsewhere.
+            raise Rejected("that is no shop's domain")
+        return self._base.format(shop=shop) + path
+
     async def post(self, shop: str, path: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, bytes]:
         """Post JSON to a path of a shop's admin; returns status and body, for 200 and for what 400 and 401 explain.
 
         Raises for every other status and for silence, as `graphql` does.
         """
-        if exact_domain(shop) is None:
-            # The address is made of it: anything else would send our secrets elsewhere.
-            raise Rejected("that is no shop's domain")
         request = self._client.build_request(
             "POST",
-            self._base.format(shop=shop) + path,
+            self.address(shop, path),
             content=msgspec.json.encode(body),
             headers={"Content-Type": "application/json", "Accept": "application/json", **headers},
         )

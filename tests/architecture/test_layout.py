@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "assets", "books", "connections", "door", "frame", "install", "journal", "programs", "sessions",
+        "assets", "books", "connections", "door", "frame", "install", "journal", "oauth", "programs", "sessions",
         "stripe_accounts", "told", "wording",
     },
     "customers": {"consent", "correct", "identify"},

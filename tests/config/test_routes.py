@@ -100,6 +100,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
     ("POST", "/app/sign-out"): Row(VISITOR, "/app/sign-out"),
     ("GET", "/app/bounce"): Row(ANYBODY, "/app/bounce?shop=nora.myshopify.com&shopify-reload=/app"),
+    ("GET", "/app/install"): Row(ANYBODY, "/app/install?shop=", ok=400),
+    ("GET", "/app/install/back"): Row(ANYBODY, "/app/install/back?code=guessed&shop=nora.myshopify.com", ok=400),
     ("GET", "/app/static/{name}"): Row(ANYBODY, "/app/static/none.css", ok=404, kind="text/plain"),
     ("GET", "/app/{rest:path}"): Row(VISITOR, "/app/nowhere", ok=404),
     ("GET", "/c/unsubscribe/{token}"): Row(LINK, "/c/unsubscribe/guessed", ok=400),

@@ -120,6 +120,7 @@ async def opened_harbour(url: str, folder: Path) -> AsyncIterator[Harbour]:
         _env_file=None,
         database_url=url,
         data_dir=folder,
+        public_url="https://regulars.example",
         secret_key="the-secret-key-of-the-harbour-is-long-enough",
         shopify_api_key=KEY,
         shopify_api_secret=SECRET,

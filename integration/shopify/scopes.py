@@ -1,0 +1,17 @@
+"""What the app asks a merchant to let it do, each with the feature that needs it; `shopify.app.toml` says the same."""
+
+# Asked for when the app is installed: what the webhooks of `config/topics.py` and our documents need.
+REQUIRED: tuple[str, ...] = (
+    "read_orders",  # orders, refunds, returns and parcels: what is earned, thanked for and asked about
+    "read_customers",  # who bought, and what mail they allow
+    "read_customer_merge",  # two records of one person become one here as well
+    "read_products",  # what was bought, for earning rules by product
+    "read_fulfillments",  # when a parcel arrived, which is when to ask for a review
+    "read_shopify_payments_disputes",  # points wait while a payment is disputed
+    "read_locales",  # the shop's language
+    "read_legal_policies",  # where its return policy stands
+    "write_app_proxy",  # pages below the shop's own address
+)
+
+# Asked for later, where a merchant wants it: Shopify shows orders of more than 60 days with it alone.
+OPTIONAL: tuple[str, ...] = ("read_all_orders",)
