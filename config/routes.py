@@ -7,6 +7,7 @@ A page reads its context from `request.app.state.context`.
 from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
+from handlers.connections import pages as connections
 from handlers.insights import pages as insights
 from handlers.merchants import assets, oauth
 from handlers.merchants import pages as merchants
@@ -52,6 +53,13 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/messages/words/{kind}/reset", opened(editor.reset_page), name="reset"),
     Route("/app/messages/words/{kind}/reset", opened(editor.reset_now), methods=["POST"]),
     Route("/app/messages/letter/{token}", editor.letter_itself, name="letter"),  # by a signed address
+    Route("/app/connections", opened(connections.connections_page), name="connections"),
+    Route("/app/connections/stripe", opened(connections.stripe_page)),
+    Route("/app/connections/stripe", opened(connections.stripe_connect), methods=["POST"]),
+    Route("/app/connections/stripe/{connection:int}/repair", opened(connections.stripe_repair), methods=["POST"]),
+    Route("/app/connections/stripe/{connection:int}/disconnect", opened(connections.disconnect_page)),
+    Route("/app/connections/stripe/{connection:int}/disconnect", opened(connections.disconnect_now), methods=["POST"]),
+    Route("/app/connections/domain", opened(connections.domain_page)),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

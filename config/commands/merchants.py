@@ -42,6 +42,7 @@ from integration.database.steps import Steps
 
 PAGE = 500
 MOST_LISTED = 100_000
+BY_COMMAND = "command"  # who it is, in the journal
 
 app = typer.Typer(
     help="Who uses the program, what connects them, and how their programme is set.", no_args_is_help=True
@@ -174,7 +175,7 @@ def _connect(name: str, api_key: str, as_json: bool) -> None:
 
     async def work(context: Context) -> Connected | Lacking:
         merchant_id = await context.database.read(lambda: find_merchant(name))
-        return await connect(context, merchant_id, api_key)
+        return await connect(context, merchant_id, api_key, BY_COMMAND)
 
     found = execute(work)
     if isinstance(found, Lacking):
@@ -197,7 +198,7 @@ def _part(name: str, account: str, as_json: bool) -> None:
         if found is None:
             there = ", ".join(str(one.account or one.path) for one in known) or "none"
             raise Refused(f"{name} has no such Stripe account; connected: {there}.")
-        return await disconnect(context, merchant_id, found.connection, anyway=True)
+        return await disconnect(context, merchant_id, found.connection, BY_COMMAND, anyway=True)
 
     parted = execute(work)
     rest = f" Delete its webhook endpoint in Stripe by hand: {parted.left_behind}." if parted.left_behind else ""

@@ -11,6 +11,7 @@ from handlers.inbox.keys import revoke
 from handlers.inbox.work import BELL
 from handlers.merchants import stripe_accounts
 from handlers.merchants.connections import place
+from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import ELSEWHERE, Key, Reserved, StripeAccount, key_of
 from handlers.sales.books import stir_sold_since
@@ -54,7 +55,7 @@ class Parted(NamedTuple):
 # --- Connecting -----------------------------------------------------------------------------------
 
 
-async def connect(context: Context, merchant_id: int, pasted: str) -> Connected | Lacking:
+async def connect(context: Context, merchant_id: int, pasted: str, who: str) -> Connected | Lacking:
     """Connect the Stripe account behind a pasted restricted key, or give the connected one a new key.
 
     Raises Refused for anything but a good restricted key of an account nobody else has, and Unavailable where Stripe
@@ -73,7 +74,7 @@ async def connect(context: Context, merchant_id: int, pasted: str) -> Connected 
             "Stripe sends live payments only to an address with https, and Regulars has none here: whoever runs it sets"
             " PUBLIC_URL."
         )
-    reserved = await _reserved(context, merchant_id, key, found)
+    reserved = await _reserved(context, merchant_id, key, found, who)
     point("stripe.reserved")
     one = await _one(context, merchant_id, reserved.connection)
     unfinished = await ensure(context, one, key.text)
@@ -93,7 +94,7 @@ async def _inspected(context: Context, key: Key) -> Inspection:
         raise Refused(f"Stripe would not say what this key opens: {error}.") from error
 
 
-async def _reserved(context: Context, merchant_id: int, key: Key, found: Inspection) -> Reserved:
+async def _reserved(context: Context, merchant_id: int, key: Key, found: Inspection, who: str) -> Reserved:
     now = context.clock.now()
 
     def keep() -> Steps[Reserved]:
@@ -103,6 +104,9 @@ async def _reserved(context: Context, merchant_id: int, key: Key, found: Inspect
         if reserved.left_at is not None:
             # What was sold while no account was connected counts again, as far as it was told.
             yield from stir_sold_since(merchant_id, reserved.left_at, now)
+        did = "gave a Stripe account a new key" if reserved.rotated else "connected a Stripe account"
+        told = {"account": found.account, "livemode": key.livemode}
+        yield from note(merchant_id, who, did, f"connection:{reserved.connection}", told, now)
         return reserved
 
     return await context.database.run(keep)
@@ -257,11 +261,14 @@ async def _learnt(context: Context, one: StripeAccount, key: str) -> None:
         log.error("stripe_account_connected_twice", merchant=one.merchant_id, connection=one.connection)
 
 
-async def repair(context: Context, merchant_id: int, connection: int) -> str | None:
+async def repair(context: Context, merchant_id: int, connection: int, who: str) -> str | None:
     """Set an account's endpoint up again because its merchant asks; return why not where that fails."""
     one = await _one(context, merchant_id, connection)
     if one.sealed is None:
         raise Refused("There is no key of this account; paste a restricted key first.")
+    now = context.clock.now()
+    did = "had a Stripe account's webhook set up again"
+    await context.database.run(lambda: note(merchant_id, who, did, f"connection:{connection}", None, now))
     return await ensure(context, one, opened(context, one))
 
 
@@ -274,7 +281,7 @@ def opened(context: Context, one: StripeAccount) -> str:
 # --- Parting --------------------------------------------------------------------------------------
 
 
-async def disconnect(context: Context, merchant_id: int, connection: int, *, anyway: bool = False) -> Parted:
+async def disconnect(context: Context, merchant_id: int, connection: int, who: str, *, anyway: bool = False) -> Parted:
     """Take our endpoint out of an account, then forget its key and secrets; what it has told stays in the books.
 
     Where Stripe cannot be reached Unavailable is raised and nothing changed, unless `anyway`.
@@ -291,7 +298,15 @@ async def disconnect(context: Context, merchant_id: int, connection: int, *, any
         left_behind = str(error)
     point("stripe.endpoint_deleted")
     now = context.clock.now()
-    if not await context.database.run(lambda: stripe_accounts.close(merchant_id, connection, now)):
+    told = {"account": one.account, "left_behind": left_behind}
+
+    def close() -> Steps[bool]:
+        if not (yield from stripe_accounts.close(merchant_id, connection, now)):
+            return False
+        yield from note(merchant_id, who, "disconnected a Stripe account", f"connection:{connection}", told, now)
+        return True
+
+    if not await context.database.run(close):
         raise Refused("This Stripe account is not connected any more.")
     log.info("stripe_disconnected", merchant=merchant_id, connection=connection, left_behind=left_behind)
     return Parted(one, left_behind)

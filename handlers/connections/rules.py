@@ -1,9 +1,9 @@
 """What the DNS must say of a domain before its mail is believed, and what to set where it does not."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["ok", "warning", "missing", "unknown"]
 
@@ -226,3 +226,30 @@ def _dkim_record(domain: str, selector: str) -> Record:
 
 def _is_key(text: str) -> bool:
     return re.search(r"(?:^|;)\s*p=", text) is not None
+
+
+# --- What Shopify lets us do --------------------------------------------------------------------------
+
+
+class Scope(NamedTuple):
+    """One permission of the shop, what it is for in a merchant's words, and whether we can do without."""
+
+    name: str
+    purpose: str
+    needed: bool = True
+
+
+SCOPES = (
+    Scope("read_orders", "Orders, payments and refunds: what points are given for"),
+    Scope("read_customers", "Who bought, and whether they want mail"),
+    Scope("read_products", "What was bought: for exclusions, and for asking about it"),
+    Scope("read_fulfillments", "Parcels: when something has arrived"),
+    Scope("read_customer_merge", "When two customers of the shop become one", needed=False),
+    Scope("read_all_orders", "Orders older than 60 days: only for awarding history", needed=False),
+    Scope("read_shopify_payments_disputes", "Disputed payments, where a webhook about one got lost", needed=False),
+)
+
+
+def granted(scope: str, scopes: Collection[str]) -> bool:
+    """Tell whether a shop's permissions hold one; who may write may read, too."""
+    return scope in scopes or scope.replace("read_", "write_", 1) in scopes

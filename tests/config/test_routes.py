@@ -60,6 +60,15 @@ async def message_of_otto(house: House) -> None:
     )
 
 
+async def stripe_of_otto(house: House) -> None:
+    """Otto has a Stripe account connected, by hand."""
+    await house.does(
+        "INSERT INTO connections (id, merchant_id, platform, account, created_at, connected_at)"
+        " VALUES (7, ?1, 'stripe', 'ottos-path', 0, 0)",
+        OTTO,
+    )
+
+
 STOP = "/app/messages/stop/thank_you:sale:1"
 WORDS = "/app/messages/words/thank_you"
 TYPED = {"subject": "Thank you", "body": "Hello", "language": "en", "base": ""}
@@ -99,6 +108,19 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
     ("POST", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
     ("POST", "/app/sign-out"): Row(VISITOR, "/app/sign-out"),
+    ("GET", "/app/connections"): Row(VISITOR, "/app/connections"),
+    ("GET", "/app/connections/stripe"): Row(VISITOR, "/app/connections/stripe"),
+    ("POST", "/app/connections/stripe"): Row(VISITOR, "/app/connections/stripe", fields={"key": "none"}),
+    ("POST", "/app/connections/stripe/{connection:int}/repair"): Row(
+        VISITOR, "/app/connections/stripe/7/repair", others=404, make=stripe_of_otto
+    ),
+    ("GET", "/app/connections/stripe/{connection:int}/disconnect"): Row(
+        VISITOR, "/app/connections/stripe/7/disconnect", others=404, make=stripe_of_otto
+    ),
+    ("POST", "/app/connections/stripe/{connection:int}/disconnect"): Row(
+        VISITOR, "/app/connections/stripe/7/disconnect", others=404, make=stripe_of_otto
+    ),
+    ("GET", "/app/connections/domain"): Row(VISITOR, "/app/connections/domain"),
     ("GET", "/app/bounce"): Row(ANYBODY, "/app/bounce?shop=nora.myshopify.com&shopify-reload=/app"),
     ("GET", "/app/install"): Row(ANYBODY, "/app/install?shop=", ok=400),
     ("GET", "/app/install/back"): Row(ANYBODY, "/app/install/back?code=guessed&shop=nora.myshopify.com", ok=400),

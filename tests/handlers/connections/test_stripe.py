@@ -25,7 +25,7 @@ def disarmed() -> Any:
 
 
 async def connected(street: Street, key: str = ADAS_KEY, merchant: int | None = None) -> Connected:
-    found = await connect(street.context, merchant or street.ada, key)
+    found = await connect(street.context, merchant or street.ada, key, "link:ada")
     assert isinstance(found, Connected), found
     return found
 
@@ -99,7 +99,7 @@ async def test_what_a_key_lacks_is_named_as_stripe_names_it(street: Street, lack
     """Each permission is tried; the answer's own name for it comes along, and nothing is kept or made."""
     assert street.adas.permissions is not None
     street.adas.permissions -= {lacking}
-    found = await connect(street.context, street.ada, ADAS_KEY)
+    found = await connect(street.context, street.ada, ADAS_KEY, "link:ada")
     assert isinstance(found, Lacking) and found.account == street.adas.account.id
     (missing,) = found.missing
     names = {"charge_read": "Charges and Refunds", "checkout_session_read": "Checkout Sessions",
@@ -111,7 +111,7 @@ async def test_what_a_key_lacks_is_named_as_stripe_names_it(street: Street, lack
 async def test_reading_webhooks_is_not_writing_them(street: Street) -> None:
     """A key that may only read endpoints lacks the permission to make one."""
     street.adas.permissions = {"webhook_read"}
-    found = await connect(street.context, street.ada, ADAS_KEY)
+    found = await connect(street.context, street.ada, ADAS_KEY, "link:ada")
     assert isinstance(found, Lacking) and len(found.missing) == 8
 
 
@@ -126,11 +126,11 @@ async def test_an_account_of_another_merchant_is_refused_without_saying_whose(st
     """In either mode, and also by a second key of it; the one who has it keeps it."""
     await connected(street)
     with pytest.raises(Refused, match="already connected to another shop") as refused:
-        await connect(street.context, street.bob, ADAS_KEY)
+        await connect(street.context, street.bob, ADAS_KEY, "link:ada")
     assert "Ada" not in str(refused.value)
     street.adas.account.api_key, street.adas.account.livemode = "rk_test_51AdaSellsHats", False
     with pytest.raises(Refused, match="already connected to another shop"):
-        await connect(street.context, street.bob, "rk_test_51AdaSellsHats")
+        await connect(street.context, street.bob, "rk_test_51AdaSellsHats", "link:ada")
     assert len(street.adas.endpoints) == 1
 
 
@@ -139,8 +139,8 @@ async def test_two_merchants_who_paste_one_key_at_once_do_not_both_get_the_accou
     import asyncio
 
     found = await asyncio.gather(
-        connect(street.context, street.ada, ADAS_KEY),
-        connect(street.context, street.bob, ADAS_KEY),
+        connect(street.context, street.ada, ADAS_KEY, "link:ada"),
+        connect(street.context, street.bob, ADAS_KEY, "link:ada"),
         return_exceptions=True,
     )
     assert sorted(type(one).__name__ for one in found) == ["Connected", "Refused"]
@@ -204,7 +204,7 @@ async def test_an_endpoint_somebody_changed_in_stripe_is_told_and_repaired_on_re
     await _later(street)
     (one,) = await adas_accounts(street)
     assert one.state == state and one.reason
-    assert await repair(street.context, street.ada, one.connection) is None
+    assert await repair(street.context, street.ada, one.connection, "link:ada") is None
     (one,), (endpoint,) = await adas_accounts(street), street.adas.endpoints
     assert (one.state, endpoint["status"], set(endpoint["enabled_events"])) == ("ok", "enabled", set(TYPES))
     assert set(await street.deliver(street.adas.account.pay(10_00, email="eve@street.example")[1])) == {200}
@@ -215,7 +215,7 @@ async def test_a_crash_while_connecting_leaves_nothing_dangling(street: Street, 
     """What was begun is finished by the clock: one endpoint in the end, whose secret we hold."""
     faults.arm(f"{where}:raise:1")
     with pytest.raises(Staged):
-        await connect(street.context, street.ada, ADAS_KEY)
+        await connect(street.context, street.ada, ADAS_KEY, "link:ada")
     faults.arm("")
     assert [one.state for one in await adas_accounts(street)] == ["new"]
     assert await street.context.database.run(lambda: _lease_over()) is None
@@ -235,7 +235,7 @@ async def test_who_pastes_again_after_a_crash_gets_the_same(street: Street) -> N
     """The merchant need not wait for the clock; nor does a second process make a second endpoint meanwhile."""
     faults.arm("stripe.endpoint_made:raise:1")
     with pytest.raises(Staged):
-        await connect(street.context, street.ada, ADAS_KEY)
+        await connect(street.context, street.ada, ADAS_KEY, "link:ada")
     faults.arm("")
     busy = await connected(street)
     assert busy.unfinished is not None and len(street.adas.endpoints) == 1
@@ -260,7 +260,7 @@ async def test_a_stripe_that_is_away_keeps_nothing(street: Street) -> None:
     """Before anything is known of a key, it is not kept."""
     street.adas.fail_next = [500] * 60
     with pytest.raises(Unavailable):
-        await connect(street.context, street.ada, ADAS_KEY)
+        await connect(street.context, street.ada, ADAS_KEY, "link:ada")
     assert await adas_accounts(street) == []
 
 
@@ -269,7 +269,7 @@ async def test_disconnecting_takes_the_endpoint_away_and_keeps_the_books(street:
     found = await connected(street)
     told = street.adas.account.pay(40_00, email="eve@street.example")[1]
     await street.deliver(told)
-    parted = await disconnect(street.context, street.ada, found.account.connection)
+    parted = await disconnect(street.context, street.ada, found.account.connection, "link:ada")
     assert (parted.left_behind, street.adas.endpoints, await adas_accounts(street)) == (None, [], [])
     rows = await street.rows("SELECT token, secrets, closed_at IS NULL FROM connections WHERE platform = 'stripe'")
     assert [(token, json.loads(secrets), bool(still)) for token, secrets, still in rows] == [(None, [], False)]
@@ -281,9 +281,9 @@ async def test_disconnecting_takes_the_endpoint_away_and_keeps_the_books(street:
 async def test_who_comes_back_gets_the_same_connection(street: Street) -> None:
     """Its path, its looks and its books go on; another merchant could have had it meanwhile."""
     found = await connected(street)
-    await disconnect(street.context, street.ada, found.account.connection)
+    await disconnect(street.context, street.ada, found.account.connection, "link:ada")
     other = await connected(street, ADAS_KEY, street.bob)
-    await disconnect(street.context, street.bob, other.account.connection)
+    await disconnect(street.context, street.bob, other.account.connection, "link:ada")
     back = await connected(street)
     assert (back.account.connection, back.account.path) == (found.account.connection, found.account.path)
     assert (back.account.state, len(street.adas.endpoints), back.rotated) == ("ok", 1, False)
@@ -293,7 +293,7 @@ async def test_what_could_not_be_taken_away_is_told(street: Street) -> None:
     """With a dead key the connection ends all the same; the merchant is told to delete the endpoint."""
     found = await connected(street)
     street.adas.revoked = True
-    parted = await disconnect(street.context, street.ada, found.account.connection)
+    parted = await disconnect(street.context, street.ada, found.account.connection, "link:ada")
     assert "no longer accepts" in (parted.left_behind or "") and parted.account.endpoint
     assert await adas_accounts(street) == []
 
@@ -303,10 +303,10 @@ async def test_a_stripe_that_is_away_puts_parting_off_unless_asked(street: Stree
     found = await connected(street)
     street.adas.fail_next = [503] * 30
     with pytest.raises(Unavailable):
-        await disconnect(street.context, street.ada, found.account.connection)
+        await disconnect(street.context, street.ada, found.account.connection, "link:ada")
     assert len(await adas_accounts(street)) == 1
     street.adas.fail_next = [503] * 30
-    parted = await disconnect(street.context, street.ada, found.account.connection, anyway=True)
+    parted = await disconnect(street.context, street.ada, found.account.connection, "link:ada", anyway=True)
     assert parted.left_behind and await adas_accounts(street) == []
 
 
@@ -314,9 +314,9 @@ async def test_nobody_parts_from_anothers_account(street: Street) -> None:
     """A number is looked up with its merchant."""
     found = await connected(street)
     with pytest.raises(Refused, match="not connected"):
-        await disconnect(street.context, street.bob, found.account.connection)
+        await disconnect(street.context, street.bob, found.account.connection, "link:ada")
     with pytest.raises(Refused, match="not connected"):
-        await repair(street.context, street.bob, found.account.connection)
+        await repair(street.context, street.bob, found.account.connection, "link:ada")
     assert len(street.adas.endpoints) == 1
 
 
@@ -326,5 +326,5 @@ async def test_live_payments_need_an_address_with_https(street: Street) -> None:
 
     bare = dataclasses.replace(street.context, public_url="http://localhost:8000")
     with pytest.raises(Refused, match="https"):
-        await connect(bare, street.ada, ADAS_KEY)
+        await connect(bare, street.ada, ADAS_KEY, "link:ada")
     assert await adas_accounts(street) == []
