@@ -25,6 +25,7 @@ COMMANDS = {
     "merchant": "merchants:app",
     "customer": "customers:app",
     "message": "messages:app",
+    "privacy": "privacy:app",
     "audit": "books:audit",
     "backup": "books:backup",
     "restore": "books:restore",

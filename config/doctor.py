@@ -243,6 +243,8 @@ def counted(read: Readings, backups: tuple[Sign, ...], now: int) -> Counted:
         settlements_retrying=read.settlements.get("retrying", 0),
         settlements_given_up=read.settlements.get("given_up", 0),
         quiet=sum(read.quiet.values()),
+        privacy=sum(read.privacy.values()),
+        privacy_left=None if read.privacy_due_at is None else read.privacy_due_at - now,
         workers=len(read.processes) - len(lost),
         workers_lost=lost,
         audited=read.audits.merchants,

@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from handlers.context import Context
 from handlers.inbox.work import BELL as EVENTS_BELL
 from handlers.messages.jobs import BELL as MESSAGES_BELL
+from handlers.privacy.rules import KINDS
 from handlers.watch.rules import SILENT_AFTER
 from handlers.watch.store import Readings, take_readings
 from integration.clock import SECOND
@@ -150,6 +151,13 @@ def _of_database(read: Readings, now: int) -> Iterator[GaugeMetricFamily]:
     for state in ("retrying", "given_up"):
         settlements.add_metric([state], read.settlements.get(state, 0))
     yield settlements
+    asked = _gauge("privacy_requests", "Requests by law that are still to be carried out, by kind.", "kind")
+    for kind in KINDS:
+        asked.add_metric([kind], read.privacy.get(kind, 0))
+    yield asked
+    if read.privacy_due_at is not None:
+        left = (read.privacy_due_at - now) / SECOND
+        yield _alone("privacy_due_seconds", "How long until the nearest deadline of such a request.", left)
     alive = sum(now - sign.at < SILENT_AFTER for sign in read.processes)
     yield _alone("workers", "Workers heard of within a minute.", alive)
     yield _alone("audit_drifts", "Things that did not agree at each merchant's last audit, in all.", read.audits.drifts)

@@ -106,7 +106,8 @@ async def opened(
         channels = channels or {"email": _mail(settings)}
         for channel in channels.values():
             stack.push_async_callback(channel.close)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, Gate(vault))
+        gate = Gate(vault)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate)
         yield Context(
             database=database,
             queue=queue,
@@ -131,6 +132,7 @@ async def opened(
             dkim_selectors=settings.dkim_selectors,
             timeline=TIMELINE,
             holders=HOLDERS,
+            privacy=gate,
             data_dir=settings.data_dir,
         )
 

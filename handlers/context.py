@@ -14,7 +14,7 @@ from integration.facts import Reader
 
 if TYPE_CHECKING:
     from handlers.customers.timeline import Source
-    from handlers.holders import Holder
+    from handlers.holders import Holder, Privacy
     from handlers.messages.kinds import Kind
     from handlers.points.forecast import Aim
     from handlers.sales.settle import Settler
@@ -55,6 +55,7 @@ class Context:
     dkim_selectors: tuple[str, ...] = ()  # where our mail server's keys are published
     timeline: Sequence["Source"] = ()  # what a person's timeline is merged from
     holders: Sequence["Holder"] = ()  # who keeps personal data
+    privacy: "Privacy | None" = None  # what pages may ask for a person
     data_dir: Path | None = None  # where files are kept on this machine
 
     @property

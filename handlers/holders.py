@@ -1,7 +1,7 @@
 """What whoever keeps data of persons says of it: how to show it, forget it, and clear it with its shop."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from integration.database.steps import Steps, ask, plain
 
@@ -30,6 +30,36 @@ class Subject(NamedTuple):
 Export = Callable[[Subject], Steps[Sections]]
 Forget = Callable[[Subject, int], Steps[int]]
 Clear = Callable[[int, int, int], Steps[int]]
+
+
+class Privacy(Protocol):
+    """What pages may ask for a person; all of it takes part in the caller's transaction.
+
+    Requests are carried out within a minute or two: at once after `queue.enqueue("privacy.carry_out")`.
+    """
+
+    def forget(self, merchant_id: int, customer: int, who: str, now: int) -> Steps[int]:
+        """Ask for a customer to be forgotten, by the merchant's own wish; returns the request's number.
+
+        One that is still open is the same request.
+        """
+        ...
+
+    def hand_over(self, merchant_id: int, customer: int, who: str, now: int) -> Steps[int]:
+        """Ask for everything that is kept of a customer as a file; returns the request's number."""
+        ...
+
+    def receipts(self, merchant_id: int, customer: int | None = None) -> Steps[list[dict[str, Any]]]:
+        """Return a merchant's newest requests, of one customer or of all, as JSON values: see `Request.shown`."""
+        ...
+
+    def file(self, merchant_id: int, request: int, now: int) -> Steps[tuple[str, bytes] | None]:
+        """Return name and bytes of the file a request made, and note that it was fetched; None where it is gone."""
+        ...
+
+    def gone(self, merchant_id: int, names: Iterable[Name]) -> Steps[frozenset[Name]]:
+        """Say which of names are of people who were forgotten and have not bought since."""
+        ...
 
 
 class Holder(NamedTuple):

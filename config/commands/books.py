@@ -20,6 +20,9 @@ from handlers.merchants.connections import Merchant, find_merchant, merchants_af
 from handlers.merchants.jobs import unopened
 from handlers.messages.restored import note_restore
 from handlers.points.audit import Findings, audit_books
+from handlers.privacy.kept import Kept, carry_over
+from handlers.privacy.kept import parse as parse_kept
+from handlers.privacy.kept import read as read_kept
 from handlers.reconcile.store import let_go
 from handlers.watch.store import tell
 from integration.clock import Clock
@@ -96,19 +99,26 @@ def restore(
     moved: Annotated[
         bool, typer.Option("--moved", help="Nothing ran since the backup: what came due meanwhile still goes out.")
     ] = False,
+    tombstones: Annotated[
+        Path | None,
+        typer.Option(help="Who was forgotten, as `regulars privacy tombstones` wrote it; default: as it says here."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a backup back, of either engine: all of it, or nothing where it is damaged.
 
-    Messages that came due since the backup was made may have gone out; they are not sent again.
+    Messages that came due since the backup was made may have gone out; they are not sent again. Whoever was forgotten
+    since is forgotten again.
     """
     url = _address()
     with _bar("Putting back", as_json) as progress, _in_words("Nothing was put back"):
         migrate.upgrade(url)
         now = Clock().now()
+        forgotten = _forgotten(tombstones)
 
         def then() -> Steps[None]:
             yield from let_go()
+            yield from carry_over(forgotten, now)
             if not moved:
                 yield from note_restore(now)
 
@@ -121,6 +131,16 @@ def restore(
     if closed:
         lines.append(f"{closed} connections need the SECRET_KEY the backup was made under: put that back as well.")
     show({**copied._asdict(), "connections_without_key": closed}, as_json, lines)
+
+
+def _forgotten(file: Path | None) -> Kept:
+    """Read who must stay forgotten: from a file, or from the database that is about to be replaced."""
+    if file is None:
+        return execute(lambda context: context.database.read(read_kept))
+    try:
+        return parse_kept(file.read_bytes())
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Refused(f"{file} holds no tombstones of `regulars privacy tombstones`.") from error
 
 
 def _address() -> str:

@@ -1,6 +1,7 @@
 """The gate before the hot path: keeps back what tells of somebody who was forgotten, and takes requests by law."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -8,10 +9,12 @@ from handlers.holders import Name
 from handlers.inbox.record import DELETE_BODIES
 from handlers.inbox.rules import Outcome, Told
 from handlers.privacy import store
-from handlers.privacy.rules import SHOP, Telling, Tombstone, digest, judge, telling, without
+from handlers.privacy.rules import DATA, REDACT, SHOP, Telling, Tombstone, digest, judge, telling, without
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed
 from integration.facts import Fact, PrivacyRequest
 from integration.vault import Vault
+
+MOST_RECEIPTS = 500
 
 STOPPED = Outcome("applied", "it tells of somebody who was forgotten")
 ASKED = Outcome("applied", "it was taken note of and will be carried out")
@@ -37,7 +40,7 @@ _Dead = dict[int, dict[Name, Tombstone]]  # merchant -> whoever of a batch was f
 
 
 class Gate:
-    """Stands before the hot path; a shop where nobody was ever forgotten costs one look at a short table."""
+    """Stands before the hot path, where nobody was forgotten at the cost of one look; takes wishes of pages."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
@@ -84,6 +87,40 @@ class Gate:
         )
         yield from ask(DELETE_BODIES, [(told.event_id,)])
         return ASKED if number is not None else ASKED_AGAIN
+
+    def forget(self, merchant_id: int, customer: int, who: str, now: int) -> Steps[int]:
+        """Ask for a customer to be forgotten, by the merchant's own wish."""
+        return (yield from self._wish(REDACT, merchant_id, customer, who, now))
+
+    def hand_over(self, merchant_id: int, customer: int, who: str, now: int) -> Steps[int]:
+        """Ask for everything that is kept of a customer as a file."""
+        return (yield from self._wish(DATA, merchant_id, customer, who, now))
+
+    def receipts(self, merchant_id: int, customer: int | None = None) -> Steps[list[dict[str, Any]]]:
+        """Return a merchant's newest requests, of one customer or of all, as JSON values."""
+        found = yield from store.newest(merchant_id, MOST_RECEIPTS)
+        return [one.shown() for one in found if customer is None or customer in one.numbers]
+
+    def file(self, merchant_id: int, request: int, now: int) -> Steps[tuple[str, bytes] | None]:
+        """Return name and bytes of the file a request made, and note that it was fetched."""
+        return (yield from store.fetch(merchant_id, request, now))
+
+    def gone(self, merchant_id: int, names: Iterable[Name]) -> Steps[frozenset[Name]]:
+        """Say which of names are of people who were forgotten and have not bought since."""
+        keys = yield from store.keys_of([merchant_id], self._vault)
+        if not keys:
+            return frozenset()
+        marks = {(merchant_id, digest(keys[merchant_id], name)): name for name in names}
+        stones = yield from store.tombstones_of(marks)
+        return frozenset(marks[mark] for mark, stone in stones.items() if stone.back_at is None)
+
+    def _wish(self, kind: str, merchant_id: int, customer: int, who: str, now: int) -> Steps[int]:
+        for one in (yield from store.requests(merchant_id, only_open=True)):
+            if one.kind == kind and customer in one.numbers:
+                return one.id
+        number = yield from store.open_request(merchant_id, kind, who, (), now, numbers=[customer])
+        assert number is not None
+        return number
 
     def _dead(
         self, told: Sequence[Told], tellings: dict[int, list[Telling | None]], keys: dict[int, bytes]

@@ -170,6 +170,11 @@ def request(number: int) -> Steps[Request | None]:
     return _request(rows[0]) if rows else None
 
 
+def newest(merchant_id: int, limit: int) -> Steps[list[Request]]:
+    """List a merchant's newest requests, the newest first."""
+    return [_request(row) for row in (yield from ask(_NEWEST, (merchant_id, min(limit, MOST_LISTED))))]
+
+
 def due(now: int, limit: int) -> Steps[list[int]]:
     """List merchants with requests to be carried out now, the most urgent first."""
     rows = yield from ask(_DUE, (now, limit))
@@ -346,6 +351,7 @@ _LIST_SQL = f"SELECT {_COLUMNS} WHERE (?1 IS NULL OR r.merchant_id = ?1) AND r.i
 _LIST = plain(_LIST_SQL, postgres=_LIST_SQL.replace("?1", "?1::bigint"))
 _LIST_OPEN_SQL = _LIST_SQL.replace("WHERE", "WHERE r.done_at IS NULL AND")
 _LIST_OPEN = plain(_LIST_OPEN_SQL, postgres=_LIST_OPEN_SQL.replace("?1", "?1::bigint"))
+_NEWEST = plain(f"SELECT {_COLUMNS} WHERE r.merchant_id = ?1 ORDER BY r.id DESC LIMIT ?2")
 _ONE = plain(f"SELECT {_COLUMNS} WHERE r.id = ?1")
 _DUE = plain(
     "SELECT merchant_id FROM privacy_requests WHERE done_at IS NULL AND stage <> 'held' AND next_at <= ?1"

@@ -14,6 +14,8 @@ MESSAGES_STUCK = 15 * MINUTE
 SILENT_AFTER = 60 * SECOND  # six beats: a worker that is busy or whose database restarts is not dead yet
 AUDIT_OLD = 3 * DAY  # the clock comes by once a day
 BACKUP_OLD = 7 * DAY
+PRIVACY_SLOW = 29 * DAY  # of the thirty a request has: it should have been done long ago
+PRIVACY_LATE = 7 * DAY
 
 
 class Finding(NamedTuple):
@@ -39,6 +41,8 @@ class Counted(NamedTuple):
     settlements_retrying: int
     settlements_given_up: int
     quiet: int  # connections whose webhooks have gone quiet
+    privacy: int  # requests by law that are open
+    privacy_left: int | None  # until the nearest deadline of them; below 0 = it has passed
     workers: int
     workers_lost: Sequence[str]  # heard of today, and not any more
     audited: int
@@ -56,6 +60,7 @@ def judge(seen: Counted) -> Iterator[Finding]:
     yield _unknown(seen)
     yield _settlements(seen)
     yield _messages(seen)
+    yield _privacy(seen)
     yield _audit(seen)
     yield _backup(seen)
 
@@ -163,6 +168,23 @@ def _messages(seen: Counted) -> Finding:
             "`regulars customer show EMAIL --merchant NAME` tells each one's reason; many at once: see `mail` above.",
         )
     return Finding("messages", "ok", "None is late.")
+
+
+def _privacy(seen: Counted) -> Finding:
+    if seen.privacy_left is None:
+        return Finding("privacy", "ok", "Nothing that was asked for by law is open.")
+    words = f"{_many(seen.privacy, 'request')} by law open"
+    todo = (
+        "`regulars privacy list --open` says what each waits for; `regulars privacy run` carries out what can be. The "
+        "log says what failed (privacy_failed)."
+    )
+    if seen.privacy_left <= 0:
+        return Finding("privacy", "broken", f"{words}; the deadline of one has passed.", todo)
+    words += f", the nearest deadline in {spoken(seen.privacy_left)}."
+    if seen.privacy_left < PRIVACY_LATE:
+        return Finding("privacy", "broken", words, todo)
+    # A request is carried out within minutes of being asked for.
+    return Finding("privacy", "warning" if seen.privacy_left < PRIVACY_SLOW else "ok", words, todo)
 
 
 def _audit(seen: Counted) -> Finding:

@@ -65,6 +65,8 @@ class Readings(NamedTuple):
     sales_due: int
     settlements: Mapping[str, int]  # retrying, given_up
     quiet: Mapping[str, int]  # connections whose webhooks have gone quiet while the platform has news
+    privacy: Mapping[str, int]  # requests by law that are open, by kind
+    privacy_due_at: int | None  # the nearest deadline of them
     processes: tuple[Sign, ...]
     audits: Audits
 
@@ -104,6 +106,11 @@ QUIET = plain(
     "SELECT c.platform, count(*) FROM reconcile_marks r CROSS JOIN connections c"
     " WHERE c.id = r.connection AND r.quiet_since IS NOT NULL AND c.closed_at IS NULL GROUP BY c.platform"
 )
+# Few are open at a time.
+PRIVACY = plain(
+    "SELECT p.kind, count(*), min(p.due_at) FROM (SELECT kind, due_at FROM privacy_requests WHERE done_at IS NULL"
+    " ORDER BY due_at LIMIT ?1) p GROUP BY p.kind"
+)
 SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
 AUDITS = plain(
     "SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at), max(at) FROM vitals WHERE kind = 'audit'"
@@ -137,6 +144,7 @@ def take_readings(now: int) -> Steps[Readings]:
     sales = yield from ask(SALES_DUE, (now - SECOND, MOST_COUNTED))
     settlements = yield from ask(SETTLEMENTS, (MOST_COUNTED,))
     quiet = yield from ask(QUIET, ())
+    privacy = yield from ask(PRIVACY, (MOST_COUNTED,))
     processes = yield from signs("process")
     audits = yield from ask(AUDITS, ())
     return Readings(
@@ -150,6 +158,8 @@ def take_readings(now: int) -> Steps[Readings]:
         sales_due=int(sales[0][0]),
         settlements={row[0]: int(row[1]) for row in settlements},
         quiet={row[0]: int(row[1]) for row in quiet},
+        privacy={row[0]: int(row[1]) for row in privacy},
+        privacy_due_at=min((row[2] for row in privacy), default=None),
         processes=processes,
         audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2], audits[0][3]),
     )

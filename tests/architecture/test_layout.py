@@ -24,7 +24,7 @@ DUTIES = {
         "sending", "stopping", "trials", "upcoming", "words", "zones",
     },
     "points": {"adjust", "audit", "expiry", "forecast", "lots", "posting", "seal", "standing", "statement"},
-    "privacy": {"gate", "leaving"},
+    "privacy": {"gate", "kept", "leaving"},
 }
 # fmt: on
 

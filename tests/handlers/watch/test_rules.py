@@ -9,8 +9,8 @@ from integration.clock import DAY, HOUR, MINUTE, SECOND
 
 WELL = Counted(
     backlog=3, backlog_age=SECOND, retrying=0, dead_letters=0, last_dead_age=None, unknown_events=0, messages_failed=0,
-    message_age=0, settlements_retrying=0, settlements_given_up=0, quiet=0, workers=2, workers_lost=(),
-    audited=5, drifts=0, audit_age=HOUR, backup_age=HOUR,
+    message_age=0, settlements_retrying=0, settlements_given_up=0, quiet=0, privacy=0, privacy_left=None, workers=2,
+    workers_lost=(), audited=5, drifts=0, audit_age=HOUR, backup_age=HOUR,
 )  # fmt: skip
 
 
@@ -37,6 +37,10 @@ def test_a_program_that_works_is_well() -> None:
         ("backlog", {"backlog": 0, "backlog_age": 0}, "ok", "Nothing waits."),
         ("dead letters", {"dead_letters": 1}, "warning", "regulars events replay --failed"),
         ("dead letters", {"dead_letters": 2, "last_dead_age": HOUR}, "warning", "the newest 1 hour ago"),
+        ("privacy", {"privacy": 1, "privacy_left": 30 * DAY}, "ok", "in 30 days"),
+        ("privacy", {"privacy": 1, "privacy_left": 28 * DAY}, "warning", "regulars privacy list --open"),
+        ("privacy", {"privacy": 2, "privacy_left": 6 * DAY}, "broken", "in 6 days"),
+        ("privacy", {"privacy": 1, "privacy_left": -1}, "broken", "has passed"),
         ("webhooks", {"quiet": 1}, "broken", "regulars reconcile"),
         ("unknown shops", {"unknown_events": 9}, "warning", "regulars merchant add"),
         ("sales", {"settlements_retrying": 1}, "warning", "tried again"),
