@@ -19,6 +19,7 @@ from config.wiring import AIMS, FOLLOWERS, KINDS, SETTLERS
 from handlers.context import Context
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
+from handlers.privacy.gate import Gate
 from handlers.sales.apply import make_apply
 from integration.channels.console import ConsoleChannel
 from integration.clock import from_iso
@@ -60,10 +61,11 @@ class House:
 
     async def open(self) -> "House":
         """Add the merchants and build the application."""
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS)
+        vault = Vault(["a secret of more than thirty-two characters"])
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, Gate(vault))
         values: dict[str, Any] = {
             "database": self.database, "queue": Queue(), "clock": self.clock,
-            "vault": Vault(["a secret of more than thirty-two characters"]),
+            "vault": vault,
             "public_url": HERE, "mail_from": "hello@regulars.example", "shopify_secrets": (SECRET,),
             "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
             "channels": {"email": self.mail}, "shopify": None, "stripe": None,
