@@ -26,6 +26,8 @@ from integration.clock import from_iso
 from integration.database.steps import Row, ask, plain
 from integration.queue import Queue
 from integration.sandbox.session_tokens import OWNER, session_token
+from integration.sandbox.shopify_api import PretendShopify
+from integration.shopify.admin import Admin
 from integration.vault import Vault
 
 HERE = "https://regulars.example"
@@ -63,12 +65,15 @@ class House:
         """Add the merchants and build the application."""
         vault = Vault(["a secret of more than thirty-two characters"])
         apply, resettle = make_apply(SETTLERS, FOLLOWERS, Gate(vault))
+        # A Shopify that knows none of the shops: a stranger's session token gives us nothing there.
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(PretendShopify({}, KEY, SECRET).app))
+        nowhere = Admin(client, base="http://shopify/{shop}")
         values: dict[str, Any] = {
             "database": self.database, "queue": Queue(), "clock": self.clock,
             "vault": vault,
             "public_url": HERE, "mail_from": "hello@regulars.example", "shopify_secrets": (SECRET,),
             "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
-            "channels": {"email": self.mail}, "shopify": None, "stripe": None,
+            "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, **self.over,
         }  # fmt: skip
         self.context = Context(**values)
