@@ -15,15 +15,15 @@ MOST_NAMED = 8  # entries of a list that are named in a difference; the others a
 
 Kind = Literal[
     "switch", "decimal", "whole", "duration", "choice", "window", "text", "email", "words", "countries", "products",
-    "channels", "rates", "campaigns",
+    "channels", "rates", "campaigns", "notices",
 ]  # fmt: skip
 
 
 class Setting(NamedTuple):
     """One setting of the programme: how it is asked for, and what a change of it touches.
 
-    `touches` is `sales` (those made from then on; earlier ones keep the version they were made under) or `waiting`
-    (every message that has not gone out yet).
+    `touches` is `sales` (those made from then on; earlier ones keep the version they were made under), `waiting` (every
+    message that has not gone out yet) or `points` (those people have already).
     """
 
     key: str
@@ -32,7 +32,7 @@ class Setting(NamedTuple):
     hint: str = ""
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    touches: Literal["sales", "waiting"] = "sales"
+    touches: Literal["sales", "waiting", "points"] = "sales"
 
 
 class Group(NamedTuple):
@@ -117,6 +117,36 @@ GROUPS = (
         "Bonus campaigns",
         "More points for a while. Of two that fit a product at the same time, the one that gives more counts, alone.",
         (Setting("earning.campaigns", "Campaign", "campaigns"),),
+    ),
+    Group(
+        "expiry",
+        "Points that expire",
+        "Off, points are good for ever. Some places, Ontario and Quebec among them, allow no expiry but after a time"
+        " without a purchase, and want people to be told before.",
+        (
+            Setting("expiry.enabled", "Points expire", "switch", touches="points"),
+            Setting(
+                "expiry.after",
+                "When",
+                "choice",
+                options=(
+                    ("inactivity", "All of a person’s points, so long after they last bought or spent points"),
+                    ("age", "Each purchase’s points, so long after they could first be spent"),
+                ),
+                touches="points",
+            ),
+            Setting("expiry.months", "After", "whole", unit="months", touches="points"),
+            Setting("expiry.remind", "Tell people before", "switch", "By e-mail.", touches="points"),
+            Setting(
+                "expiry.notice_days",
+                "So many days before",
+                "notices",
+                "Up to three numbers, such as: 45, 7. Quebec wants one notice from 30 to 60 days before.",
+                "days",
+                touches="points",
+            ),
+        ),
+        "expiry",
     ),
     Group(
         "thanks",
@@ -279,7 +309,7 @@ def changes(old: Program, new: Program) -> list[Change]:
 
 
 def touches(listed: list[Change]) -> set[str]:
-    """Say what changes touch: `sales` to come, messages `waiting`, and what is `stopped` by switching it off."""
+    """Say what changes touch: `sales` to come, messages `waiting`, `points` there are, and what is `stopped`."""
     found: set[str] = {"sales" if (one := setting_named(each.key)) is None else one.touches for each in listed}
     found |= {"waiting" for each in listed if each.key == "messages.words"}
     if any(each.key in ("thanks.enabled", "reviews.enabled") and each.before and not each.after for each in listed):
@@ -338,6 +368,8 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
             return _listed([reader.products.get(name, f"product {name}") for name in value])
         case "words" | "countries":
             return _listed(list(value))
+        case "notices":
+            return _listed([_counted(days, setting.unit, reader) for days in value])
         case "rates":
             return _listed([f"1 {name} = {_number(rate, reader)} {reader.currency}" for name, rate in value.items()])
     return str(value) if value not in (None, "") else "not set"
@@ -397,6 +429,7 @@ _KINDS = {
     "review_request": "review request",
     "review_reminder": "reminder",
     "points_down": "notice of fewer points",
+    "points_expiring": "notice of points that expire",
 }
 
 

@@ -136,8 +136,14 @@ class Example(NamedTuple):
     why: Sequence[str]
 
 
-def would_earn(shop: Shop, program: Program, one: LoadedSale, now: int) -> Example | None:
-    """Say what a sale would earn under a programme with earning on, by the rules that pay; None for no sale yet."""
+def would_earn(shop: Shop, program: Program, one: LoadedSale, now: int, at: int | None = None) -> Example | None:
+    """Say what a sale would earn under a programme with earning on, by the rules that pay; None for no sale yet.
+
+    With `at`, as if an order of the shop had been made then.
+    """
+    if at is not None and one.facts.order is not None:
+        moved = msgspec.structs.replace(one.facts.order, processed_at=at)
+        one = dataclasses.replace(one, facts=msgspec.structs.replace(one.facts, order=moved))
     sale = seen(supposed(shop, earning_on(program)), one)
     worth, order = sale.worth, sale.facts.order
     if worth.sold_at is None or worth.currency is None:

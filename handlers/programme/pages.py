@@ -314,6 +314,7 @@ async def what_if_page(request: Request, visit: Visit) -> Response:
         "found": found,
         "estimate": estimate(found, reward) if found is not None and reward is not None else None,
         "reward": reward,
+        "expires": program.expiry.enabled,
         "bars": bars(found, visit) if found is not None else (),
         "since": context.clock.now() - YEAR_DAYS * DAY,
         "month": 30 * DAY,

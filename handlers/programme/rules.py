@@ -19,7 +19,13 @@ MOST_MONEY = 10**12  # minor units of what a reward is worth
 MOST_WORD = 255  # characters of a tag or a channel's name
 
 # What must have been previewed before it is first switched on, by the setting that switches it on.
-SWITCHES = {"earning.enabled": "earning", "thanks.enabled": "thanks", "reviews.enabled": "reviews"}
+SWITCHES = {
+    "earning.enabled": "earning",
+    "expiry.enabled": "expiry",
+    "expiry.remind": "expiry",
+    "thanks.enabled": "thanks",
+    "reviews.enabled": "reviews",
+}
 
 
 class Typed(NamedTuple):
@@ -87,11 +93,12 @@ def shown(program: Program, decimal_mark: str = ".") -> dict[str, str]:
 
 def first_switched_on(earlier: tuple[Program, ...], wanted: Program) -> tuple[str, ...]:
     """Name what would be on that never was on in any earlier version: it must have been previewed."""
-    return tuple(
+    found = (
         what
         for key, what in SWITCHES.items()
         if setting_of(wanted, key) and not any(setting_of(program, key) for program in earlier)
     )
+    return tuple(dict.fromkeys(found))
 
 
 def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tuple[str, ...]]:
@@ -181,6 +188,8 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
             return _words(re.split(r"[,\n]", typed))
         case "countries":
             return _countries(typed)
+        case "notices":
+            return [_days(word) for word in _words(re.split(r"[,;\s]+", typed))]
         case "products":
             return _products(typed)
         case "rates":
@@ -316,6 +325,12 @@ def _words(parts: list[str]) -> list[str]:
     return found
 
 
+def _days(word: str) -> int:
+    if not re.fullmatch(r"\d{1,4}", word):
+        raise Wrong("Write numbers of days with commas between, such as 45, 7.")
+    return int(word)
+
+
 def _countries(typed: str) -> list[str]:
     found = [word.upper() for word in _words(re.split(r"[,;\s]+", typed))]
     for word in found:
@@ -408,8 +423,8 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
             listed = [*known, *(name for name in value if name not in known)]
             boxes = {f"{key}:{name}": "on" if name in value else "off" for name in listed}
             return {f"{key}.shown": "\n".join(listed), **boxes}
-        case "words" | "countries":
-            return {key: ", ".join(value)}
+        case "words" | "countries" | "notices":
+            return {key: ", ".join(map(str, value))}
         case "products":
             return {key: "\n".join(value)}
         case "campaigns":

@@ -24,7 +24,8 @@ from integration.database.steps import Steps
 from integration.money import exponent
 
 EXAMPLES = 3  # orders a preview shows
-LETTERS = {"thanks": "thank_you", "reviews": "review_request"}
+LETTERS = {"thanks": "thank_you", "reviews": "review_request", "expiry": "points_expiring"}
+CAMPAIGNS_SHOWN = 2  # campaigns a preview shows
 USUAL_REWARD = (500, 5)  # points, and major units of money, of a reward where the merchant has named none
 LAST = 1 << 62  # beyond every number
 
@@ -109,6 +110,14 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
     is_made_up = not examples
     if is_made_up and (made_up := would_earn(desk.shop, program, made_up_order(visit.currency, now), now)) is not None:
         examples = [made_up]
+    sample = next((sale for sale in desk.sales if sale.facts.order is not None), made_up_order(visit.currency, now))
+    planned = sorted(
+        (one for one in program.earning.campaigns.values() if one.ends_at > now), key=lambda one: one.starts_at
+    )
+    campaigns = [
+        (one.name, would_earn(desk.shop, program, sample, now, at=max(one.starts_at, now)))
+        for one in planned[:CAMPAIGNS_SHOWN]
+    ]
     spoken_in = language(None, desk.shop.country)
     letters = {}
     for what, name in LETTERS.items():
@@ -128,8 +137,10 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
         "program": program,
         "examples": examples,
         "is_made_up": is_made_up,
+        "campaigns": campaigns,
         "letters": letters,
         "delay": spoken("thanks.delay_minutes", program.thanks.delay_minutes, reader),
+        "notices": spoken("expiry.notice_days", program.expiry.notice_days, reader),
         "hours": spoken("messages.window", program.messages.window, reader),
     }
 

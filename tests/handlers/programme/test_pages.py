@@ -165,7 +165,7 @@ async def test_the_preview_follows_typing(house: House, nora: Visitor) -> None:
     assert await house.rows("SELECT 1 FROM program_previews") == []
 
 
-@pytest.mark.parametrize("switch", ["earning.enabled", "thanks.enabled", "reviews.enabled"])
+@pytest.mark.parametrize("switch", ["earning.enabled", "expiry.remind", "thanks.enabled", "reviews.enabled"])
 async def test_nothing_that_pays_or_mails_goes_live_before_its_preview_was_on_a_page(
     house: House, nora: Visitor, switch: str
 ) -> None:
@@ -253,11 +253,13 @@ async def test_a_forged_or_foreign_form_changes_nothing(house: House, nora: Visi
 
 async def test_a_campaign_is_added_changed_and_taken_out(house: House, nora: Visitor) -> None:
     """Typed in days and words; its name becomes its id; the review says in words what it gives."""
+    await sells(house, 1042)
     place = "earning.campaigns.+"
     typed = {f"{place}.name": "Black Friday!", f"{place}.starts": "2026-11-27", f"{place}.ends": "2026-11-30",
              f"{place}.multiplier": "2", f"{place}.products": "8123"}  # fmt: skip
     path, page = await reviewed(nora, form() | typed)
-    assert "“Black Friday!”, Nov 27, 2026 to Nov 30, 2026: 2 times the points for product 8123" in page.text
+    assert "“Black Friday!”, Nov 27, 2026 to Nov 30, 2026: 2 times the points for High Mountain Oolong" in page.text
+    assert "During “Black Friday!”, an order like #1042 would earn <strong>174 points</strong>" in page.text
     await nora.post(path, {})
     program = (await versions(house))[-1][1]
     ((key, one),) = program.earning.campaigns.items()
@@ -271,6 +273,14 @@ async def test_a_campaign_is_added_changed_and_taken_out(house: House, nora: Vis
     path, page = await reviewed(nora, form(program) | {"base": "2", f"earning.campaigns.{key}.remove": "on"})
     await nora.post(path, {})
     assert (await versions(house))[-1][1].earning.campaigns == {}
+
+
+async def test_terms_of_expiry_are_said_to_touch_points_people_have(nora: Visitor) -> None:
+    """The one change that reaches back says so, and shows the notice people get before."""
+    path, page = await reviewed(nora, form(expiry__enabled="on", expiry__remind="on", expiry__notice_days="60, 14"))
+    assert "already follow the new terms" in page.text and "60 days, 14 days" in page.text
+    assert "The notice of points that expire" in page.text
+    assert "Saved as version 2" in (await follows(nora, await nora.post(path, {}))).text
 
 
 async def test_what_if_shows_points_cost_and_who_reaches_a_reward(house: House, nora: Visitor) -> None:

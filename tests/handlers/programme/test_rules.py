@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from handlers.merchants.rules import Expiry, Program
+from handlers.merchants.rules import Program
 from handlers.merchants.wording import SETTINGS, Reader, changes, label, setting_of, spoken, touches
 from handlers.programme.rules import first_switched_on, merged, shown, understand
 
@@ -63,6 +63,9 @@ def test_a_forged_field_changes_nothing() -> None:
         ("earning.rates", "EUR", "such as EUR 1.08"),
         ("thanks.when", "never", "Choose one"),
         ("thanks.delay_minutes", "1000000", "30 days at most"),
+        ("expiry.notice_days", "a month", "such as 45, 7"),
+        ("expiry.notice_days", "45, 400", "from 1 to 180"),
+        ("expiry.months", "0", "from 1 to 120"),
         ("messages.from_address", "nora@", "one e-mail address"),
         ("messages.from_name", "Nora\r\nBcc: all", "in one line"),
         ("messages.opt_in_countries", "Germany", "two letters"),
@@ -124,14 +127,13 @@ def test_every_setting_has_words_in_every_state() -> None:
 
 
 def test_every_setting_of_the_programme_is_on_the_page() -> None:
-    """All but the words of messages, which have a page of their own, and what is set by the command so far."""
-    by_command = {f"expiry.{name}" for name in Expiry.model_fields}
+    """All but the words of messages, which have a page of their own."""
     declared = {
         f"{section}.{name}"
         for section in Program.model_fields
         for name in type(getattr(DEFAULTS, section)).model_fields
     }
-    assert declared - set(SETTINGS) == {"messages.words"} | by_command
+    assert declared - set(SETTINGS) == {"messages.words"}
 
 
 def test_what_a_change_touches_is_said() -> None:
