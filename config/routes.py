@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
 from handlers.connections import pages as connections
+from handlers.exchange import pages as exchange
 from handlers.insights import pages as insights
 from handlers.merchants import assets, oauth
 from handlers.merchants import pages as merchants
@@ -60,6 +61,16 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/connections/stripe/{connection:int}/disconnect", opened(connections.disconnect_page)),
     Route("/app/connections/stripe/{connection:int}/disconnect", opened(connections.disconnect_now), methods=["POST"]),
     Route("/app/connections/domain", opened(connections.domain_page)),
+    Route("/app/connections/data", opened(exchange.data_page), name="data"),
+    Route(
+        "/app/connections/data",
+        opened(exchange.data_upload, most_bytes=exchange.FORM_BYTES, files=1),
+        methods=["POST"],
+    ),
+    Route("/app/connections/data/{number:int}", opened(exchange.import_page)),
+    Route("/app/connections/data/{number:int}", opened(exchange.import_act), methods=["POST"]),
+    Route("/app/connections/data/{number:int}/undo", opened(exchange.undo_page)),
+    Route("/app/connections/files/{token}", exchange.data_file),  # by a signed address
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from handlers.context import Context
 from handlers.exchange.rules import FILES, plain_text, points_text
+from handlers.exchange.store import lines_after
 from handlers.points.rules import BUCKETS, MICRO, account
 from integration.clock import to_iso
 from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, plain
@@ -219,3 +220,34 @@ _FEEDS = {
     "messages": _Feed(("",), _of(_MESSAGES), _number, _message),
     "reviews": _Feed((-1, ""), _of(_REVIEWS), lambda row: (row[0], row[1]), _review),
 }
+
+
+# --- The report of an import ----------------------------------------------------------------------
+
+
+async def report(context: Context, merchant_id: int, number: int, *, bom: bool = False) -> AsyncIterator[bytes]:
+    """Yield the pieces of an import's report: what became of each line, and why."""
+    yield ((BOM if bom else "") + _lines([["line", "email", "points", "what became of it", "customer"]])).encode()
+    after = 0
+    for _ in range(MOST_PAGES):
+        rows = await context.database.read(
+            lambda behind=after: lines_after(merchant_id, number, behind, PAGE)  # type: ignore[misc]
+        )
+        if rows:
+            yield _lines(_line(row) for row in rows).encode()
+        if len(rows) < PAGE:
+            return
+        after = rows[-1][0]
+
+
+def _line(row: Row) -> Cells:
+    number, email, amount, problem, known, customer, taken_back = row
+    if problem is not None:
+        became = f"left out: {problem}"
+    elif taken_back is not None:
+        became = f"taken back: {points_text(taken_back)} points"
+    elif customer is not None:
+        became = "brought in" if known else "brought in, as a new customer"
+    else:
+        became = "good" if known else "good: a new customer"
+    return [str(number), plain_text(email), points_text(amount) if amount else "", became, _optional(customer)]

@@ -1,9 +1,13 @@
 """The pages of connections in Chromium: every state readable, on a screen and on a phone."""
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, expect
 
+from handlers.exchange.jobs import carry_out
 from tests.browser.shop import DESKTOP, PHONE, RunningShop, pictured, too_wide, violations
+from tests.visits import NORA
 
 
 def with_accounts(shop: RunningShop) -> None:
@@ -66,4 +70,39 @@ def test_connections_can_be_read_and_used(browser: Browser, shop: RunningShop, s
     pictured(page, f"domain-{size['width']}")
     assert violations(page) == [] and not too_wide(page)
     assert [words for words in complaints if "422" not in words] == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_balances_are_brought_in_by_hand(
+    browser: Browser, shop: RunningShop, size: dict[str, int], tmp_path: Path
+) -> None:
+    """The form, the look with its wrong lines, the progress, the end, taking back; and a file that goes out."""
+    file = tmp_path / "smile.csv"
+    file.write_text("Customer Email,Points Balance\nana@x.example,1200\nnobody,5\nbo@x.example,-3\ncleo@x.example,40\n")
+    page, complaints = shop.alone(browser, size)
+    page.goto(f"{shop.url}/app/connections/data")
+    pictured(page, f"data-{size['width']}")
+    assert violations(page) == [] and not too_wide(page)
+    page.get_by_label("File of balances").set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("smile.csv")
+    pictured(page, f"import-{size['width']}")
+    assert violations(page) == [] and not too_wide(page)
+    page.get_by_role("button", name="Bring in 2 balances").click()
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    pictured(page, f"import-under-way-{size['width']}")
+    assert violations(page) == []
+    shop.run(carry_out(shop.house.context, NORA, 1))
+    expect(page.get_by_text("2 balances with 1,240 points")).to_be_visible()
+    page.get_by_role("link", name="Take it back").click()
+    pictured(page, f"import-undo-{size['width']}")
+    assert violations(page) == [] and not too_wide(page)
+    page.goto(f"{shop.url}/app/connections/data")
+    assert violations(page) == [] and not too_wide(page)
+    pictured(page, f"data-after-{size['width']}")
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="CSV of: Customers and their balances").click()
+    assert "ana@x.example" in Path(taken.value.path()).read_text()
+    assert complaints == []
     page.context.close()

@@ -69,6 +69,15 @@ async def stripe_of_otto(house: House) -> None:
     )
 
 
+async def import_of_otto(house: House) -> None:
+    """Otto has looked at a file of balances."""
+    await house.does(
+        "INSERT INTO imports (merchant_id, number, state, digest, file, encoding, newcomers, who, read_at)"
+        " VALUES (?1, 3, 'checked', 'x', 'smile.csv', 'utf-8', 'add', 'link:otto', 0)",
+        OTTO,
+    )
+
+
 STOP = "/app/messages/stop/thank_you:sale:1"
 WORDS = "/app/messages/words/thank_you"
 TYPED = {"subject": "Thank you", "body": "Hello", "language": "en", "base": ""}
@@ -121,6 +130,18 @@ TABLE: dict[tuple[str, str], Row] = {
         VISITOR, "/app/connections/stripe/7/disconnect", others=404, make=stripe_of_otto
     ),
     ("GET", "/app/connections/domain"): Row(VISITOR, "/app/connections/domain"),
+    ("GET", "/app/connections/data"): Row(VISITOR, "/app/connections/data"),
+    ("POST", "/app/connections/data"): Row(VISITOR, "/app/connections/data"),
+    ("GET", "/app/connections/data/{number:int}"): Row(
+        VISITOR, "/app/connections/data/3", others=404, make=import_of_otto
+    ),
+    ("POST", "/app/connections/data/{number:int}"): Row(
+        VISITOR, "/app/connections/data/3", others=404, make=import_of_otto, fields={"act": "begin"}
+    ),
+    ("GET", "/app/connections/data/{number:int}/undo"): Row(
+        VISITOR, "/app/connections/data/3/undo", others=404, make=import_of_otto
+    ),
+    ("GET", "/app/connections/files/{token}"): Row(LINK, "/app/connections/files/guessed", ok=404),
     ("GET", "/app/bounce"): Row(ANYBODY, "/app/bounce?shop=nora.myshopify.com&shopify-reload=/app"),
     ("GET", "/app/install"): Row(ANYBODY, "/app/install?shop=", ok=400),
     ("GET", "/app/install/back"): Row(ANYBODY, "/app/install/back?code=guessed&shop=nora.myshopify.com", ok=400),

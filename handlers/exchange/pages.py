@@ -1,0 +1,195 @@
+"""The merchant's page of data: files out by a link that lives for minutes, balances in after a look at them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from handlers.context import Context
+from handlers.exchange import jobs, store
+from handlers.exchange.feeds import export, report
+from handlers.exchange.jobs import Upload
+from handlers.exchange.rules import FILES, MOST_BYTES, MOST_LINES
+from handlers.exchange.store import Import
+from handlers.merchants.door import Visit
+from handlers.merchants.frame import guard, moved, show, told
+from handlers.merchants.journal import looked, note
+from handlers.merchants.rules import Refused
+from integration.clock import MINUTE
+from integration.database.steps import Steps
+
+TEMPLATES = Path(__file__).parent / "templates"
+HERE = "/app/connections/data"
+LINK_LIFE = 15 * MINUTE
+PURPOSE = "data file"
+FORM_BYTES = MOST_BYTES + 64 * 1024  # a file, and what a form says around it
+MOST_NUMBER = 2**62
+SHOWN_PROBLEMS = 50
+REPORT = "import-"  # and its number: the report line by line
+
+# What a line is left out for, in a merchant's words.
+KINDS = {
+    "columns": "Not as many columns as the first line",
+    "too long": "A cell too long for an address or a name",
+    "no address": "No e-mail address",
+    "not an address": "Something else where the e-mail address should be",
+    "formula": "Begins like a spreadsheet formula",
+    "no points": "No number of points",
+    "not a number": "Points that are not a plain number",
+    "below zero": "Points below zero",
+    "too many points": "More points than can be right",
+    "zero": "No points to bring",
+    "currency": "In another currency",
+    "twice": "Repeats an address of an earlier line",
+    "unknown": "Somebody you do not know here",
+}
+
+
+async def data_page(request: Request, visit: Visit) -> Response:
+    """Show which files can be taken out, what was brought in, and the form for a file of balances."""
+    return await _data(request, visit)
+
+
+async def data_upload(request: Request, visit: Visit) -> Response:
+    """Read a file of balances; nothing is brought in before its merchant has seen what it would bring."""
+    context: Context = request.app.state.context
+    form = await request.form()
+    file, newcomers = form.get("file"), "leave" if form.get("newcomers") == "leave" else "add"
+    if not isinstance(file, UploadFile) or not file.filename:
+        return await _data(request, visit, 422, {"file": "Choose a file first."}, newcomers)
+    upload = Upload(file.file, file.filename, visit.who, newcomers)
+    try:
+        one = await jobs.read(context, visit.merchant_id, upload)
+    except Refused as error:
+        return await _data(request, visit, 422, {"file": str(error)}, newcomers)
+    return moved(request, visit, f"{HERE}/{one.number}")
+
+
+async def import_page(request: Request, visit: Visit) -> Response:
+    """Show what a file would bring, how far it is, or what it brought; line by line what is wrong."""
+    context: Context = request.app.state.context
+    one = await _import(request, visit)
+    now = context.clock.now()
+
+    def look() -> Steps[list[tuple[object, ...]]]:
+        problems = yield from store.problems_of(one.merchant_id, one.number, SHOWN_PROBLEMS)
+        return problems
+
+    problems = await context.database.read(look)
+    if problems:
+        await context.database.run(lambda: looked(visit.merchant_id, visit.who, "lines of an import", None, now))
+    return show(
+        visit,
+        "import.html",
+        TEMPLATES,
+        one=one,
+        kinds=KINDS,
+        problems=problems,
+        report=_link(context, visit, f"{REPORT}{one.number}", bom=True),
+    )
+
+
+async def import_act(request: Request, visit: Visit) -> Response:
+    """Bring an import in, take it back, or forget the file."""
+    context: Context = request.app.state.context
+    one = await _import(request, visit)
+    act = (await request.form()).get("act")
+    here = f"{HERE}/{one.number}"
+    try:
+        if act == "drop":
+            await context.database.run(lambda: store.drop(one.merchant_id, one.number))
+            return moved(request, visit, HERE, f"{one.file} is forgotten. Nothing was brought in.")
+        if act == "begin":
+            await jobs.begin(context, one.merchant_id, one.number)
+            did = "brought balances in"
+        elif act == "undo":
+            await jobs.undo(context, one.merchant_id, one.number)
+            did = "took an import back"
+        else:
+            raise HTTPException(400)
+    except Refused as error:
+        return moved(request, visit, here, str(error), "critical")
+    if one.state in (("checked",) if act == "begin" else ("importing", "done")):
+        now, about = context.clock.now(), f"import:{one.number}"
+        detail = {"file": one.file, "lines": one.good, "micropoints": one.micropoints}
+        await context.database.run(lambda: note(one.merchant_id, visit.who, did, about, detail, now))
+    return moved(request, visit, here)
+
+
+async def undo_page(request: Request, visit: Visit) -> Response:
+    """Say what taking an import back does, and ask once more."""
+    return show(visit, "undo_import.html", TEMPLATES, one=await _import(request, visit))
+
+
+async def data_file(request: Request) -> Response:
+    """Send a file to whoever holds a link that a page made within the last minutes.
+
+    In the shop's admin a download carries no token, so the link itself says whose it is. The first piece is made
+    before anything is answered; a failure after that cuts the connection off, which no browser takes for the end.
+    """
+    context: Context = request.app.state.context
+    named = context.vault.check(PURPOSE, request.path_params["token"])
+    if named is None or len(named) != 5:
+        return guard(told(404))
+    merchant, name, bom, who, made_at = named
+    now = context.clock.now()
+    if not 0 <= now - int(made_at) < LINK_LIFE:
+        return guard(told(404))
+    merchant_id, shown = int(merchant), FILES[name].title if name in FILES else "lines of an import"
+    await context.database.run(lambda: looked(merchant_id, who, f"file: {shown}", None, now))
+    pieces = (
+        export(context, merchant_id, name, bom=bom == "1")
+        if name in FILES
+        else report(context, merchant_id, int(name.removeprefix(REPORT)), bom=bom == "1")
+    )
+    first = await anext(pieces)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return guard(StreamingResponse(_after(first, pieces), media_type="text/csv; charset=utf-8", headers=headers))
+
+
+async def _after(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
+
+
+async def _data(
+    request: Request, visit: Visit, status: int = 200, errors: dict[str, str] | None = None, newcomers: str = "add"
+) -> Response:
+    context: Context = request.app.state.context
+    imports = await context.database.read(lambda: store.newest(visit.merchant_id))
+    files = [
+        (file, _link(context, visit, file.name, bom=False), _link(context, visit, file.name, bom=True))
+        for file in FILES.values()
+    ]
+    return show(
+        visit,
+        "data.html",
+        TEMPLATES,
+        status,
+        files=files,
+        imports=[one for one in imports if one.state != "reading"],
+        errors=errors or {},
+        newcomers=newcomers,
+        most_megabytes=MOST_BYTES // 1_000_000,
+        most_lines=MOST_LINES,
+    )
+
+
+def _link(context: Context, visit: Visit, name: str, *, bom: bool) -> str:
+    token = context.vault.sign(PURPOSE, visit.merchant_id, name, int(bom), visit.who, context.clock.now())
+    return f"/app/connections/files/{token}"
+
+
+async def _import(request: Request, visit: Visit) -> Import:
+    context: Context = request.app.state.context
+    number = int(request.path_params["number"])
+    if not 0 < number < MOST_NUMBER:
+        raise HTTPException(404)
+    found = await context.database.read(lambda: store.find(visit.merchant_id, number))
+    if found is None:
+        raise HTTPException(404)
+    return found
