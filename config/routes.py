@@ -7,6 +7,8 @@ A page reads its context from `request.app.state.context`.
 from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
+from handlers.care import desk as care_desk
+from handlers.care import pages as care
 from handlers.connections import pages as connections
 from handlers.exchange import pages as exchange
 from handlers.insights import pages as insights
@@ -71,6 +73,19 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/connections/data/{number:int}", opened(exchange.import_act), methods=["POST"]),
     Route("/app/connections/data/{number:int}/undo", opened(exchange.undo_page)),
     Route("/app/connections/files/{token}", exchange.data_file),  # by a signed address
+    Route("/app/customers", opened(care.customers_page), name="customers"),
+    Route("/app/customers/letter/{token}", care.letter_itself, name="customer-letter"),  # by a signed address
+    Route("/app/customers/{number}", opened(care.customer_page), name="customer"),
+    Route("/app/customers/{number}/adjust", opened(care_desk.adjust_page), name="adjust"),
+    Route("/app/customers/{number}/adjust", opened(care_desk.adjust_now), methods=["POST"]),
+    Route("/app/customers/{number}/forgive", opened(care_desk.forgive_page), name="forgive"),
+    Route("/app/customers/{number}/forgive", opened(care_desk.forgive_now), methods=["POST"]),
+    Route("/app/customers/{number}/hold", opened(care_desk.hold_page), name="hold"),
+    Route("/app/customers/{number}/hold", opened(care_desk.hold_now), methods=["POST"]),
+    Route("/app/customers/{number}/release", opened(care_desk.release_page), name="release"),
+    Route("/app/customers/{number}/release", opened(care_desk.release_now), methods=["POST"]),
+    Route("/app/customers/{number}/language", opened(care_desk.language_page), name="language"),
+    Route("/app/customers/{number}/language", opened(care_desk.language_now), methods=["POST"]),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

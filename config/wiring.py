@@ -10,6 +10,7 @@ from config.personal_data import HOLDERS
 from config.settings import Settings, SettingsError, hand_on_otel
 from config.topics import TOPICS
 from handlers.care.letters import PointsAdjusted
+from handlers.care.timeline import Done
 from handlers.context import Context
 from handlers.customers.consent import Wishes
 from handlers.customers.timeline import Source
@@ -59,7 +60,7 @@ ON_RETURN = (stir_sold_since,)
 KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring(), PointsAdjusted())
 
 # What a person's timeline is merged from.
-TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes())
+TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes(), Done())
 
 # When a sale brings one of them, by the capability's own rules: what a programme would have meant is counted with it.
 AIMS: Mapping[str, Aim] = {

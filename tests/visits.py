@@ -15,7 +15,7 @@ import httpx
 
 from config.asgi import build
 from config.topics import TOPICS
-from config.wiring import AIMS, FOLLOWERS, KINDS, SETTLERS
+from config.wiring import AIMS, FOLLOWERS, KINDS, SETTLERS, TIMELINE
 from handlers.context import Context
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
@@ -74,7 +74,8 @@ class House:
             "public_url": HERE, "mail_from": "hello@regulars.example", "shopify_secrets": (SECRET,),
             "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
             "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
-            "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, **self.over,
+            "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
+            **self.over,
         }  # fmt: skip
         self.context = Context(**values)
         self.app = build(self.context)

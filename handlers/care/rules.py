@@ -100,12 +100,13 @@ def place_of(text: str | None, ranges: int) -> Place | None:
     """Read where a page begins from `range.number.text`; None = at the beginning, also where it makes no sense."""
     first, _, rest = (text or "").partition(".")
     number, dot, key = rest.partition(".")
-    if not dot or not _is_number(first) or not _is_number(number) or len(key) > 4 * MOST_QUERY:
+    if not dot or not is_number(first) or not is_number(number) or len(key) > 4 * MOST_QUERY:
         return None
     return Place(int(first), key, int(number)) if int(first) < ranges and key.isprintable() else None
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Tell whether a text is a whole number no larger than any of ours."""
     return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
@@ -122,7 +123,7 @@ def read_points(typed: str) -> int | str:
     digits = text.removeprefix("-")
     if not digits:
         return "Say how many points: 50 gives them, −50 takes them away."
-    if not _is_number(digits):
+    if not is_number(digits):
         return "Write a whole number, such as 50 or −50."
     points = -int(digits) if text.startswith("-") else int(digits)
     if points == 0:

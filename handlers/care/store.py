@@ -1,16 +1,18 @@
 """Finding customers: by what names them, by how their names and addresses begin, and who bought last."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from handlers.care.rules import Names, Place, Range, Sought, folded
+from handlers.customers.correct import BY_HAND
 from handlers.points.rules import MICRO, account
 from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, plain
 
 PAGE = 25  # people of one page
 ROWS = 100  # read at a time
 MOST_ROUNDS = 20  # of one page, where many rows are of the same few people
+MOST_NAMES = 50  # of one person
 LATEST = 2**62  # later than any instant
 _START = Place(0, "", 0)
 
@@ -266,3 +268,43 @@ def _people(merchant_id: int, numbers: list[int]) -> Steps[list[Found]]:
         for number, first, last, email, _ in rows
     }
     return [found[number] for number in numbers if number in found]
+
+
+# --- One of them ----------------------------------------------------------------------------------
+
+
+class Known(NamedTuple):
+    """What is kept of one person, under all their numbers."""
+
+    since: int
+    phone: str | None
+    country: str | None
+    emails: tuple[str, ...]
+    ids: tuple[tuple[str, str], ...]  # (shopify | stripe, id)
+    language_by_hand: bool
+
+
+_RECORD = keyed(
+    "SELECT c.number, c.phone, c.country, c.created_at, c.locale_at FROM {keys} k CROSS JOIN customers c"
+    " WHERE c.merchant_id = k.merchant_id AND c.number = k.number",
+    merchant_id=BIG,
+    number=BIG,
+)
+
+
+def look_up(merchant_id: int, numbers: Sequence[int]) -> Steps[Known | None]:
+    """Return what is kept of the person with these numbers, the one they go under first."""
+    keys = [(merchant_id, number) for number in numbers]
+    records = {row[0]: row[1:] for row in (yield from ask(_RECORD, keys))}
+    if numbers[0] not in records:
+        return None
+    names = yield from ask(_ADDRESSES, keys)
+    in_order = [records[number] for number in numbers if number in records]
+    return Known(
+        since=min(row[2] for row in in_order),
+        phone=next((row[0] for row in in_order if row[0]), None),
+        country=next((row[1] for row in in_order if row[1]), None),
+        emails=tuple(sorted({value for _, kind, value in names if kind == "email"}))[:MOST_NAMES],
+        ids=tuple(sorted({(kind, value) for _, kind, value in names if kind != "email"}))[:MOST_NAMES],
+        language_by_hand=in_order[0][3] >= BY_HAND,
+    )

@@ -13,11 +13,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from integration.clock import DAY
+from integration.clock import DAY, HOUR
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, plain
 
 KEEP_CHANGES = 730 * DAY
 KEEP_LOOKS = 365 * DAY
+LOOK_LASTS = HOUR  # going back and forth between pages is one look
 MOST_DETAIL = 20_000  # characters of one entry's detail; a longer one is kept as its length alone
 MOST_PAGE = 200
 MOST_PRUNED = 5_000  # rows deleted in one go
@@ -56,6 +57,10 @@ _LOOKS = plain(
     "SELECT at, mark, who, what, customer FROM looks"
     " WHERE merchant_id = ?1 AND (at, mark) < (?2, ?3) ORDER BY at DESC, mark DESC LIMIT ?4"
 )
+_SEEN = plain(
+    "SELECT 1 FROM looks WHERE merchant_id = ?1 AND at > ?2 AND who = ?3 AND what = ?4"
+    " AND COALESCE(customer, 0) = ?5 LIMIT 1"
+)
 _PRUNE = {
     table: plain(
         f"DELETE FROM {table} WHERE (merchant_id, at, mark) IN"
@@ -80,6 +85,11 @@ def note(merchant_id: int, who: str, did: str, about: str, detail: Mapping[str, 
 def looked(merchant_id: int, who: str, what: str, customer: int | None, now: int) -> Steps[None]:
     """Write down that somebody saw personal data: of one customer, or (None) of a list of them."""
     yield from ask(_LOOKED, [(merchant_id, now, secrets.token_hex(_MARK_BYTES), who, what, customer)])
+
+
+def is_looking(merchant_id: int, who: str, what: str, customer: int | None, now: int) -> Steps[bool]:
+    """Tell whether this look goes on with one written down within LOOK_LASTS, and need not be written down again."""
+    return bool((yield from ask(_SEEN, (merchant_id, now - LOOK_LASTS, who, what, customer or 0))))
 
 
 def entries_before(merchant_id: int, before: tuple[int, str] | None, limit: int) -> Steps[list[Entry]]:

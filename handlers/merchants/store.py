@@ -154,6 +154,7 @@ journal = Table(
     Column("detail", Text),  # JSON: before, after, and why
 )
 Index("ix_journal_at", journal.c.at)
+Index("ix_journal_about", journal.c.about, journal.c.merchant_id, journal.c.at)
 
 # Who looked at whose personal data.
 looks = Table(

@@ -1,10 +1,11 @@
 """What the ledger adds to a person's timeline: every entry of their accounts, and the reckoning of its sale."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from handlers.customers.timeline import LATEST, Badge, Bound, Item, Whose, numbered
 from handlers.merchants.rules import Shop
-from handlers.points.ledger import SPOKEN
+from handlers.points.ledger import SPOKEN, words_of
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import numbers_of, standings
 from handlers.sales.timeline import called
@@ -12,10 +13,7 @@ from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed
 
 MOST = 100  # entries read for one page, at most
 
-_COLUMNS = (
-    "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, coalesce((SELECT w.words"
-    " FROM entry_words w WHERE w.merchant_id = e.merchant_id AND w.key = e.key), e.detail)"
-)
+_COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.key, e.detail"
 _OF = "e.merchant_id = k.merchant_id"
 _BELOW = "(e.at, e.number) < (k.before_at, k.before_number)"
 _KEY = {"merchant_id": BIG, "account": TEXT, "before_at": BIG, "before_number": BIG}
@@ -63,6 +61,13 @@ _TITLES = {
     "reinstatement": "{points} given back: they had not expired after all",
     "merge": "{points} came along from another customer record",
 }
+_ACCOUNT = re.compile(r"in (test:)?(customer:\d+|unclaimed):(pending|available|disputed|reserved)")
+_BUCKETS_SPELT = {
+    "pending": "pending points",
+    "available": "points to spend",
+    "disputed": "points held for a dispute",
+    "reserved": "points set aside",
+}
 _BUCKET_WORDS = {
     "pending": Badge("Pending", "info"),
     "available": Badge("Available", "success"),
@@ -92,7 +97,8 @@ class Entries:
         for name, amount in (yield from ask(_ADDED, newer)):
             running[name] -= amount
         sales = yield from _named(merchant_id, {row[6] for row in rows if row[6] is not None})
-        return [_entry(row, running, sales) for row in rows]
+        words = yield from words_of(merchant_id, [row[7] for row in rows if row[6] is None])
+        return [_entry(row, running, sales, words) for row in rows]
 
 
 def _named(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, tuple[str, int]]]:
@@ -100,9 +106,9 @@ def _named(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, tuple[st
     return {number: (called(name, platform), now) for number, name, platform, now in rows}
 
 
-def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int]]) -> Item:
+def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int]], words: Mapping[str, str]) -> Item:
     """Show an entry, and take it off the running balances: the next one is older."""
-    number, at, reason, source, destination, amount, sale, detail = row
+    number, at, reason, source, destination, amount, sale, key, detail = row
     moved, total, mine = 0, 0, destination
     for name, change in ((source, -amount), (destination, amount)):
         if name in running:
@@ -111,19 +117,20 @@ def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int
             running[name] -= change
             mine = name
     order, survivor = sales.get(sale, ("a purchase", sale))
-    words = _TITLES.get(reason, "{points}: " + reason.replace("_", " "))
+    title = _TITLES.get(reason, "{points}: " + reason.replace("_", " "))
+    # Words that were forgotten leave a digest.
+    said = words.get(key) or (detail if detail and not detail.startswith(SPOKEN) else "")
     return Item(
         at=at,
         key=str(number),
         what="points",
-        title=words.format(
+        title=title.format(
             points="1 point" if abs(moved) == 1 else f"{abs(moved):,} points",
             order=order.replace("Order", "order", 1),
             given="given" if moved >= 0 else "taken away",
         ),
         badge=_BUCKET_WORDS.get(mine.rpartition(":")[2]),
-        # Words that were forgotten leave a digest.
-        details=(detail,) if detail and reason != "merge" and not detail.startswith(SPOKEN) else (),
+        details=(said,) if said and reason != "merge" else (),
         points=total or None,
         sale=survivor,
         test=mine.startswith("test:"),
@@ -133,4 +140,14 @@ def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int
 def whys(shop: Shop, sales: Iterable[int], now: int) -> Steps[dict[int, tuple[str, ...]]]:
     """Say of sales, by number, what each earned and why; those joined into others are left out."""
     found = yield from standings(shop, sorted(set(sales)))
-    return {number: tuple(explain(one.sale, one.posted, now)) for one in found for number in numbers_of(one.sale)}
+    return {
+        number: tuple(_ACCOUNT.sub(_spelt, sentence) for sentence in explain(one.sale, one.posted, now))
+        for one in found
+        for number in numbers_of(one.sale)
+    }
+
+
+def _spelt(account_: re.Match[str]) -> str:
+    """Name an account for people who do not know our books."""
+    owner = " of a customer not known yet" if account_[2] == "unclaimed" else ""
+    return f"as {_BUCKETS_SPELT[account_[3]]}{owner}{', of a test' if account_[1] else ''}"

@@ -19,7 +19,7 @@ LAST = ("privacy",)  # may use every capability
 # Names the types of everything, made by config alone; and the contract every keeper of personal data fulfils.
 OUTSIDE_THE_ORDER = ("context", "holders")
 FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "feeds", "letters", "pages", "personal",
-              "timeline", "views"}  # fmt: skip
+              "timeline", "views", "changes", "desk"}  # fmt: skip
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "services", "base"}
 VAGUE_ENDINGS = ("Manager", "Service", "Helper", "Utils", "Base")
 LONGEST_FILE_LINES = 500

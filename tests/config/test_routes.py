@@ -82,6 +82,25 @@ STOP = "/app/messages/stop/thank_you:sale:1"
 WORDS = "/app/messages/words/thank_you"
 TYPED = {"subject": "Thank you", "body": "Hello", "language": "en", "base": ""}
 
+
+async def customer_of_otto(house: House) -> None:
+    """Otto has a customer who owes points."""
+    await house.does(
+        "INSERT INTO customers (merchant_id, number, first_name, email, created_at)"
+        " VALUES (?1, 1, 'Olga', 'o@x.example', 1)",
+        OTTO,
+    )
+    await house.does("INSERT INTO accounts VALUES (?1, 'customer:1:available', -5000000)", OTTO)
+
+
+CUSTOMER = "/app/customers/1"
+
+
+def about_otto(path: str, **fields: str) -> Row:
+    """A page about Otto's customer, which Nora does not find."""
+    return Row(VISITOR, f"{CUSTOMER}{path}", others=404, make=customer_of_otto, fields=fields)
+
+
 TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/healthz"): Row(OPERATOR),
     ("GET", "/readyz"): Row(OPERATOR),
@@ -112,6 +131,19 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/messages/words/{kind}/reset"): Row(VISITOR, f"{WORDS}/reset"),
     ("POST", "/app/messages/words/{kind}/reset"): Row(VISITOR, f"{WORDS}/reset"),
     ("GET", "/app/messages/letter/{token}"): Row(LINK, "/app/messages/letter/guessed", ok=404),
+    ("GET", "/app/customers"): Row(VISITOR, "/app/customers"),
+    ("GET", "/app/customers/letter/{token}"): Row(LINK, "/app/customers/letter/guessed", ok=404),
+    ("GET", "/app/customers/{number}"): about_otto(""),
+    ("GET", "/app/customers/{number}/adjust"): about_otto("/adjust"),
+    ("POST", "/app/customers/{number}/adjust"): about_otto("/adjust", points="5", reason="x", key="a" * 24),
+    ("GET", "/app/customers/{number}/forgive"): about_otto("/forgive"),
+    ("POST", "/app/customers/{number}/forgive"): about_otto("/forgive", reason="x", key="a" * 24),
+    ("GET", "/app/customers/{number}/hold"): about_otto("/hold"),
+    ("POST", "/app/customers/{number}/hold"): about_otto("/hold"),
+    ("GET", "/app/customers/{number}/release"): about_otto("/release"),
+    ("POST", "/app/customers/{number}/release"): about_otto("/release"),
+    ("GET", "/app/customers/{number}/language"): about_otto("/language"),
+    ("POST", "/app/customers/{number}/language"): about_otto("/language", language="fr"),
     ("GET", "/app/sign-in"): Row(ANYBODY, "/app/sign-in"),
     ("POST", "/app/sign-in"): Row(ANYBODY, "/app/sign-in", fields={"email": "nobody@shop.example"}),
     ("GET", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),

@@ -1,0 +1,278 @@
+"""The forms and confirm steps of what a merchant does for one customer by hand."""
+
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from handlers.care.changes import adjust_and_tell, forgive_and_tell, hold_messages, release_messages, speak
+from handlers.care.letters import KIND, Adjusted, say
+from handlers.care.pages import CUSTOMERS, TEMPLATES, mail_words, number_in, write_down
+from handlers.care.rules import LANGUAGES, is_form_key, read_points, read_reason
+from handlers.context import Context
+from handlers.customers.correct import spoken
+from handlers.merchants.books import shops
+from handlers.merchants.door import Visit
+from handlers.merchants.frame import moved, show
+from handlers.merchants.rules import Program, Refused, Shop
+from handlers.messages.letters import Set, set_letter
+from handlers.messages.outbox import Due
+from handlers.messages.people import Person, load
+from handlers.messages.sending import occasion_of
+from handlers.points.statement import balances
+from integration.database.steps import Steps
+
+_KEY_BYTES = 12
+BELL = "messages"
+AS_TOLD = "as-told"  # the choice to believe the platforms about a language
+
+
+class Somebody(NamedTuple):
+    """Whom a form is about."""
+
+    shop: Shop
+    person: Person
+    available: int  # whole points; below zero = owed
+    language: str | None  # set by hand
+
+    @property
+    def name(self) -> str:
+        names = " ".join(part for part in (self.person.first_name, self.person.last_name) if part)
+        return names or self.person.email or f"customer {self.person.number}"
+
+    @property
+    def here(self) -> str:
+        return f"{CUSTOMERS}/{self.person.number}"
+
+
+# --- Points ---------------------------------------------------------------------------------------
+
+
+async def adjust_page(request: Request, visit: Visit) -> Response:
+    """Ask how many points and why; once that is said, show what would change and the letter, and ask once more."""
+    whom = await _whom(request, visit)
+    query = request.query_params
+    if "points" not in query and "reason" not in query:
+        return _adjust_form(visit, whom, "", "", {})
+    return _adjust_step(request, visit, whom, query.get("points", ""), query.get("reason", ""))
+
+
+async def adjust_now(request: Request, visit: Visit) -> Response:
+    """Change the points and want the letter; sent twice, it is done once."""
+    context: Context = request.app.state.context
+    whom = await _whom(request, visit)
+    fields = await _fields(request)
+    typed, words = fields.get("points", ""), fields.get("reason", "")
+    points, (reason, problem), key = read_points(typed), read_reason(words), fields.get("key", "")
+    if isinstance(points, str) or problem is not None or not is_form_key(key):
+        return _adjust_step(request, visit, whom, typed, words)
+    told, number, now = Adjusted(points, reason), whom.person.number, context.clock.now()
+    try:
+        await context.database.run(lambda: adjust_and_tell(visit.merchant_id, visit.who, number, told, key, now))
+    except Refused as error:
+        return _adjust_form(visit, whom, typed, words, {"points": str(error)}, 422)
+    context.queue.ring(BELL)
+    done = f"{points:,} points given" if points > 0 else f"{-points:,} points taken away"
+    return moved(request, visit, whom.here, f"{done}. {_tells(whom)}")
+
+
+async def forgive_page(request: Request, visit: Visit) -> Response:
+    """Show what is owed and the letter, and ask whether to forgive it."""
+    whom = await _whom(request, visit)
+    if whom.available >= 0:
+        return moved(request, visit, whom.here, f"{whom.name} owes no points.")
+    reason, problem = read_reason(request.query_params.get("reason", ""))
+    asked = "reason" in request.query_params
+    if not asked or problem is not None:
+        return show(
+            visit,
+            "forgive.html",
+            TEMPLATES,
+            422 if asked else 200,
+            whom=whom,
+            reason=reason,
+            errors={"reason": problem} if asked and problem else {},
+        )
+    return _confirm(request, visit, whom, Adjusted(-whom.available, reason), forgiving=True)
+
+
+async def forgive_now(request: Request, visit: Visit) -> Response:
+    """Bring what is owed to nothing and want the letter; sent twice, it is done once."""
+    context: Context = request.app.state.context
+    whom = await _whom(request, visit)
+    fields = await _fields(request)
+    reason, problem = read_reason(fields.get("reason", ""))
+    key = fields.get("key", "")
+    if problem is not None or not is_form_key(key):
+        errors = {"reason": problem or "Look at it once more, then confirm."}
+        return show(visit, "forgive.html", TEMPLATES, 422, whom=whom, reason=reason, errors=errors)
+    number, now = whom.person.number, context.clock.now()
+    try:
+        await context.database.run(lambda: forgive_and_tell(visit.merchant_id, visit.who, number, reason, key, now))
+    except Refused as error:
+        return moved(request, visit, whom.here, str(error), "critical")
+    context.queue.ring(BELL)
+    return moved(request, visit, whom.here, f"Forgiven: {whom.name} owes no points any more. {_tells(whom)}")
+
+
+def _adjust_form(
+    visit: Visit, whom: Somebody, points: str, reason: str, errors: dict[str, str], status: int = 200
+) -> Response:
+    return show(visit, "adjust.html", TEMPLATES, status, whom=whom, points=points, reason=reason, errors=errors)
+
+
+def _adjust_step(request: Request, visit: Visit, whom: Somebody, typed: str, words: str) -> Response:
+    points, (reason, problem) = read_points(typed), read_reason(words)
+    errors = {}
+    if isinstance(points, str):
+        errors["points"] = points
+    elif points < 0 and whom.available + points < 0:
+        have = max(0, whom.available)
+        errors["points"] = (
+            f"{whom.name} has {have:,} points to spend, so no more than {have:,} can be taken away."
+            if have
+            else f"{whom.name} has no points to spend, so none can be taken away."
+        )
+    if problem is not None:
+        errors["reason"] = problem
+    if errors or isinstance(points, str):
+        return _adjust_form(visit, whom, typed, words, errors, 422)
+    return _confirm(request, visit, whom, Adjusted(points, reason), forgiving=False)
+
+
+def _confirm(request: Request, visit: Visit, whom: Somebody, told: Adjusted, *, forgiving: bool) -> Response:
+    context: Context = request.app.state.context
+    after = whom.available + told.points
+    return show(
+        visit,
+        "adjust_confirm.html",
+        TEMPLATES,
+        whom=whom,
+        told=told,
+        after=after,
+        letter=_draft(whom, told, after, context.clock.now()),
+        mail=mail_words(whom.person),
+        tells=_tells(whom),
+        forgiving=forgiving,
+        action=f"{whom.here}/{'forgive' if forgiving else 'adjust'}",
+        fields={"points": told.points, "reason": told.reason, "key": secrets.token_hex(_KEY_BYTES)},
+    )
+
+
+def _draft(whom: Somebody, told: Adjusted, after: int, now: int) -> Set:
+    """Set the letter as it will go out, before anything has changed."""
+    version = whom.shop.version_at(now)
+    message = Due(whom.shop.id, KIND, KIND, whom.person.number, None, "email", now, 0, 0, "{}", now)
+    program = version.program if version is not None else Program()
+    occasion = occasion_of(lambda *_: "#", message, whom.shop, program, whom.person, now)
+    content = say(occasion, told, after)
+    return set_letter(content, shop_name=whom.shop.name, language=occasion.language, unsubscribe_url=None)
+
+
+def _tells(whom: Somebody) -> str:
+    """Say what becomes of the letter."""
+    person = whom.person
+    if not person.email:
+        return "No e-mail address is known, so nobody is told unless one becomes known within a month."
+    if person.suppressed.get(person.email) == "refused":
+        return "Their mailbox refuses our mail, so they are not told."
+    if person.held_at is not None:
+        return "Their messages are held back: the e-mail goes out after you let them go."
+    return f"An e-mail tells {person.email}, within your send window."
+
+
+# --- Messages -------------------------------------------------------------------------------------
+
+
+async def hold_page(request: Request, visit: Visit) -> Response:
+    """Ask whether to hold somebody's messages back."""
+    return show(visit, "hold.html", TEMPLATES, whom=await _whom(request, visit), letting_go=False)
+
+
+async def hold_now(request: Request, visit: Visit) -> Response:
+    """Hold somebody's messages back."""
+    return await _do(request, visit, hold_messages, "Held: nothing goes out to {name} until you let it.")
+
+
+async def release_page(request: Request, visit: Visit) -> Response:
+    """Ask whether to let somebody's messages go out again."""
+    return show(visit, "hold.html", TEMPLATES, whom=await _whom(request, visit), letting_go=True)
+
+
+async def release_now(request: Request, visit: Visit) -> Response:
+    """Let somebody's messages go out again."""
+    answer = await _do(request, visit, release_messages, "Messages to {name} go out again, each in its send window.")
+    request.app.state.context.queue.ring(BELL)
+    return answer
+
+
+async def language_page(request: Request, visit: Visit) -> Response:
+    """Ask in which language somebody is to be written to."""
+    whom = await _whom(request, visit)
+    return _language_form(visit, whom, whom.language or AS_TOLD)
+
+
+async def language_now(request: Request, visit: Visit) -> Response:
+    """Write to somebody in a language from now on."""
+    whom = await _whom(request, visit)
+    chosen = (await _fields(request)).get("language", "")
+    if chosen != AS_TOLD and chosen not in LANGUAGES:
+        return _language_form(visit, whom, chosen, {"language": "Choose one of these."}, 422)
+    language = None if chosen == AS_TOLD else chosen
+    said = f"From now on {{name}} is written to in {LANGUAGES[chosen]}." if language else "{name}: as the shop tells."
+
+    def change(merchant_id: int, who: str, customer: int, now: int) -> Steps[None]:
+        return speak(merchant_id, who, customer, language, now)
+
+    return await _do(request, visit, change, said)
+
+
+def _language_form(
+    visit: Visit, whom: Somebody, chosen: str, errors: dict[str, str] | None = None, status: int = 200
+) -> Response:
+    options = [(AS_TOLD, "As the shop tells", "The language they used in the shop, else their country's.")]
+    options += [(code, name, "") for code, name in LANGUAGES.items()]
+    return show(
+        visit, "language.html", TEMPLATES, status, whom=whom, options=options, chosen=chosen, errors=errors or {}
+    )
+
+
+# --- What they share ------------------------------------------------------------------------------
+
+
+async def _do(
+    request: Request, visit: Visit, change: Callable[[int, str, int, int], Steps[None]], said: str
+) -> Response:
+    context: Context = request.app.state.context
+    whom = await _whom(request, visit)
+    number, now = whom.person.number, context.clock.now()
+    await context.database.run(lambda: change(visit.merchant_id, visit.who, number, now))
+    return moved(request, visit, whom.here, said.format(name=whom.name))
+
+
+async def _whom(request: Request, visit: Visit) -> Somebody:
+    """Load whom an address names, whoever they are by now; a look at them. Raises HTTPException 404."""
+    context: Context = request.app.state.context
+    number, now = number_in(request), context.clock.now()
+    whom = await context.database.read(lambda: _somebody(visit.merchant_id, number, now))
+    if whom is None:
+        raise HTTPException(404)
+    await write_down(context, visit, "customer", whom.person.number)
+    return whom
+
+
+def _somebody(merchant_id: int, number: int, now: int) -> Steps[Somebody | None]:
+    person = (yield from load([(merchant_id, number)], now)).get((merchant_id, number))
+    if person is None:
+        return None
+    shop = (yield from shops([merchant_id]))[merchant_id]
+    points = (yield from balances(merchant_id, [person.number]))[person.number]
+    locale, by_hand = yield from spoken(merchant_id, person.number)
+    return Somebody(shop, person, points["available"], locale if by_hand else None)
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    return {name: value for name, value in (await request.form()).multi_items() if isinstance(value, str)}
