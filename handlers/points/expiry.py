@@ -267,7 +267,9 @@ class ExpirySettler:
         A refund so takes back nothing that has lapsed already, and a purchase told of late gives back what had
         not lapsed after all.
         """
-        concerned = [sale for sale in sales if has_terms(sale.shop) and not sale.worth.test]
+        known = {sale.shop.id: sale.shop for sale in sales}
+        lapses = {merchant_id for merchant_id, shop in known.items() if has_terms(shop)}
+        concerned = [sale for sale in sales if sale.shop.id in lapses and not sale.worth.test]
         if not concerned:
             return {}
         owners = yield from _owners(concerned)
@@ -276,7 +278,6 @@ class ExpirySettler:
             lapsed.setdefault(merchant_id, set()).add(customer)
         if lapsed:
             counters = yield from lock_books(lapsed)
-            known = {sale.shop.id: sale.shop for sale in concerned}
             sold: dict[tuple[int, int | None], list[int]] = {}
             for sale in concerned:
                 if sale.worth.sold_at is not None:
