@@ -1,7 +1,7 @@
 # Regulars: every command sets up what it needs in .venv first. Needs Python 3.11 or newer, make and a package index.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo run test browser check bench faults lock migration clean
+.PHONY: help setup setup-dev demo run dev test browser check bench faults lock migration clean
 .SUFFIXES:
 
 VENV := .venv
@@ -26,6 +26,9 @@ demo: setup  ## Show the whole story on this machine; ARGS=--once (or ONCE=1) pl
 
 run: setup  ## Run the program: web and worker in one process, files in ./data
 	$(VENV)/bin/regulars serve $(ARGS)
+
+dev: setup  ## What `shopify app dev` runs: the program behind the tunnel of Shopify's CLI
+	HOST=127.0.0.1 PUBLIC_URL="$(APP_URL)" $(VENV)/bin/regulars serve
 
 test: setup-dev  ## Run the tests; ARGS="tests/journeys -k refund" picks some
 	$(PYTHON_IN) -m pytest -n $(WORKERS) $(or $(ARGS),--ignore=tests/browser tests)

@@ -92,6 +92,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/sign-in/{token}", merchants.link_page, name="link"),
     Route("/app/sign-in/{token}", merchants.link_use, methods=["POST"]),
     Route("/app/sign-out", opened(merchants.sign_out), methods=["POST"]),
+    Route("/", merchants.front_page, name="front"),  # where Shopify's admin opens an app
     Route("/app/bounce", merchants.bounce_page, name="bounce"),
     Route("/app/install", oauth.install_page, name="install"),
     Route(oauth.BACK, oauth.install_back, name="install-back"),

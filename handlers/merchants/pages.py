@@ -33,6 +33,14 @@ SMALL_FORM = 8 * 1024  # bytes
 log = structlog.get_logger()
 
 
+async def front_page(request: Request) -> Response:
+    """Send a browser on to the first page, with what Shopify's admin put into the address."""
+    query = request.url.query
+    # A redirect has no body; it is named all the same, so that nobody guesses.
+    headers = {"Content-Type": "text/html; charset=utf-8"}
+    return guard(RedirectResponse(f"{HOME}?{query}" if query else HOME, 302, headers))
+
+
 async def sign_in_page(request: Request) -> Response:
     """Ask for the address that a link is mailed to; who is signed in goes on."""
     to = _wished(request.query_params.get("to"))

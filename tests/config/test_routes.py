@@ -174,6 +174,7 @@ TABLE: dict[tuple[str, str], Row] = {
         VISITOR, "/app/connections/data/3/undo", others=404, make=import_of_otto
     ),
     ("GET", "/app/connections/files/{token}"): Row(LINK, "/app/connections/files/guessed", ok=404),
+    ("GET", "/"): Row(ANYBODY, "/?embedded=1", ok=302),
     ("GET", "/app/bounce"): Row(ANYBODY, "/app/bounce?shop=nora.myshopify.com&shopify-reload=/app"),
     ("GET", "/app/install"): Row(ANYBODY, "/app/install?shop=", ok=400),
     ("GET", "/app/install/back"): Row(ANYBODY, "/app/install/back?code=guessed&shop=nora.myshopify.com", ok=400),
