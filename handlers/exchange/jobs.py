@@ -6,7 +6,8 @@ import csv
 import hashlib
 import io
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO, NamedTuple
 
 import structlog
@@ -26,8 +27,10 @@ from handlers.exchange.rules import (
 )
 from handlers.exchange.settle import take, take_back
 from handlers.exchange.store import Import, Lost
+from handlers.holders import Name
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Refused
+from integration.database.steps import Steps
 from integration.faults import point
 
 CHUNK = 1 << 16  # bytes looked at at once
@@ -227,7 +230,8 @@ async def carry_out(context: Context, merchant_id: int, number: int) -> None:
     one = await context.database.run(lambda: store.claim(merchant_id, number, token))
     if one is None:
         return
-    step = take if one.state == "importing" else take_back
+    gone = context.privacy.gone if context.privacy is not None else _nobody
+    step = partial(take, gone=gone) if one.state == "importing" else take_back
     try:
         for _ in range(MOST_BATCHES):
             now = context.clock.now()
@@ -242,6 +246,11 @@ async def carry_out(context: Context, merchant_id: int, number: int) -> None:
         log.info("import_left", merchant=merchant_id, number=number, reason=str(lost))
         return
     log.info("import_carried_out", merchant=merchant_id, number=number, state=one.state, lines=one.moved)
+
+
+def _nobody(_merchant_id: int, _names: Iterable[Name]) -> Steps[frozenset[Name]]:
+    return frozenset()
+    yield  # A step function, though it asks for nothing.
 
 
 async def carry_on(context: Context) -> None:

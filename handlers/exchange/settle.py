@@ -1,7 +1,10 @@
 """An import's lines as entries: so many points to whoever has the address, and back where it is undone."""
 
+from collections.abc import Callable, Iterable
+
 from handlers.customers.identify import People, Person, load, save
 from handlers.exchange.store import Import, advance
+from handlers.holders import Name
 from handlers.merchants.books import lock_books, save_books
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, account
@@ -13,10 +16,15 @@ TOLD_LONG_AGO = 1
 """The instant of what a file tells of a person: whatever a platform tells is newer."""
 
 
-def take(one: Import, token: str, now: int) -> Steps[Import | None]:
+Gone = Callable[[int, Iterable[Name]], Steps[frozenset[Name]]]
+"""Says which names of a merchant's are of people who were forgotten."""
+
+
+def take(one: Import, token: str, now: int, *, gone: Gone) -> Steps[Import | None]:
     """Bring the next lines in: entries, customers where there were none, and the cursor, or nothing of it.
 
-    None where there were no more lines. Nobody is mailed. Raises store.Lost under a lost lease.
+    Whoever was forgotten is left out: a list of another app does not bring them back. None where there were no more
+    lines. Nobody is mailed. Raises store.Lost under a lost lease.
     """
     merchant_id = one.merchant_id
     counters = yield from lock_books([merchant_id])
@@ -25,8 +33,12 @@ def take(one: Import, token: str, now: int) -> Steps[Import | None]:
         return None
     one = yield from advance(one, token, lines[-1][0], len(lines), 0)
     people = (yield from load({merchant_id: {("email", line[1]) for line in lines}}, counters, now))[merchant_id]
-    postings, owned = [], []
+    dead = yield from gone(merchant_id, {("email", line[1]) for line in lines})
+    postings, owned, left = [], [], []
     for line, email, first_name, last_name, micropoints in lines:
+        if ("email", email) in dead:
+            left.append((merchant_id, one.number, line))
+            continue
         customer = _owner(people, email, first_name, last_name)
         key = f"import:{one.number}:{line}"
         mine = account(customer, "available")
@@ -36,6 +48,7 @@ def take(one: Import, token: str, now: int) -> Steps[Import | None]:
     yield from post(postings, counters, now)
     yield from save_books(counters.values())
     yield from ask(_OWNED, owned)
+    yield from ask(_LEFT_OUT, left)
     return one
 
 
@@ -87,6 +100,14 @@ _TO_TAKE = plain(
 _TO_TAKE_BACK = plain(
     "SELECT line, customer, micropoints FROM import_lines WHERE merchant_id = ?1 AND number = ?2"
     " AND line > ?3 AND customer IS NOT NULL ORDER BY line LIMIT ?4"
+)
+_LEFT_OUT = keyed(
+    "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL, problem = 'They asked to be forgotten.'"
+    " FROM {keys} k WHERE import_lines.merchant_id = k.merchant_id AND import_lines.number = k.number"
+    " AND import_lines.line = k.line",
+    merchant_id=BIG,
+    number=BIG,
+    line=BIG,
 )
 _OWNED = keyed(
     "UPDATE import_lines SET customer = k.customer FROM {keys} k WHERE import_lines.merchant_id = k.merchant_id"

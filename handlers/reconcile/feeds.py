@@ -99,11 +99,12 @@ async def shop(run: Run) -> AsyncGenerator[Batch, None]:
 async def _orders(run: Run, listing: ShopListing, page: list[Listed]) -> AsyncIterator[Batch]:
     """Compare a page with what is known, and fetch what is news, so many at a time."""
     known = await run.context.database.read(lambda: _known_orders(run.one.merchant_id, page))
+    gone = await _gone(run, page)
     found: list[Found] = []
     compared = 0
     for listed in page:
         compared += 1
-        if is_news(known.get(listed.id), *listed[1:]):
+        if listed.id not in gone and is_news(known.get(listed.id), *listed[1:]):
             fetched = await _fetched(run, listing, listed)
             found += [fetched] if fetched else []
         if len(found) >= FETCHED_AT_ONCE:
@@ -111,6 +112,15 @@ async def _orders(run: Run, listing: ShopListing, page: list[Listed]) -> AsyncIt
             found, compared = [], 0
     if page:
         yield Batch(compared, found, page[-1].updated_at)
+
+
+async def _gone(run: Run, page: list[Listed]) -> set[str]:
+    """Name the orders whose buyers were forgotten: nothing is fetched of them again."""
+    privacy = run.context.privacy
+    if privacy is None:
+        return set()
+    names = [("shopify:order", listed.id) for listed in page]
+    return {value for _, value in await run.context.database.read(lambda: privacy.gone(run.one.merchant_id, names))}
 
 
 async def _fetched(run: Run, listing: ShopListing, listed: Listed) -> Found | None:

@@ -139,7 +139,7 @@ def asked(link: Link, now: int) -> Steps[Asked | None]:
         return None
     known = yield from shops([link.merchant_id])
     sale = yield from bought(link.merchant_id, link.sale)
-    if sale is None or sale.facts.order is None or link.merchant_id not in known:
+    if sale is None or sale.facts.order is None or sale.facts.forgotten or link.merchant_id not in known:
         return None
     shop = known[link.merchant_id]
     version = shop.version_at(now)

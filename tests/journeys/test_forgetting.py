@@ -24,51 +24,53 @@ from tests.journeys.street import Street
 from tests.journeys.town import Person, Town
 from tests.properties.tape import SHOP_DOMAIN, SHOP_ID
 
-EMAIL, PHONE = "zephyrine@quaxington.example", "+447700900777"
-FIRST, LAST = "Zephyrine", "Quaxington"
-ZOE = Person(FIRST, EMAIL, shopify=880011223344, stripe="cus_quaxington0001")
-
 
 class Zoe:
     """Somebody with unmistakable words, planted wherever a shop keeps anything."""
 
     def __init__(self, town: Town) -> None:
+        # Words no other shop of the street has, so that they can be looked for in all tables.
+        mark = f"{town.number:05d}"
+        town.tape._numbers = itertools.count(1_000_000 * town.number)
         self.town = town
-        self.words = {EMAIL, PHONE, FIRST.lower(), LAST.lower(), str(ZOE.shopify), str(ZOE.stripe)}
+        self.first, self.last, self.phone = f"Zephyrine{mark}x", f"Quaxington{mark}x", f"+4477009{mark}"
+        self.email = f"zephyrine@quaxington{mark}x.example"
+        self.who = Person(self.first, self.email, shopify=880011200000 + town.number, stripe=f"cus_quaxington{mark}x")
+        self.words = {self.email, self.phone, self.first, self.last, str(self.who.shopify), str(self.who.stripe)}
         self.orders: list[int] = []
 
     async def lives(self) -> None:
         """She buys on both platforms, is written to, writes a review, unsubscribes; some deliveries go wrong."""
         town = self.town
-        first = town.order(ZOE)
+        first = town.order(self.who)
         first.ship(timedelta(hours=1))
         await self._told()
-        town.payment(ZOE, 2_000).pay()
-        town.customer(ZOE)
+        town.payment(self.who, 2_000).pay()
+        town.customer(self.who)
         said = {"state": "subscribed", "consent_updated_at": "2026-10-06T14:00:00Z"}
-        consent = {"customer_id": ZOE.shopify, "email_address": EMAIL, "email_marketing_consent": said}
+        consent = {"customer_id": self.who.shopify, "email_address": self.email, "email_marketing_consent": said}
         town.tape.shopify("customers_email_marketing_consent/update", consent, town.clock)
-        town.tape.shopify("carts/update", {"id": "c1", "note": f"for {EMAIL}"}, town.clock)
-        town.tape.shopify("orders/updated", {"id": "no order", "email": EMAIL}, town.clock)
+        town.tape.shopify("carts/update", {"id": "c1", "note": f"for {self.email}"}, town.clock)
+        town.tape.shopify("orders/updated", {"id": "no order", "email": self.email}, town.clock)
         await self._told()
         await town.passes(hours=2)
         self.orders.append(first.id)
         await self._writes_a_review(first.id)
         await self._is_found_again(first.id)
-        number = await town._number(ZOE)
+        number = await town._number(self.who)
         now, run = town.street.clock.now(), town.street.context.database.run
-        await run(lambda: adjust(town.merchant, number, 5, f"for {FIRST} {LAST}, who called", None, now))
+        await run(lambda: adjust(town.merchant, number, 5, f"for {self.first} {self.last}, who called", None, now))
         await run(lambda: unsubscribe(Named(town.merchant, number, "thank_you:sale:1"), "link", now))
         line = (
             "INSERT INTO import_lines (merchant_id, number, line, email, first_name, last_name, micropoints)"
             " VALUES (?1, 1, 1, ?2, ?3, ?4, 1)"
         )
-        await run(lambda: ask(plain(line), (town.merchant, EMAIL, FIRST, LAST)))
+        await run(lambda: ask(plain(line), (town.merchant, self.email, self.first, self.last)))
         refused = (
             "INSERT INTO suppressions (merchant_id, channel, address, reason, detail, at)"
             " VALUES (?1, 'sms', ?2, 'refused', ?3, 1)"
         )
-        await run(lambda: ask(plain(refused), (town.merchant, PHONE, f"no {PHONE}")))
+        await run(lambda: ask(plain(refused), (town.merchant, self.phone, f"no {self.phone}")))
         mine = f"AND sale IN (SELECT s.number FROM sales s WHERE s.merchant_id = :m AND s.customer = {number})"
         self.words |= {row[0] for row in await town.rows("SELECT value FROM sale_identities", mine)}
 
@@ -76,14 +78,14 @@ class Zoe:
         """Shopify asks for her redaction."""
         body = {
             "shop_id": SHOP_ID, "shop_domain": SHOP_DOMAIN, "orders_to_redact": self.orders,
-            "customer": {"id": ZOE.shopify, "email": EMAIL, "phone": PHONE}, **over,
+            "customer": {"id": self.who.shopify, "email": self.email, "phone": self.phone}, **over,
         }  # fmt: skip
         self.town.tape.shopify("customers/redact", body, self.town.clock)
         await self.town.told()
 
     async def _told(self) -> None:
         for delivery in self.town.tape.deliveries[self.town._sent :]:
-            _named(delivery.body)
+            self.named(delivery.body)
         await self.town.told()
 
     async def _writes_a_review(self, order: int) -> None:
@@ -94,8 +96,16 @@ class Zoe:
             "INSERT INTO reviews (merchant_id, sale, line, customer, product_title, stars, words, name, locale,"
             " written_at) VALUES (?1, ?2, ?3, ?4, ?5, 4, ?6, ?7, 'en', 1)"
         )
-        number = await self.town._number(ZOE)
-        words = (self.town.merchant, rows[0][0], line, number, f"Cup for {FIRST}", f"{LAST} likes it", FIRST)
+        number = await self.town._number(self.who)
+        words = (
+            self.town.merchant,
+            rows[0][0],
+            line,
+            number,
+            f"Cup for {self.first}",
+            f"{self.last} likes it",
+            self.first,
+        )
         await self.town.street.context.database.run(lambda: ask(statement, words))
 
     async def _is_found_again(self, order: int) -> None:
@@ -117,24 +127,24 @@ class Zoe:
         )
         await context.database.run(lambda: ask(plain(run), (self.town.merchant, str(order), totals)))
         shop = (await self.town.rows("SELECT account FROM connections", "AND platform = 'shopify'"))[0][0]
-        found = Recorded("shopify", shop, f"recovered-{order}-1", "orders/strange", None, 1, EMAIL.encode(), 1)
+        found = Recorded("shopify", shop, f"recovered-{order}-1", "orders/strange", None, 1, self.email.encode(), 1)
         assert all(await record_all(context.database, [found]))
         await self.town.street.idle()
 
-
-def _named(value: Any) -> None:
-    """Put her name, phone and address wherever a platform would."""
-    if isinstance(value, list):
-        for part in value:
-            _named(part)
-    if not isinstance(value, dict):
-        return
-    for part in list(value.values()):
-        _named(part)
-    if value.get("id") == ZOE.shopify or value.get("email") == EMAIL:
-        value |= {"first_name": FIRST, "last_name": LAST, "phone": PHONE, "note": f"{FIRST} {LAST}"}
-    if value.get("billing_details"):
-        value["billing_details"] |= {"name": f"{FIRST} {LAST}", "phone": PHONE}
+    def named(self, value: Any) -> None:
+        """Put her name, phone and address wherever a platform would."""
+        if isinstance(value, list):
+            for part in value:
+                self.named(part)
+        if not isinstance(value, dict):
+            return
+        for part in list(value.values()):
+            self.named(part)
+        name = f"{self.first} {self.last}"
+        if value.get("id") == self.who.shopify or value.get("email") == self.email:
+            value |= {"first_name": self.first, "last_name": self.last, "phone": self.phone, "note": name}
+        if value.get("billing_details"):
+            value["billing_details"] |= {"name": name, "phone": self.phone}
 
 
 async def everything(street: Street, merchant: int | None = None) -> dict[str, str]:
@@ -170,8 +180,6 @@ async def carried_out(street: Street) -> None:
 def town(street: Street, runner: asyncio.Runner) -> Any:
     """One more shop of the street."""
     town = Town(street, street.number(), "once", None)
-    # Ids no other shop of the street has, so that they can be looked for in all tables.
-    town.tape._numbers = itertools.count(1_000_000 * town.number)
     runner.run(town.open())
     yield town
     runner.run(street.close(town.merchant))
@@ -188,7 +196,7 @@ def test_nothing_is_left_of_somebody_who_is_forgotten(town: Town, runner: asynci
         of_merchants = {None, "merchants", "programme", "words", "pages", "privacy"}
         kept_of_people = {name for name, kept in TABLES.items() if kept.by not in of_merchants}
         assert kept_of_people - {"imports"} <= planted.keys()
-        number = await town._number(ZOE)
+        number = await town._number(zoe.who)
         before = await town.rows("SELECT account, micropoints FROM accounts", "ORDER BY account")
         await zoe.is_asked_to_be_forgotten()
         await carried_out(street)
@@ -221,16 +229,16 @@ def test_nothing_that_comes_late_brings_somebody_back(town: Town, runner: asynci
     async def story() -> None:
         street, zoe = town.street, Zoe(town)
         await zoe.lives()
-        old = await town._number(ZOE)
+        old = await town._number(zoe.who)
         await zoe.is_asked_to_be_forgotten()
         await carried_out(street)
         readable = [d for d in town.tape.deliveries if d.topic != "carts/update" and d.body.get("id") != "no order"]
-        late = Town.order(town, ZOE)  # bought before she was forgotten, told now for the first time
+        late = Town.order(town, zoe.who)  # bought before she was forgotten, told now for the first time
         late.refund(pieces={0: 1})
         zoe.words |= {str(late.id)}
         for position, delivery in enumerate([*readable, *town.tape.deliveries[town._sent :]]):
             if delivery.topic != "customers/redact":
-                _named(delivery.body)
+                zoe.named(delivery.body)
             assert await town.post(town.here(delivery), delivery_id=f"late-{position}") == 200
         town._sent = len(town.tape.deliveries)
         await street.idle()
@@ -239,13 +247,15 @@ def test_nothing_that_comes_late_brings_somebody_back(town: Town, runner: asynci
         assert len(await town.rows("SELECT id FROM privacy_requests")) == 1
 
         await town.passes(days=1)
-        town.order(ZOE)
+        town.order(zoe.who)
         await zoe._told()
-        new = await town._number(ZOE)
+        new = await town._number(zoe.who)
         assert new != old
-        assert await town.points(ZOE) == {"pending": 40}
+        assert await town.points(zoe.who) == {"pending": 40}
         # She unsubscribed, and need not say so again.
         await town.passes(hours=2)
-        assert [m["state"] for m in (await town.account(ZOE))["messages"] if m["kind"] == "thank_you"] == ["cancelled"]
+        assert [m["state"] for m in (await town.account(zoe.who))["messages"] if m["kind"] == "thank_you"] == [
+            "cancelled"
+        ]
 
     runner.run(story())
