@@ -87,7 +87,11 @@ def opened(source: Path, tables: MetaData) -> Iterator[Source]:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
             yield _File(connection, source, tables)
     elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
+        try:
+            archive = zipfile.ZipFile(source)
+        except zipfile.BadZipFile as error:
+            raise Unfit(f"{source} is damaged: {error}.") from error
+        with archive:
             yield _Dump(archive, source, tables)
     else:
         raise Unfit(f"{source} is not a backup.")

@@ -181,6 +181,7 @@ async def test_a_damaged_backup_changes_nothing(database: Database, tables: Meta
         raw[: len(raw) // 2],
         raw[:-2_000],
         raw[:6_000] + b"\xff" * 3_000 + raw[9_000:],
+        raw[: -len(raw) // 3] + b"\xff" * 40 + raw[-len(raw) // 3 + 40 :],
         b"",
         b"PK\x03\x04",
     ):
