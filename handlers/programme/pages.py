@@ -349,4 +349,4 @@ async def _sent(request: Request) -> dict[str, str]:
 
 def _number(text: object) -> int | None:
     """Read a number out of an address or a form; None for anything else."""
-    return int(str(text)) if str(text).isascii() and str(text).isdigit() and len(str(text)) < 16 else None
+    return int(str(text)) if str(text).isascii() and str(text).isdigit() and len(str(text)) < 18 else None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Column, Index, Table, Text
 
+from handlers.merchants.books import lock_books
 from handlers.merchants.rules import Program
 from handlers.points.forecast import Forecast
 from handlers.sales.books import LoadedSale, latest_sold, load_sales
@@ -61,6 +62,7 @@ program_forecasts = Table(
 Index("ix_program_forecasts_asked", program_forecasts.c.merchant_id, program_forecasts.c.asked_at)
 
 _NEXT_DRAFT = plain("SELECT COALESCE(MAX(number), 0) + 1 FROM program_drafts WHERE merchant_id = ?1")
+_NTH_DRAFT = plain("SELECT number FROM program_drafts WHERE merchant_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2")
 _KEEP_DRAFT = plain(
     "INSERT INTO program_drafts (merchant_id, number, base, fields, who, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 )
@@ -118,11 +120,14 @@ class Draft(NamedTuple):
 
 
 def keep_draft(merchant_id: int, base: int, fields: Mapping[str, str], who: str, now: int) -> Steps[int]:
-    """Keep what was typed; returns its number."""
+    """Keep what was typed; returns its number, which never named another draft: a tab may still show that one."""
+    yield from lock_books([merchant_id])
     rows = yield from ask(_NEXT_DRAFT, (merchant_id,))
-    number = int(rows[0][0])
+    number = max(int(rows[0][0]), now)
     yield from ask(_KEEP_DRAFT, (merchant_id, number, base, json.dumps(dict(fields)), who, now))
-    yield from ask(_OLD_DRAFTS, (merchant_id, number - MOST_DRAFTS))
+    rows = yield from ask(_NTH_DRAFT, (merchant_id, MOST_DRAFTS))
+    if rows:
+        yield from ask(_OLD_DRAFTS, (merchant_id, rows[0][0]))
     return number
 
 

@@ -11,7 +11,17 @@ from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.programs import Written, pinned, versions_before
 from handlers.merchants.rules import Program, Shop, Version
-from handlers.merchants.wording import CHANNELS, GROUPS, Change, Reader, changes, label, setting_of, spoken
+from handlers.merchants.wording import (
+    CHANNELS,
+    GROUPS,
+    Change,
+    Reader,
+    changes,
+    label,
+    setting_named,
+    setting_of,
+    spoken,
+)
 from handlers.messages.letters import choose_words
 from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
@@ -215,7 +225,7 @@ def in_words(listed: Sequence[Change], reader: Reader) -> list[tuple[str, str, s
     groups = {setting.key: group.title for group in GROUPS for setting in group.settings}
     return [
         (
-            groups.get(one.key, "Messages"),
+            groups[named.key] if (named := setting_named(one.key)) is not None else "Messages",
             label(one.key, reader),
             spoken(one.key, one.before, reader),
             spoken(one.key, one.after, reader),

@@ -259,6 +259,7 @@ async def test_a_campaign_is_added_changed_and_taken_out(house: House, nora: Vis
              f"{place}.multiplier": "2", f"{place}.products": "8123"}  # fmt: skip
     path, page = await reviewed(nora, form() | typed)
     assert "“Black Friday!”, Nov 27, 2026 to Nov 30, 2026: 2 times the points for High Mountain Oolong" in page.text
+    assert "Bonus campaigns: Campaign" in page.text
     assert "During “Black Friday!”, an order like #1042 would earn <strong>174 points</strong>" in page.text
     await nora.post(path, {})
     program = (await versions(house))[-1][1]
@@ -281,6 +282,17 @@ async def test_terms_of_expiry_are_said_to_touch_points_people_have(nora: Visito
     assert "already follow the new terms" in page.text and "60 days, 14 days" in page.text
     assert "The notice of points that expire" in page.text
     assert "Saved as version 2" in (await follows(nora, await nora.post(path, {}))).text
+
+
+async def test_a_draft_that_is_gone_never_means_another_one(house: House, nora: Visitor) -> None:
+    """A tab with an old review must not save what was typed since: its address leads nowhere any more."""
+    old, _ = await reviewed(nora, form(earning__hold_days="14"))
+    await nora.post(PAGE, {"do": "discard"})
+    house.clock.instant += 1
+    new, _ = await reviewed(nora, form(earning__hold_days="60"))
+    assert old != new
+    assert (await nora.post(old, {})).status_code == 404
+    assert len(await versions(house)) == 1
 
 
 async def test_what_if_shows_points_cost_and_who_reaches_a_reward(house: House, nora: Visitor) -> None:
