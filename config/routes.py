@@ -75,7 +75,12 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/connections/files/{token}", exchange.data_file),  # by a signed address
     Route("/app/customers", opened(care.customers_page), name="customers"),
     Route("/app/customers/letter/{token}", care.letter_itself, name="customer-letter"),  # by a signed address
+    Route("/app/customers/file/{token}", care_desk.export_file, name="customer-file"),  # by a signed address
     Route("/app/customers/{number}", opened(care.customer_page), name="customer"),
+    Route("/app/customers/{number}/export", opened(care_desk.export_page), name="customer-export"),
+    Route("/app/customers/{number}/export", opened(care_desk.export_now), methods=["POST"]),
+    Route("/app/customers/{number}/forget", opened(care_desk.forget_page), name="forget"),
+    Route("/app/customers/{number}/forget", opened(care_desk.forget_now), methods=["POST"]),
     Route("/app/customers/{number}/adjust", opened(care_desk.adjust_page), name="adjust"),
     Route("/app/customers/{number}/adjust", opened(care_desk.adjust_now), methods=["POST"]),
     Route("/app/customers/{number}/forgive", opened(care_desk.forgive_page), name="forgive"),

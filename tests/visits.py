@@ -15,7 +15,7 @@ import httpx
 
 from config.asgi import build
 from config.topics import TOPICS
-from config.wiring import AIMS, FOLLOWERS, KINDS, SETTLERS, TIMELINE
+from config.wiring import AIMS, FOLLOWERS, HOLDERS, KINDS, SETTLERS, TIMELINE
 from handlers.context import Context
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
@@ -64,7 +64,8 @@ class House:
     async def open(self) -> "House":
         """Add the merchants and build the application."""
         vault = Vault(["a secret of more than thirty-two characters"])
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, Gate(vault))
+        gate = Gate(vault)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate)
         # A Shopify that knows none of the shops: a stranger's session token gives us nothing there.
         client = httpx.AsyncClient(transport=httpx.ASGITransport(PretendShopify({}, KEY, SECRET).app))
         nowhere = Admin(client, base="http://shopify/{shop}")
@@ -75,7 +76,7 @@ class House:
             "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
             "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
-            **self.over,
+            "holders": HOLDERS, "privacy": gate, **self.over,
         }  # fmt: skip
         self.context = Context(**values)
         self.app = build(self.context)

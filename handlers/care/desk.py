@@ -10,13 +10,15 @@ from starlette.responses import Response
 
 from handlers.care.changes import adjust_and_tell, forgive_and_tell, hold_messages, release_messages, speak
 from handlers.care.letters import KIND, Adjusted, say
-from handlers.care.pages import CUSTOMERS, TEMPLATES, mail_words, number_in, write_down
+from handlers.care.pages import CUSTOMERS, FILE, TEMPLATES, mail_words, number_in, write_down
 from handlers.care.rules import LANGUAGES, is_form_key, read_points, read_reason
 from handlers.context import Context
 from handlers.customers.correct import spoken
+from handlers.holders import Privacy
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
-from handlers.merchants.frame import moved, show
+from handlers.merchants.frame import guard, moved, show, told
+from handlers.merchants.journal import looked, note
 from handlers.merchants.rules import Program, Refused, Shop
 from handlers.messages.letters import Set, set_letter
 from handlers.messages.outbox import Due
@@ -27,6 +29,7 @@ from integration.database.steps import Steps
 
 _KEY_BYTES = 12
 BELL = "messages"
+CARRY_OUT = "privacy.carry_out"
 AS_TOLD = "as-told"  # the choice to believe the platforms about a language
 
 
@@ -69,9 +72,9 @@ async def adjust_now(request: Request, visit: Visit) -> Response:
     points, (reason, problem), key = read_points(typed), read_reason(words), fields.get("key", "")
     if isinstance(points, str) or problem is not None or not is_form_key(key):
         return _adjust_step(request, visit, whom, typed, words)
-    told, number, now = Adjusted(points, reason), whom.person.number, context.clock.now()
+    change, number, now = Adjusted(points, reason), whom.person.number, context.clock.now()
     try:
-        await context.database.run(lambda: adjust_and_tell(visit.merchant_id, visit.who, number, told, key, now))
+        await context.database.run(lambda: adjust_and_tell(visit.merchant_id, visit.who, number, change, key, now))
     except Refused as error:
         return _adjust_form(visit, whom, typed, words, {"points": str(error)}, 422)
     context.queue.ring(BELL)
@@ -143,32 +146,32 @@ def _adjust_step(request: Request, visit: Visit, whom: Somebody, typed: str, wor
     return _confirm(request, visit, whom, Adjusted(points, reason), forgiving=False)
 
 
-def _confirm(request: Request, visit: Visit, whom: Somebody, told: Adjusted, *, forgiving: bool) -> Response:
+def _confirm(request: Request, visit: Visit, whom: Somebody, change: Adjusted, *, forgiving: bool) -> Response:
     context: Context = request.app.state.context
-    after = whom.available + told.points
+    after = whom.available + change.points
     return show(
         visit,
         "adjust_confirm.html",
         TEMPLATES,
         whom=whom,
-        told=told,
+        told=change,
         after=after,
-        letter=_draft(whom, told, after, context.clock.now()),
+        letter=_draft(whom, change, after, context.clock.now()),
         mail=mail_words(whom.person),
         tells=_tells(whom),
         forgiving=forgiving,
         action=f"{whom.here}/{'forgive' if forgiving else 'adjust'}",
-        fields={"points": told.points, "reason": told.reason, "key": secrets.token_hex(_KEY_BYTES)},
+        fields={"points": change.points, "reason": change.reason, "key": secrets.token_hex(_KEY_BYTES)},
     )
 
 
-def _draft(whom: Somebody, told: Adjusted, after: int, now: int) -> Set:
+def _draft(whom: Somebody, change: Adjusted, after: int, now: int) -> Set:
     """Set the letter as it will go out, before anything has changed."""
     version = whom.shop.version_at(now)
     message = Due(whom.shop.id, KIND, KIND, whom.person.number, None, "email", now, 0, 0, "{}", now)
     program = version.program if version is not None else Program()
     occasion = occasion_of(lambda *_: "#", message, whom.shop, program, whom.person, now)
-    content = say(occasion, told, after)
+    content = say(occasion, change, after)
     return set_letter(content, shop_name=whom.shop.name, language=occasion.language, unsubscribe_url=None)
 
 
@@ -238,6 +241,99 @@ def _language_form(
     return show(
         visit, "language.html", TEMPLATES, status, whom=whom, options=options, chosen=chosen, errors=errors or {}
     )
+
+
+# --- What is kept of them -------------------------------------------------------------------------
+
+
+async def export_page(request: Request, visit: Visit) -> Response:
+    """Say what a file of everything would hold, and ask whether to put it together."""
+    return show(visit, "export.html", TEMPLATES, whom=await _whom(request, visit))
+
+
+async def export_now(request: Request, visit: Visit) -> Response:
+    """Have everything that is kept of somebody put into a file."""
+    context: Context = request.app.state.context
+    whom = await _whom(request, visit)
+    number, now, privacy = whom.person.number, context.clock.now(), context.privacy
+    if privacy is None:
+        raise HTTPException(404)
+
+    def ask() -> Steps[None]:
+        if not (yield from _is_asked(privacy, visit.merchant_id, number, "customers/data_request")):
+            yield from privacy.hand_over(visit.merchant_id, number, visit.who, now)
+            yield from note(visit.merchant_id, visit.who, "asked for all data", f"customer:{number}", None, now)
+
+    await context.database.run(ask)
+    await context.queue.enqueue(CARRY_OUT)
+    return moved(
+        request, visit, whom.here, "The file is being put together. Load this page again in a minute or two to get it."
+    )
+
+
+async def export_file(request: Request) -> Response:
+    """Send the file of somebody's data to whoever holds a link that their page made within the last minutes.
+
+    In the shop's admin a download carries no token, so the link itself says whose it is and who asked.
+    """
+    context: Context = request.app.state.context
+    named = context.vault.check(FILE, request.path_params["token"])
+    now, privacy = context.clock.now(), context.privacy
+    if named is None or len(named) != 5 or int(named[4]) < now or privacy is None:
+        return guard(told(404))
+    merchant_id, customer, number, who = int(named[0]), int(named[1]), int(named[2]), named[3]
+
+    def fetch() -> Steps[tuple[str, bytes] | None]:
+        found = yield from privacy.file(merchant_id, number, now)
+        if found is not None:
+            yield from looked(merchant_id, who, "file of all data", customer, now)
+        return found
+
+    found = await context.database.run(fetch)
+    if found is None:
+        return guard(told(404))
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in found[0])
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return guard(Response(found[1], media_type="application/zip", headers=headers))
+
+
+async def forget_page(request: Request, visit: Visit) -> Response:
+    """Say what forgetting somebody takes away for good, and ask for their address to be typed."""
+    whom = await _whom(request, visit)
+    return show(visit, "forget.html", TEMPLATES, whom=whom, word=_word(whom), typed="", errors={})
+
+
+async def forget_now(request: Request, visit: Visit) -> Response:
+    """Have somebody forgotten once their address, or number where there is none, was typed."""
+    context: Context = request.app.state.context
+    whom = await _whom(request, visit)
+    typed = (await _fields(request)).get("typed", "")
+    number, now, privacy = whom.person.number, context.clock.now(), context.privacy
+    if privacy is None:
+        raise HTTPException(404)
+    if typed.strip().lower() != _word(whom).lower():
+        errors = {"typed": f"Type {_word(whom)} exactly, so that nobody is forgotten by a slip of the finger."}
+        return show(visit, "forget.html", TEMPLATES, 422, whom=whom, word=_word(whom), typed=typed, errors=errors)
+
+    def ask() -> Steps[None]:
+        if not (yield from _is_asked(privacy, visit.merchant_id, number, "customers/redact")):
+            yield from privacy.forget(visit.merchant_id, number, visit.who, now)
+            yield from note(visit.merchant_id, visit.who, "asked to be forgotten", f"customer:{number}", None, now)
+
+    await context.database.run(ask)
+    await context.queue.enqueue(CARRY_OUT)
+    return moved(request, visit, whom.here, "They are being forgotten: within a minute or two nothing names them here.")
+
+
+def _is_asked(privacy: Privacy, merchant_id: int, customer: int, kind: str) -> Steps[bool]:
+    """Tell whether the same was asked for before and is still to be carried out."""
+    found = yield from privacy.receipts(merchant_id, customer)
+    return any(one["kind"] == kind and one["state"] == "open" for one in found)
+
+
+def _word(whom: Somebody) -> str:
+    """Name what has to be typed before somebody is forgotten."""
+    return whom.person.email or str(whom.person.number)
 
 
 # --- What they share ------------------------------------------------------------------------------

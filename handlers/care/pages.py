@@ -1,6 +1,6 @@
 """The merchant's pages about customers: the list and the search, one page a person, and letters as they looked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -24,13 +24,15 @@ from handlers.messages.people import Person, load, person_address
 from handlers.messages.sending import BLOCKING
 from handlers.points.statement import balances
 from handlers.points.timeline import whys
-from integration.clock import HOUR, MINUTE
+from integration.clock import HOUR, MINUTE, from_iso
 from integration.database.steps import Steps
 from integration.vault import Vault
 
 TEMPLATES = Path(__file__).parent / "templates"
 CUSTOMERS = "/app/customers"
 LETTER_LIFE = 4 * HOUR  # of the signed address of a letter: as long as a page may lie open
+FILE, FILE_LIFE = "customer-file", 15 * MINUTE  # of the signed address of somebody's data
+MOST_RECEIPTS = 5  # shown of one person
 LETTER_GRAIN = 30 * MINUTE  # so that the same page names the same address for a while
 
 
@@ -50,6 +52,7 @@ class OnePage(NamedTuple):
     known: Known
     standing: Standing
     page: Page
+    receipts: Sequence[Mapping[str, Any]]  # of what was asked for by law, the newest first
     whys: Mapping[int, tuple[str, ...]]
 
 
@@ -103,6 +106,7 @@ async def customer_page(request: Request, visit: Visit) -> Response:
         mail=mail_words(found.person),
         language=spoken_words(found),
         items=items,
+        receipts=[_receipt(context.vault, visit, number, one, now) for one in found.receipts[:MOST_RECEIPTS]],
         now=now,
         here=here,
         newest=here if after else "",
@@ -142,6 +146,19 @@ def letter_address(vault: Vault, visit: Visit, key: str, now: int) -> str:
     until = now - now % LETTER_GRAIN + LETTER_LIFE
     shop = visit.shop or "" if visit.embedded else ""
     return f"{CUSTOMERS}/letter/{vault.sign('customer-letter', visit.merchant_id, key, until, shop)}"
+
+
+def _receipt(vault: Vault, visit: Visit, customer: int, one: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """Say what became of a request, with a link to the file of a data request that is ready."""
+    is_file = one["kind"] == "customers/data_request"
+    parts = (visit.merchant_id, customer, one["request"], visit.who, now + FILE_LIFE)
+    return {
+        "what": "A file of all data" if is_file else "To be forgotten",
+        "asked_at": from_iso(one["asked_at"]),
+        "state": one["state"],
+        "reason": one["reason"],
+        "file": f"{CUSTOMERS}/file/{vault.sign(FILE, *parts)}" if is_file and one["state"] == "done" else "",
+    }
 
 
 def number_in(request: Request) -> int:
@@ -190,7 +207,11 @@ def _one(context: Context, visit: Visit, number: int, after: str | None, now: in
     page = yield from gather(context.timeline, _whose(shop, person, known, visit, now), after)
     sales = {item.sale for item in page.items if item.sale is not None and item.what in ("order", "points")}
     explained = yield from whys(shop, sales, now)
-    return OnePage(shop, person, known, (yield from _standing(visit.merchant_id, person.number)), page, explained)
+    standing = yield from _standing(visit.merchant_id, person.number)
+    receipts: Sequence[Mapping[str, Any]] = ()
+    if context.privacy is not None:
+        receipts = yield from context.privacy.receipts(visit.merchant_id, person.number)
+    return OnePage(shop, person, known, standing, page, receipts, explained)
 
 
 def _standing(merchant_id: int, number: int) -> Steps[Standing]:

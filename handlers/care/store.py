@@ -282,11 +282,12 @@ class Known(NamedTuple):
     emails: tuple[str, ...]
     ids: tuple[tuple[str, str], ...]  # (shopify | stripe, id)
     language_by_hand: bool
+    forgotten_at: int | None
 
 
 _RECORD = keyed(
-    "SELECT c.number, c.phone, c.country, c.created_at, c.locale_at FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.number = k.number",
+    "SELECT c.number, c.phone, c.country, c.created_at, c.locale_at, c.forgotten_at"
+    " FROM {keys} k CROSS JOIN customers c WHERE c.merchant_id = k.merchant_id AND c.number = k.number",
     merchant_id=BIG,
     number=BIG,
 )
@@ -307,4 +308,5 @@ def look_up(merchant_id: int, numbers: Sequence[int]) -> Steps[Known | None]:
         emails=tuple(sorted({value for _, kind, value in names if kind == "email"}))[:MOST_NAMES],
         ids=tuple(sorted({(kind, value) for _, kind, value in names if kind != "email"}))[:MOST_NAMES],
         language_by_hand=in_order[0][3] >= BY_HAND,
+        forgotten_at=in_order[0][4],
     )
