@@ -7,6 +7,7 @@ A page reads its context from `request.app.state.context`.
 from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
+from handlers.activity import pages as activity
 from handlers.care import desk as care_desk
 from handlers.care import pages as care
 from handlers.connections import pages as connections
@@ -91,6 +92,17 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/customers/{number}/release", opened(care_desk.release_now), methods=["POST"]),
     Route("/app/customers/{number}/language", opened(care_desk.language_page), name="language"),
     Route("/app/customers/{number}/language", opened(care_desk.language_now), methods=["POST"]),
+    Route("/app/activity", opened(activity.activity_page), name="activity"),
+    Route("/app/activity/events/{number}", opened(activity.event_page), name="event"),
+    Route("/app/activity/events/{number}/body", opened(activity.body_page), name="event-body"),
+    Route("/app/activity/events/{number}/replay", opened(activity.replay_page), name="replay"),
+    Route("/app/activity/events/{number}/replay", opened(activity.replay_now), methods=["POST"]),
+    Route("/app/activity/replay", opened(activity.replay_all_page), name="replay-all"),
+    Route("/app/activity/replay", opened(activity.replay_all_now), methods=["POST"]),
+    Route("/app/activity/recovered", opened(activity.recovered_page), name="recovered"),
+    Route("/app/activity/duplicates", opened(activity.duplicates_page), name="duplicates"),
+    Route("/app/activity/changes", opened(activity.changes_page), name="changes"),
+    Route("/app/activity/looks", opened(activity.looks_page), name="looks"),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

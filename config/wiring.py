@@ -23,6 +23,7 @@ from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
 from handlers.points.timeline import Entries
 from handlers.privacy.gate import Gate
+from handlers.reconcile.store import recovered_of
 from handlers.reviews import rules as reviews
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
@@ -134,6 +135,7 @@ async def opened(
             timeline=TIMELINE,
             holders=HOLDERS,
             privacy=gate,
+            recovered=recovered_of,
             data_dir=settings.data_dir,
         )
 

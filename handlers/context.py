@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handlers.inbox.rules import Apply, Resettle
+from handlers.inbox.rules import Apply, Recoveries, Resettle
 from integration.clock import Clock
 from integration.database.steps import Steps
 from integration.facts import Reader
@@ -56,6 +56,7 @@ class Context:
     timeline: Sequence["Source"] = ()  # what a person's timeline is merged from
     holders: Sequence["Holder"] = ()  # who keeps personal data
     privacy: "Privacy | None" = None  # what pages may ask for a person
+    recovered: Recoveries | None = None  # what asking the platforms found that no webhook had told of
     data_dir: Path | None = None  # where files are kept on this machine
 
     @property

@@ -86,6 +86,21 @@ class Connection(NamedTuple):
     revoked_at: int | None
 
 
+class Recovered(NamedTuple):
+    """What one look at a platform found that no webhook had told of; sales and points once that has been worked."""
+
+    at: int
+    platform: str
+    account: str
+    taken_in: int  # events
+    sales: int | None
+    micropoints: int | None
+
+
+Recoveries = Callable[[int, int, int], Steps[Sequence[Recovered]]]
+"""Lists a merchant's looks that found something before an instant, the newest first: (merchant, before, limit)."""
+
+
 class Elsewhere(NamedTuple):
     """What other merchants' Shopify connections are known by, as far as a batch asks for it."""
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Column, Index, Integer, Table, Text, text
 
+from handlers.inbox.rules import Recovered
 from integration.clock import MINUTE
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import Steps, ask, plain
@@ -196,6 +197,12 @@ def looks(one: Connected, limit: int, *, recovering: bool = False) -> Steps[list
     return [Look(*row) for row in rows]
 
 
+def recovered_of(merchant_id: int, before: int, limit: int) -> Steps[list[Recovered]]:
+    """List a merchant's looks that recovered something, started before an instant, the newest first."""
+    rows = yield from ask(_RECOVERED, (merchant_id, before, min(limit, MOST_LISTED)))
+    return [Recovered(*row) for row in rows]
+
+
 def look_at(one: Connected, started_at: int) -> Steps[Look | None]:
     """Return one look."""
     rows = yield from ask(_LOOK, (one.merchant_id, one.id, started_at))
@@ -278,4 +285,9 @@ _LOOK_COLUMNS = (
     " FROM reconciliations WHERE merchant_id = ?1 AND connection = ?2"
 )
 _LOOKS = plain(f"{_LOOK_COLUMNS} AND recovered >= ?3 ORDER BY started_at DESC LIMIT ?4")
+_RECOVERED = plain(
+    "SELECT r.started_at, c.platform, c.account, r.recovered, r.sales, r.micropoints FROM reconciliations r"
+    " JOIN connections c ON c.id = r.connection WHERE r.merchant_id = ?1 AND r.recovered > 0 AND r.started_at < ?2"
+    " ORDER BY r.started_at DESC, r.connection LIMIT ?3"
+)
 _LOOK = plain(f"{_LOOK_COLUMNS} AND started_at = ?3")

@@ -54,6 +54,8 @@ Index(
     sqlite_where=_SOLD,
     postgresql_where=_SOLD,
 )
+_PAIRED = text("paired_with IS NOT NULL")
+Index("ix_sales_paired", sales.c.merchant_id, sales.c.number, sqlite_where=_PAIRED, postgresql_where=_PAIRED)
 _CALLED = text("name IS NOT NULL")
 Index(
     "ix_sales_name",

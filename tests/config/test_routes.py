@@ -78,6 +78,16 @@ async def import_of_otto(house: House) -> None:
     )
 
 
+async def event_of_otto(house: House) -> None:
+    """Otto has an event that was given up."""
+    await house.does(
+        "INSERT INTO events (id, source, connection, delivery_id, topic, merchant_id, received_at, next_attempt_at,"
+        " failed_at, reason) VALUES (77, 'shopify', 'otto.myshopify.com', 'd', 'orders/paid', ?1, 1, 1, 2, 'odd')",
+        OTTO,
+    )
+
+
+EVENT = "/app/activity/events/77"
 STOP = "/app/messages/stop/thank_you:sale:1"
 WORDS = "/app/messages/words/thank_you"
 TYPED = {"subject": "Thank you", "body": "Hello", "language": "en", "base": ""}
@@ -149,6 +159,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/customers/{number}/release"): about_otto("/release"),
     ("GET", "/app/customers/{number}/language"): about_otto("/language"),
     ("POST", "/app/customers/{number}/language"): about_otto("/language", language="fr"),
+    ("GET", "/app/activity"): Row(VISITOR, "/app/activity"),
+    ("GET", "/app/activity/events/{number}"): Row(VISITOR, EVENT, others=404, make=event_of_otto),
+    ("GET", "/app/activity/events/{number}/body"): Row(VISITOR, f"{EVENT}/body", others=404, make=event_of_otto),
+    ("GET", "/app/activity/events/{number}/replay"): Row(VISITOR, f"{EVENT}/replay", others=404, make=event_of_otto),
+    ("POST", "/app/activity/events/{number}/replay"): Row(VISITOR, f"{EVENT}/replay", others=404, make=event_of_otto),
+    ("GET", "/app/activity/replay"): Row(VISITOR, "/app/activity/replay"),
+    ("POST", "/app/activity/replay"): Row(VISITOR, "/app/activity/replay"),
+    ("GET", "/app/activity/recovered"): Row(VISITOR, "/app/activity/recovered"),
+    ("GET", "/app/activity/duplicates"): Row(VISITOR, "/app/activity/duplicates"),
+    ("GET", "/app/activity/changes"): Row(VISITOR, "/app/activity/changes"),
+    ("GET", "/app/activity/looks"): Row(VISITOR, "/app/activity/looks"),
     ("GET", "/app/sign-in"): Row(ANYBODY, "/app/sign-in"),
     ("POST", "/app/sign-in"): Row(ANYBODY, "/app/sign-in", fields={"email": "nobody@shop.example"}),
     ("GET", "/app/sign-in/{token}"): Row(ANYBODY, "/app/sign-in/guessed", ok=404),
