@@ -89,10 +89,15 @@ async def _kept(context: Context, merchant_id: int, number: int, upload: Upload,
     lines = good = known = micropoints = 0
     problems: list[tuple[str, int]] = []
     batches = _batches(upload.file, look.encoding, currency)
+    leave = upload.newcomers == "leave"
+
+    def keep(rows: list[Row]) -> Steps[list[tuple[Row, bool]]]:
+        names = {("email", row.email) for row in rows if row.email is not None}
+        gone = (yield from context.privacy.gone(merchant_id, names)) if context.privacy is not None else ()
+        return (yield from store.add_lines(merchant_id, number, rows, leave, {value for _, value in gone}))
+
     while batch := await asyncio.to_thread(next, batches, None):
-        kept = await context.database.run(
-            lambda rows=batch: store.add_lines(merchant_id, number, rows, upload.newcomers == "leave")  # type: ignore[misc]
-        )
+        kept = await context.database.run(lambda rows=batch: keep(rows))  # type: ignore[misc]
         lines += len(kept)
         for one, is_known in kept:
             if one.problem is None:

@@ -45,6 +45,7 @@ KINDS = {
     "currency": "In another currency",
     "twice": "Repeats an address of an earlier line",
     "unknown": "Somebody you do not know here",
+    "forgotten": "Somebody who was forgotten",
 }
 
 

@@ -260,6 +260,12 @@ def twice(row: Row, first: int) -> Row:
     return row._replace(problem=f"The address stands in line {first} already.", kind="twice")
 
 
+def forgotten(row: Row) -> Row:
+    """Mark a line of somebody who was forgotten: nothing of them is kept, not even here."""
+    words = "This person was forgotten, and is not brought back by a file."
+    return Row(row.line, None, 0, problem=words, kind="forgotten")
+
+
 def unknown(row: Row) -> Row:
     """Mark a line of somebody who is not known, where such are to be left out."""
     return row._replace(problem="Nobody here has this address.", kind="unknown")

@@ -1,13 +1,13 @@
 """Tables of imports: what a file held line by line, what was found about it, and how far it has been brought in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Column, Index, Integer, Table, Text, text
 
 from handlers.exchange.rules import Row as Line
-from handlers.exchange.rules import unknown
+from handlers.exchange.rules import forgotten, unknown
 from handlers.merchants.books import lock_books
 from handlers.merchants.rules import Refused
 from integration.clock import DAY, MINUTE
@@ -123,11 +123,14 @@ def open_import(
     return number
 
 
-def add_lines(merchant_id: int, number: int, lines: Sequence[Line], leave: bool) -> Steps[list[tuple[Line, bool]]]:
+def add_lines(
+    merchant_id: int, number: int, lines: Sequence[Line], leave: bool, gone: Collection[str]
+) -> Steps[list[tuple[Line, bool]]]:
     """Keep lines as they were read; returns each as it was kept, and whether its address is known.
 
-    With `leave` a good line of somebody unknown is kept as left out.
+    With `leave` a good line of somebody unknown is kept as left out. Of `gone` addresses nothing is kept.
     """
+    lines = [forgotten(one) if one.email in gone else one for one in lines]
     good = sorted({(merchant_id, line.email) for line in lines if line.problem is None and line.email})
     known = {row[0] for row in (yield from ask(_KNOWN, good))}
     kept = [(unknown(one) if leave and one.problem is None and one.email not in known else one) for one in lines]

@@ -294,6 +294,20 @@ async def test_an_import_under_way_can_be_turned_round(shop: Shop, monkeypatch: 
     await shop.is_sound()
 
 
+async def test_a_file_does_not_bring_back_who_was_forgotten(shop: Shop) -> None:
+    """Their line is left out, and nothing of it kept; the others count."""
+    from handlers.privacy.jobs import carry_out
+
+    await shop.brings_in((await shop.reads(GOOD)).number)
+    privacy, now = shop.context.privacy, shop.context.clock.now()
+    assert privacy is not None
+    await shop.context.database.run(lambda: privacy.forget(shop.merchant, 1, "link:ada", now))
+    await carry_out(shop.context)
+    one = await shop.reads("email,points\nANA@x.example,7\nbo@x.example,5\n")
+    assert (one.good, one.problems) == (1, {"forgotten": 1})
+    assert await shop.rows("SELECT count(*) FROM import_lines WHERE email = 'ana@x.example'") == [(0,)]
+
+
 async def test_anothers_import_is_not_there(shop: Shop) -> None:
     """Its number is looked up with its merchant."""
     one = await shop.reads(GOOD)
