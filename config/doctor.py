@@ -9,6 +9,7 @@ from config import migrate
 from config.settings import Settings
 from handlers.context import Context
 from handlers.inbox.keys import Key
+from handlers.merchants.stripe_accounts import not_well
 from handlers.watch.rules import SILENT_AFTER, Counted, Finding, judge
 from handlers.watch.store import Login, Readings, Sign, forget, logins, signs, take_readings, tell
 from integration.clock import SECOND
@@ -77,6 +78,8 @@ async def of_engines(context: Context, loaded: Settings) -> AsyncIterator[Findin
     yield await _looked("mail", lambda: _mail(context, loaded), "See whether SMTP_URL is right and its server up.")
     if database.state != "broken" and schema.state != "broken":
         async for finding in _logins(context):
+            yield finding
+        for finding in await _endpoints(context):
             yield finding
         for finding in await _counted(context):
             yield finding
@@ -215,6 +218,15 @@ async def _login(context: Context, login: Login, name: str) -> Finding:
             name, "warning", words, "It is tried again by itself. If it lasts, see the platform's status page."
         )
     return Finding(name, "ok", "Accepted.")
+
+
+async def _endpoints(context: Context) -> list[Finding]:
+    """Name Stripe accounts whose webhook endpoint is not as we made it, or not made yet."""
+    todo = "Its merchant sets it up again, or gives a new key, on the page Connections."
+    return [
+        Finding(f"webhook of {account}", "warning", f"{merchant}: {reason or 'it is not set up yet'}.", todo)
+        for merchant, account, reason in await context.database.read(lambda: not_well(MOST_LOGINS))
+    ]
 
 
 # --- What is counted ----------------------------------------------------------------------------

@@ -190,6 +190,12 @@ def to_tend(before: int, limit: int) -> Steps[list[StripeAccount]]:
     return [_account(row) for row in rows]
 
 
+def not_well(limit: int) -> Steps[list[tuple[str, str, str | None]]]:
+    """List open accounts whose endpoint or key needs somebody, as (merchant, account, why)."""
+    rows = yield from ask(_NOT_WELL, (limit,))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 ELSEWHERE = (
     "This Stripe account is already connected to another shop in Regulars, so it would be counted twice. Disconnect it"
     " there first, or ask whoever runs Regulars for you."
@@ -285,6 +291,10 @@ _COLUMNS = (
 )
 _OF_MERCHANT = plain(f"{_COLUMNS} AND c.merchant_id = ?1 ORDER BY c.id LIMIT {MOST_ACCOUNTS}")
 _ONE = plain(f"{_COLUMNS} AND c.merchant_id = ?1 AND c.id = ?2")
+_NOT_WELL = plain(
+    "SELECT m.name, s.account, s.reason FROM stripe_accounts s JOIN merchants m ON m.id = s.merchant_id"
+    " WHERE s.closed_at IS NULL AND s.state NOT IN ('ok', 'by_hand') ORDER BY s.merchant_id, s.connection LIMIT ?1"
+)
 _TO_TEND = plain(
     f"{_COLUMNS} AND c.token IS NOT NULL AND c.revoked_at IS NULL"
     " AND (s.state = 'new' OR coalesce(s.checked_at, 0) < ?1)"

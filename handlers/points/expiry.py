@@ -159,11 +159,11 @@ class _Reading:
             self.sales[sale] = (at if reason == "dispute_release" else began, net + (amount if comes else -amount))
         elif comes:
             self.credits.append(Credit(at, amount))
-            if reason == "adjustment":
+            if reason in ("adjustment", "import"):
                 self.active.append(at)
         else:
             self.debits.append(Debit(at, amount))
-            if reason not in ("adjustment", "merge"):
+            if reason not in ("adjustment", "import_undone", "merge"):
                 self.active.append(at)
 
     def lots(self) -> tuple[list[Credit], list[Debit]]:

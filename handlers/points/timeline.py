@@ -59,6 +59,8 @@ _TITLES = {
     "forgiven": "{points} of debt forgiven",
     "expiry": "{points} expired",
     "reinstatement": "{points} given back: they had not expired after all",
+    "import": "{points} brought along from another loyalty app",
+    "import_undone": "{points} of an import taken back",
     "merge": "{points} came along from another customer record",
 }
 _ACCOUNT = re.compile(r"in (test:)?(customer:\d+|unclaimed):(pending|available|disputed|reserved)")

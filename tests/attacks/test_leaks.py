@@ -51,6 +51,8 @@ SECRETS = {
     "Shopify token": "shpat_outgrabe",
     "metrics token": "frumious-bandersnatch",
     "collector key": "tumtum-tree",
+    "secret key pasted by mistake": "sk_live_callooh",
+    "endpoint secret pasted by mistake": "whsec_callay",
 }
 HEADERS = {"forged signature": "jabberwock-signature", "page token": "tulgey-wood-token", "cookie": "uffish-cookie"}
 CANARIES = PERSON | SECRETS | HEADERS
@@ -285,5 +287,7 @@ def _commands(home: House) -> None:
     for words in (("doctor",), ("events", "list"), ("serve",), ("audit",), ("backup", str(home.folder / "copy"))):
         assert home.regulars(*words, DATABASE_URL=nowhere).returncode == 1
     assert home.regulars("events", "list", "--json").returncode == 0
+    for mistaken in (SECRETS["secret key pasted by mistake"], SECRETS["endpoint secret pasted by mistake"]):
+        assert home.regulars("merchant", "stripe", "Corner", "--api-key", mistaken).returncode == 1
     wrong = {"SECRET_KEY": "short-" + SECRETS["metrics token"], "SMTP_URL": f"smtp://{SECRETS['mail password']}:x:y"}
     assert home.regulars("doctor", **wrong).returncode == 1

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.connections.jobs import Connected, Lacking, connect, disconnect, repair, tend
 from handlers.merchants.rules import Refused
-from handlers.merchants.stripe_accounts import accounts_of, key_of
+from handlers.merchants.stripe_accounts import accounts_of, key_of, not_well
 from integration import faults
 from integration.clock import HOUR
 from integration.errors import Unavailable
@@ -204,6 +204,8 @@ async def test_an_endpoint_somebody_changed_in_stripe_is_told_and_repaired_on_re
     await _later(street)
     (one,) = await adas_accounts(street)
     assert one.state == state and one.reason
+    ((merchant, account, why),) = await street.context.database.read(lambda: not_well(10))
+    assert (merchant, account, why) == ("Ada", street.adas.account.id, one.reason)
     assert await repair(street.context, street.ada, one.connection, "link:ada") is None
     (one,), (endpoint,) = await adas_accounts(street), street.adas.endpoints
     assert (one.state, endpoint["status"], set(endpoint["enabled_events"])) == ("ok", "enabled", set(TYPES))
