@@ -17,7 +17,6 @@ from handlers.customers.timeline import Source
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
 from handlers.messages.timeline import Letters
-from handlers.points.expiry import ExpirySettler
 from handlers.points.forecast import Aim
 from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
@@ -48,8 +47,7 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-# What has lapsed is looked at after what the sales have posted.
-SETTLERS = (PointsSettler(), ExpirySettler(), ThanksSettler(), ReviewsSettler())
+SETTLERS = (PointsSettler(), ThanksSettler(), ReviewsSettler())
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)

@@ -1,7 +1,7 @@
 """Points that lapse: settled for each person to a target, as sales are, and posted as the difference."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -52,7 +52,8 @@ _ENTRIES = keyed(
     after=BIG,
 )
 _SOLD = keyed(
-    "SELECT s.sold_at FROM {keys} k CROSS JOIN sales s WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
+    "SELECT s.number, s.sold_at FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
     f" AND s.sold_at IS NOT NULL AND s.test = 0 ORDER BY s.sold_at DESC LIMIT {MOST_SALES}",
     merchant_id=BIG,
     customer=BIG,
@@ -105,12 +106,12 @@ class Purse:
     postings: int = 0  # that were made for it
 
 
-def purse(shop: Shop, number: int, sold: Iterable[int] = ()) -> Steps[Purse | None]:
+def purse(shop: Shop, number: int, fresh: Sequence[Sale] = ()) -> Steps[Purse | None]:
     """Read the points of the person a number means, and whatever lapsed of them; None where nobody is meant.
 
     A lot is what a sale has brought net of its refunds, from the moment it could be spent; a dispute that was won
-    starts its clock anew. People are active when they buy (`sold`: sales that are not written yet) and when they are
-    given points or spend them.
+    starts its clock anew. People are active when they buy and when they are given points or spend them.
+    `fresh` sales count as they are now: what is written of them is older.
     """
     rows = yield from ask(_ROOTS, [(shop.id, number)])
     if not rows:
@@ -128,7 +129,10 @@ def purse(shop: Shop, number: int, sold: Iterable[int] = ()) -> Steps[Purse | No
             break
         after = rows[-1][0]
     rows = yield from ask(_SOLD, [(shop.id, each) for each in mine.numbers])
-    active = sorted({*sold, *reading.active, *(row[0] for row in rows)})
+    newer = {number for sale in fresh for number in (sale.number, *sale.absorbed)}
+    bought = {sold_at for sale, sold_at in rows if sale not in newer}
+    bought |= {sale.worth.sold_at for sale in fresh if sale.customer in mine.numbers and sale.worth.sold_at is not None}
+    active = sorted({*bought, *reading.active})
     mine.story = Story(*reading.lots(), active)
     mine.expired, mine.postings = reading.expired, reading.postings
     return mine
@@ -184,16 +188,16 @@ def has_terms(shop: Shop) -> bool:
 
 
 def settle_people(
-    shop: Shop, people: Collection[int], counters: Counters, now: int, sold: Mapping[int, Sequence[int]]
+    shop: Shop, people: Collection[int], counters: Counters, now: int, fresh: Sequence[Sale] = ()
 ) -> Steps[int]:
     """Post for each person (by any of their numbers) what has lapsed by now minus what is posted; say how many were.
 
-    The merchant's books must be locked, and be saved afterwards. `sold` are moments of sales that are not written
-    yet, by customer. What lapsed and should not have, since a sale was told of late or has changed, is given back.
+    The merchant's books must be locked, and be saved afterwards. `fresh` are sales of the merchant that are written
+    after this. What lapsed and should not have, since a sale was told of late or has changed, is given back.
     """
     done: set[int] = set()
     for number in sorted(people):
-        mine = yield from purse(shop, number, sold.get(number, ()))
+        mine = yield from purse(shop, number, fresh)
         if mine is None:
             yield from ask(_DROP, (shop.id, number))
         elif mine.number not in done:
@@ -256,37 +260,28 @@ def end_of_month(instant: int) -> int:
     return months_later(instant - instant % DAY - (day - 1) * DAY, 1)
 
 
-class ExpirySettler:
-    """Keeps what has lapsed right while sales go on changing; what is still to lapse is left to the clock."""
+def settle_lapsed(sales: Sequence[Sale], now: int) -> Steps[None]:
+    """Settle anew whoever has or had points of these sales, where any of theirs has lapsed; after the sales' own.
 
-    name = "expiry"
-
-    def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
-        """Settle anew whoever has or had points of these sales, where any of theirs has lapsed; runs after points.
-
-        A refund so takes back nothing that has lapsed already, and a purchase told of late gives back what had
-        not lapsed after all.
-        """
-        known = {sale.shop.id: sale.shop for sale in sales}
-        lapses = {merchant_id for merchant_id, shop in known.items() if has_terms(shop)}
-        concerned = [sale for sale in sales if sale.shop.id in lapses and not sale.worth.test]
-        if not concerned:
-            return {}
-        owners = yield from _owners(concerned)
-        lapsed: dict[int, set[int]] = {}
-        for merchant_id, customer in (yield from ask(_LAPSED, sorted(owners))):
-            lapsed.setdefault(merchant_id, set()).add(customer)
-        if lapsed:
-            counters = yield from lock_books(lapsed)
-            sold: dict[tuple[int, int | None], list[int]] = {}
-            for sale in concerned:
-                if sale.worth.sold_at is not None:
-                    sold.setdefault((sale.shop.id, sale.customer), []).append(sale.worth.sold_at)
-            for merchant_id, people in sorted(lapsed.items()):
-                moments = {who: at for (shop, who), at in sold.items() if shop == merchant_id and who is not None}
-                yield from settle_people(known[merchant_id], people, counters[merchant_id], now, moments)
-            yield from save_books(counters.values())
-        return {}
+    A refund so takes back nothing that has lapsed already, and a purchase told of late gives back what had not
+    lapsed after all. What is still to lapse is left to the clock.
+    """
+    known = {sale.shop.id: sale.shop for sale in sales}
+    lapses = {merchant_id for merchant_id, shop in known.items() if has_terms(shop)}
+    concerned = [sale for sale in sales if sale.shop.id in lapses and not sale.worth.test]
+    if not concerned:
+        return
+    owners = yield from _owners(concerned)
+    lapsed: dict[int, set[int]] = {}
+    for merchant_id, customer in (yield from ask(_LAPSED, sorted(owners))):
+        lapsed.setdefault(merchant_id, set()).add(customer)
+    if not lapsed:
+        return
+    counters = yield from lock_books(lapsed)
+    for merchant_id, people in sorted(lapsed.items()):
+        fresh = [sale for sale in concerned if sale.shop.id == merchant_id]
+        yield from settle_people(known[merchant_id], people, counters[merchant_id], now, fresh)
+    yield from save_books(counters.values())
 
 
 def _owners(sales: Sequence[Sale]) -> Steps[set[tuple[int, int]]]:
@@ -326,7 +321,7 @@ def look(merchant_id: int, people: Sequence[int], now: int) -> Steps[int]:
 def _look(merchant_id: int, people: Sequence[int], now: int) -> Steps[int]:
     counters = yield from lock_books([merchant_id])
     shop = (yield from shops([merchant_id]))[merchant_id]
-    done = yield from settle_people(shop, people, counters[merchant_id], now, {})
+    done = yield from settle_people(shop, people, counters[merchant_id], now)
     yield from save_books(counters.values())
     return done
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from handlers.customers.identify import Moved
 from handlers.merchants.books import lock_books, save_books
 from handlers.messages.falls import points_fell
-from handlers.points.expiry import stir
+from handlers.points.expiry import settle_lapsed, stir
 from handlers.points.posting import Posted, Posting, post, posted_of
 from handlers.points.rules import BUCKETS, Move, Target, account, moves, target
 from handlers.sales.rules import Sale
@@ -48,6 +48,7 @@ class PointsSettler:
                 yield from points_fell(fallen, now)
             yield from post(postings, counters, now)
             yield from save_books(counters.values())
+        yield from settle_lapsed(sales, now)
         return {key: aim.settle_at for key, aim in aims.items() if aim.settle_at is not None}
 
 

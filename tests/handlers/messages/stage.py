@@ -18,7 +18,6 @@ from handlers.inbox.rules import Told
 from handlers.merchants.rules import Program
 from handlers.messages.falls import PointsDown
 from handlers.messages.sending import send_due
-from handlers.points.expiry import ExpirySettler
 from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
 from handlers.privacy.gate import Gate
@@ -93,7 +92,7 @@ class Stage:
     context: Context = field(init=False)
 
     async def open(self) -> "Stage":
-        settlers = [PointsSettler(), ExpirySettler(), ThanksSettler(), ReviewsSettler()]
+        settlers = [PointsSettler(), ThanksSettler(), ReviewsSettler()]
         apply, resettle = make_apply(settlers, [follow], Gate(VAULT))
         kinds = [ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring()]
         self.context = Context(
