@@ -18,6 +18,7 @@ from handlers.merchants import pages as merchants
 from handlers.merchants.door import opened
 from handlers.messages import desk, editor
 from handlers.messages import pages as messages
+from handlers.privacy import pages as privacy
 from handlers.programme import pages as programme
 from handlers.reviews import pages as reviews
 
@@ -103,6 +104,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/activity/duplicates", opened(activity.duplicates_page), name="duplicates"),
     Route("/app/activity/changes", opened(activity.changes_page), name="changes"),
     Route("/app/activity/looks", opened(activity.looks_page), name="looks"),
+    Route("/app/requests", opened(privacy.requests_page), name="requests"),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
     Route("/app/sign-in", merchants.sign_in_ask, methods=["POST"]),

@@ -63,8 +63,9 @@ def ready(one: Request, shop_name: str, address: str, sender: str | None, public
     due = to_datetime(one.due_at).strftime("%d %B %Y")
     content = Content(
         subject=f"Request {one.id}: a person's data is ready for you",
-        body="A customer has asked what your shop keeps about them. Shopify passed the request on to Regulars.\n\n"
-        f"The file is ready: open Regulars in your shop admin and download it from request {one.id}, under Customers."
+        body="What your shop keeps about a customer was asked for.\n\n"
+        f"The file is ready: request {one.id} at {public_url.rstrip('/')}/app/requests leads to the customer's page,"
+        " where you download it. (In the shop admin: Regulars, Customers, Privacy requests.)"
         " It holds personal data: look through it, then hand it to the customer in a safe way, by "
         f"{due} at the latest.\n\nWe delete the file after {days} days.",
     )

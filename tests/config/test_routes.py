@@ -141,6 +141,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/messages/words/{kind}/reset"): Row(VISITOR, f"{WORDS}/reset"),
     ("POST", "/app/messages/words/{kind}/reset"): Row(VISITOR, f"{WORDS}/reset"),
     ("GET", "/app/messages/letter/{token}"): Row(LINK, "/app/messages/letter/guessed", ok=404),
+    ("GET", "/app/requests"): Row(VISITOR, "/app/requests"),
     ("GET", "/app/customers"): Row(VISITOR, "/app/customers"),
     ("GET", "/app/customers/letter/{token}"): Row(LINK, "/app/customers/letter/guessed", ok=404),
     ("GET", "/app/customers/file/{token}"): Row(LINK, "/app/customers/file/guessed", ok=404),
