@@ -62,6 +62,11 @@ TABLES: dict[str, Kept] = {
         personal="name email country language policies",
         free="id currency timezone created_at closed_at messages_paused_at described_at",
     ),
+    "daily_figures": Kept(
+        None,
+        free="merchant_id day issued taken_back redeemed orders repeats notes asked reviews recovered",
+    ),
+    "figure_marks": Kept(None, free="merchant_id entry day counted_at"),
     "books": Kept(None, free="merchant_id next_customer next_sale next_entry head"),
     "connections": Kept(
         "merchants",

@@ -13,6 +13,7 @@ from handlers.context import Context
 from handlers.exchange import jobs as exchange
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
+from handlers.insights import jobs as insights
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.points import jobs as points
@@ -64,6 +65,7 @@ JOBS: tuple[Job, ...] = (
     Job("merchants.prune", merchants.prune, timeout=60),
     Job("points.expire", points.expire_due, timeout=120),
     Job("points.enrol", points.enrol_holders, timeout=120),
+    Job("insights.count", insights.count, timeout=120, tries=1),
     Job("points.seal", seal.seal_new_entries, timeout=60),
     Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
     Job(programme.JOB, programme.forecast, timeout=180),
@@ -83,6 +85,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("exchange.carry_on", every=MINUTE),
     Tick("privacy.carry_out", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
+    Tick("insights.count", every=5 * MINUTE),
     Tick("connections.tend", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=HOUR),

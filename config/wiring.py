@@ -14,6 +14,7 @@ from handlers.care.timeline import Done
 from handlers.context import Context
 from handlers.customers.consent import Wishes
 from handlers.customers.timeline import Source
+from handlers.insights.store import Count
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
 from handlers.messages.timeline import Letters
@@ -22,8 +23,11 @@ from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
 from handlers.points.timeline import Entries
 from handlers.privacy.gate import Gate
+from handlers.programme import store as programme_store
+from handlers.reconcile import store as reconcile_store
 from handlers.reconcile.store import recovered_of
 from handlers.reviews import rules as reviews
+from handlers.reviews import store as reviews_store
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.reviews.timeline import Given
@@ -65,6 +69,13 @@ TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given
 AIMS: Mapping[str, Aim] = {
     thanks.KIND: thanks.target,
     reviews.REQUEST: lambda sale, _place: reviews.target(sale),
+}
+
+# What capabilities count for the home page.
+COUNTS: Mapping[str, Count] = {
+    "reviews": reviews_store.received,
+    "recovered": reconcile_store.recovered,
+    "previews": programme_store.previews,
 }
 
 
@@ -134,6 +145,7 @@ async def opened(
             holders=HOLDERS,
             privacy=gate,
             recovered=recovered_of,
+            counts=COUNTS,
             data_dir=settings.data_dir,
         )
 

@@ -15,6 +15,7 @@ from integration.facts import Reader
 if TYPE_CHECKING:
     from handlers.customers.timeline import Source
     from handlers.holders import Holder, Privacy
+    from handlers.insights.store import Count
     from handlers.messages.kinds import Kind
     from handlers.points.forecast import Aim
     from handlers.sales.settle import Settler
@@ -57,6 +58,7 @@ class Context:
     holders: Sequence["Holder"] = ()  # who keeps personal data
     privacy: "Privacy | None" = None  # what pages may ask for a person
     recovered: Recoveries | None = None  # what asking the platforms found that no webhook had told of
+    counts: Mapping[str, "Count"] = field(default_factory=dict)  # what capabilities count for the home page
     data_dir: Path | None = None  # where files are kept on this machine
 
     @property

@@ -5,6 +5,7 @@ A page ends in `show` (HTML in the frame) or `moved` (the GET after a POST, with
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date as Date
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -286,6 +287,12 @@ def _day(values: Values, instant: int | None) -> str:
     return "–" if instant is None else str(format_date(_local(instant, zone).date(), "medium", locale=locale))
 
 
+@pass_context
+def _date(values: Values, date: Date) -> str:
+    """Write a day of the calendar."""
+    return str(format_date(date, "medium", locale=_said_to(values)[0]))
+
+
 def _machine_time(instant: int) -> str:
     """Write an instant for the `datetime` attribute of <time>."""
     return to_datetime(instant - instant % SECOND).isoformat().replace("+00:00", "Z")
@@ -302,5 +309,6 @@ _FILTERS: Mapping[str, Any] = {
     "percent": _percent,
     "when": _when,
     "day": _day,
+    "date": _date,
     "machine_time": _machine_time,
 }

@@ -43,6 +43,15 @@ Index(
     sqlite_where=text("state = 'failed'"),
     postgresql_where=text("state = 'failed'"),
 )
+_SENT = text("sent_at IS NOT NULL AND test = 0")
+Index(
+    "ix_messages_sent",
+    messages.c.merchant_id,
+    messages.c.sent_at,
+    messages.c.kind,
+    sqlite_where=_SENT,
+    postgresql_where=_SENT,
+)
 _UNSENT = text("state IN ('scheduled', 'waiting')")
 Index(
     "ix_messages_unsent",

@@ -277,3 +277,12 @@ def answer(
     """Note what came out of a forecast, or why nothing did."""
     written = msgspec.json.encode(found).decode() if found is not None else None
     yield from ask(_ANSWER, (merchant_id, asked.digest, asked.asked_at, written, failure, now, done))
+
+
+def previews(merchant_id: int, since: int, until: int, /) -> Steps[int]:
+    """Count the settings a merchant previewed between two instants, the first included, as far as remembered."""
+    rows = yield from ask(_PREVIEWS, (merchant_id, since, until))
+    return int(rows[0][0])
+
+
+_PREVIEWS = plain("SELECT count(*) FROM program_previews WHERE merchant_id = ?1 AND at >= ?2 AND at < ?3")

@@ -44,6 +44,7 @@ reviews = Table(
     CheckConstraint("stars BETWEEN 1 AND 5", name="stars"),
 )
 Index("ix_reviews_customer", reviews.c.customer, reviews.c.merchant_id)
+Index("ix_reviews_written", reviews.c.merchant_id, reviews.c.written_at)
 Index("ix_reviews_product", reviews.c.product_id, reviews.c.merchant_id)
 
 _SALE = plain("SELECT merged_into, customer, absorbed FROM sales WHERE merchant_id = ?1 AND number = ?2")
@@ -88,6 +89,9 @@ _MOVE = plain(
     "UPDATE messages SET state = 'scheduled', reason = NULL, due_at = ?3, next_attempt_at = ?3"
     " WHERE merchant_id = ?1 AND key = ?2 AND state IN ('scheduled', 'waiting')"
 )
+
+
+_RECEIVED = plain("SELECT count(*) FROM reviews WHERE merchant_id = ?1 AND written_at >= ?2 AND written_at < ?3")
 
 
 class Link(NamedTuple):
@@ -226,3 +230,9 @@ def put_off(page: Asked, now: int) -> Steps[Literal["postponed", "enough", "answ
     then = Next(reminder_key(one.number, len(again) + 1), REMINDER, now + POSTPONED_BY, details)
     yield from follow(one.merchant_id, one.number, one.customer, bool(test), then, now)
     return "postponed"
+
+
+def received(merchant_id: int, since: int, until: int, /) -> Steps[int]:
+    """Count the reviews a merchant got between two instants, the first included."""
+    rows = yield from ask(_RECEIVED, (merchant_id, since, until))
+    return int(rows[0][0])
