@@ -245,8 +245,11 @@ SCOPES = (
     Scope("read_products", "What was bought: for exclusions, and for asking about it"),
     Scope("read_fulfillments", "Parcels: when something has arrived"),
     Scope("read_customer_merge", "When two customers of the shop become one", needed=False),
-    Scope("read_all_orders", "Orders older than 60 days: only for awarding history", needed=False),
     Scope("read_shopify_payments_disputes", "Disputed payments, where a webhook about one got lost", needed=False),
+    Scope("read_locales", "The shop's language, for the words of your notes", needed=False),
+    Scope("read_legal_policies", "Where your return policy stands", needed=False),
+    Scope("write_app_proxy", "Pages for your customers below the shop’s own address", needed=False),
+    Scope("read_all_orders", "Orders older than 60 days: only for awarding history", needed=False),
 )
 
 

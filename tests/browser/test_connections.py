@@ -106,3 +106,22 @@ def test_balances_are_brought_in_by_hand(
     assert "ana@x.example" in Path(taken.value.path()).read_text()
     assert complaints == []
     page.context.close()
+
+
+def test_in_the_admin_a_file_comes_in_and_goes_out(browser: Browser, shop: RunningShop, tmp_path: Path) -> None:
+    """The upload is fetched with a bearer; the download carries none and needs none."""
+    file = tmp_path / "smile.csv"
+    file.write_text("email,points\nana@x.example,1200\n")
+    page, app, complaints = shop.in_admin(browser, path="/app/connections/data")
+    app.get_by_label("File of balances").set_input_files(file)
+    app.get_by_role("button", name="Look at the file").click()
+    expect(app.get_by_role("heading", level=1)).to_have_text("smile.csv")
+    app.get_by_role("button", name="Bring in 1 balance").click()
+    expect(app.get_by_role("progressbar")).to_be_visible()
+    shop.run(carry_out(shop.house.context, NORA, 1))
+    expect(app.get_by_text("1 balances with 1,200 points")).to_be_visible()
+    with page.expect_download() as taken:
+        app.get_by_role("link", name="Report of every line").click()
+    assert "ana@x.example" in Path(taken.value.path()).read_text()
+    assert complaints == []
+    page.context.close()

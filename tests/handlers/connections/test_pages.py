@@ -7,10 +7,12 @@ import pytest
 import stripe as stripe_library
 
 from handlers.connections.jobs import tend
+from handlers.connections.rules import SCOPES
 from handlers.merchants.programs import change_program
 from integration.clock import HOUR
 from integration.sandbox.stripe import Account
 from integration.sandbox.stripe_api import PretendStripe
+from integration.shopify.scopes import OPTIONAL, REQUIRED
 from integration.stripe.api import StripeApi
 from tests.handlers.connections.conftest import ADAS_KEY, EVERYTHING
 from tests.handlers.connections.test_domain import GOOD, HATS, serving
@@ -120,7 +122,7 @@ async def test_the_shops_permissions_are_told_in_words(desk: Desk) -> None:
     """What is missing, what was taken away, and when webhooks went quiet."""
     await desk.house.does("UPDATE connections SET token = 'sealed', scopes = '[\"write_orders\", \"read_customers\"]'")
     page = await desk.shown()
-    assert page.count(">Missing<") == 2 and page.count(">Not granted<") == 3 and "Parcels" in page
+    assert page.count(">Missing<") == 2 and page.count(">Not granted<") == 6 and "Parcels" in page
     await desk.house.does(
         "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state, quiet_since, quiet_why)"
         " SELECT 1, id, 0, 'ok', 1, 'nothing came while orders did' FROM connections WHERE merchant_id = 1"
@@ -134,6 +136,11 @@ async def test_the_shops_permissions_are_told_in_words(desk: Desk) -> None:
     assert "Webhooks have gone quiet" in page and "3 sales, 41 points" in page
     await desk.house.does("UPDATE connections SET revoked_at = 1, revoked_why = 'the app was removed'")
     assert "The shop no longer answers us" in await desk.shown()
+
+
+def test_every_permission_we_ask_for_is_told_in_words() -> None:
+    """The page names what the app's configuration asks for, and nothing else."""
+    assert {scope.name for scope in SCOPES} == {*REQUIRED, *OPTIONAL}
 
 
 async def test_the_sending_domain_is_checked_on_request(desk: Desk) -> None:
