@@ -8,9 +8,9 @@ import structlog
 
 from handlers.context import Context
 from handlers.holders import Name, Subject
+from handlers.inbox.keys import Key
 from handlers.inbox.personal import clear_source, clear_stranger
 from handlers.inbox.replay import replay
-from handlers.merchants.connections import place
 from handlers.privacy import personal, store
 from handlers.privacy.rules import SHOP, digest
 from handlers.privacy.store import EVERYBODY, Request
@@ -20,6 +20,7 @@ from integration.database.packing import unpack
 from integration.database.steps import TEXT, Row, Steps, ask, keyed, plain
 from integration.errors import OutsideError, Revoked
 from integration.facts import Envelope
+from integration.shopify.grants import NotInstalled
 
 if TYPE_CHECKING:
     from handlers.privacy.jobs import Work
@@ -109,15 +110,16 @@ class _Verdict(NamedTuple):
 
 async def _asked(context: Context, one: Request, connection: Row) -> _Verdict | None:
     """Ask a shop that is still connected here whether it is; None = it has left."""
-    _, _, account, token, revoked_at, _ = connection
+    number, _, account, token, revoked_at, _ = connection
     if revoked_at is not None:
         return None
     if token is None:
         words = f"the shop is still connected here: `regulars privacy confirm {one.id}` forgets it all the same"
         return _Verdict("held", words)
     try:
-        await context.shopify.ping(account, context.vault.open(token, **place(one.merchant_id, "token")))
-    except Revoked:
+        # Two days on, the token itself has ended: what renews it tells whether the shop is still there.
+        await context.shopify.ping(account, Key(context, number))
+    except (Revoked, NotInstalled):
         return None
     except OutsideError as error:
         return _Verdict("later", f"the shop could not be asked whether it is back: {error}")

@@ -10,9 +10,11 @@ from handlers.inbox.idle import busy
 from handlers.merchants import jobs
 from handlers.merchants.connections import Wish, add_merchant
 from handlers.merchants.install import arrive
+from handlers.privacy import jobs as privacy
 from integration.clock import DAY, HOUR, MINUTE
 from integration.errors import Forged, Rejected, Unavailable
 from integration.shopify.grants import NotInstalled
+from integration.vault import Unsealable, Vault
 from tests.handlers.merchants.harbour import NOON, TEA, Harbour
 
 
@@ -231,3 +233,33 @@ async def test_an_uninstall_told_twice_and_late_is_one(harbour: Harbour) -> None
     harbour.clock.passes(HOUR / 1_000_000)
     await harbour.hear([replace(one, id=f"{one.id}-again") for one in left])
     assert await harbour.connection() == before
+
+
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_a_redaction_asks_with_a_key_that_holds(harbour: Harbour, has_left: bool) -> None:
+    """Two days later the token has ended by itself; what renews it tells whether the shop is gone."""
+    await harbour.visit()
+    await harbour.hear(harbour.shop.welcome("Ana", "Diaz", "ana@example.com")[1])
+    if has_left:
+        harbour.shop.uninstall()  # of which we are never told
+    harbour.clock.passes(2 * DAY / 1_000_000)
+    await harbour.hear(harbour.shop.request_privacy("shop/redact"))
+    await privacy.carry_out(harbour.here)
+    stages = await harbour.rows("SELECT stage FROM privacy_requests")
+    customers = await harbour.rows("SELECT count(*) FROM customers WHERE email IS NOT NULL")
+    assert (stages, customers) == (([("done",)], [(0,)]) if has_left else ([("void",)], [(1,)]))
+
+
+async def test_a_new_secret_key_takes_over_both_tokens(harbour: Harbour) -> None:
+    """After one run of the job the old key is needed no more, for what asks and for what renews."""
+    await harbour.visit()
+    one = await harbour.connection()
+    old, new = "the-secret-key-of-the-harbour-is-long-enough", "another-secret-key-of-the-harbour-long-too"
+    assert await jobs.reseal(replace(harbour.here, vault=Vault([new, old]))) == 1
+    after = await harbour.connection()
+    for column in ("token", "refresh_token"):
+        place = {"table": "connections", "merchant": one["merchant_id"], "column": column}
+        assert Vault([new]).open(after[column], **place) == Vault([old]).open(one[column], **place)
+        other = {"token": "refresh_token", "refresh_token": "token"}[column]
+        with pytest.raises(Unsealable):
+            Vault([new]).open(after[column], **{**place, "column": other})
