@@ -123,7 +123,7 @@ def _form(
         base=desk.current.number,
         is_typed=bool(typed),
         brief=False,
-        adding=bool(fields.get(f"{CAMPAIGNS}.{NEW}.name")),
+        adding=any(fields.get(f"{CAMPAIGNS}.{NEW}.{part}") for part in ("name", "starts", "ends")),
         unit=unit(reader),
         labels={key: label(key, reader) for key in SETTINGS},
         hints={key: hint(setting, reader) for key, setting in SETTINGS.items()},
