@@ -15,7 +15,7 @@ from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import ELSEWHERE, Key, Reserved, StripeAccount, key_of
 from handlers.sales.books import stir_sold_since
-from integration.clock import HOUR
+from integration.clock import HOUR, MINUTE
 from integration.database.steps import Steps
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
 from integration.faults import point
@@ -24,6 +24,7 @@ from integration.stripe.accounts import MOST_ENDPOINTS, Endpoint, Inspection, Mi
 from integration.vault import Unsealable
 
 TEND_EVERY = 6 * HOUR  # how often an account that is well is looked at
+LEARN_WITHIN = 10 * MINUTE  # of each such time: when connections set up by hand are asked whose they are
 MARK_DIGITS = 24
 MOST_TENDED = 100  # accounts of one run; the next one goes on
 
@@ -206,9 +207,12 @@ async def tend(context: Context) -> int:
     An endpoint that somebody deleted or switched off in Stripe is told of, not put back: that is for the merchant to
     say.
     """
-    before = context.clock.now() - TEND_EVERY
+    now = context.clock.now()
+    before = now - TEND_EVERY
     found = await context.database.read(lambda: stripe_accounts.to_tend(before, MOST_TENDED))
     for one in found:
+        if one.account is None and now % TEND_EVERY >= LEARN_WITHIN:
+            continue  # Where nobody can say whose it is, there is no row to note that in.
         try:
             key = opened(context, one)
         except Unsealable as error:

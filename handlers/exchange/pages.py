@@ -20,6 +20,7 @@ from handlers.merchants.journal import looked, note
 from handlers.merchants.rules import Refused
 from integration.clock import MINUTE
 from integration.database.steps import Steps
+from integration.errors import Unavailable
 
 TEMPLATES = Path(__file__).parent / "templates"
 HERE = "/app/connections/data"
@@ -140,13 +141,16 @@ async def data_file(request: Request) -> Response:
     if not 0 <= now - int(made_at) < LINK_LIFE:
         return guard(told(404))
     merchant_id, shown = int(merchant), FILES[name].title if name in FILES else "lines of an import"
-    await context.database.run(lambda: looked(merchant_id, who, f"file: {shown}", None, now))
     pieces = (
         export(context, merchant_id, name, bom=bom == "1")
         if name in FILES
         else report(context, merchant_id, int(name.removeprefix(REPORT)), bom=bom == "1")
     )
-    first = await anext(pieces)
+    try:
+        await context.database.run(lambda: looked(merchant_id, who, f"file: {shown}", None, now))
+        first = await anext(pieces)
+    except Unavailable:
+        return guard(told(503))
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return guard(StreamingResponse(_after(first, pieces), media_type="text/csv; charset=utf-8", headers=headers))
 

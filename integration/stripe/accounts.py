@@ -70,6 +70,9 @@ class Endpoint(msgspec.Struct):
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     secret: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Endpoint({self.id})"  # its secret belongs into no log
+
     @property
     def is_as_needed(self) -> bool:
         """Tell whether it is switched on and hears of everything we read."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from handlers.connections.jobs import Connected, Lacking, connect, disconnect, repair, tend
+from handlers.connections.jobs import TEND_EVERY, Connected, Lacking, connect, disconnect, repair, tend
+from handlers.merchants.connections import connect_stripe
 from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import accounts_of, key_of, not_well
 from integration import faults
@@ -320,6 +321,25 @@ async def test_nobody_parts_from_anothers_account(street: Street) -> None:
     with pytest.raises(Refused, match="not connected"):
         await repair(street.context, street.bob, found.account.connection, "link:ada")
     assert len(street.adas.endpoints) == 1
+
+
+async def test_an_account_set_up_by_hand_is_learnt_and_not_connected_twice(street: Street) -> None:
+    """By its key, now and then; another merchant is refused it, its own may take it over with a key."""
+    context = street.context
+    path = await context.database.run(
+        lambda: connect_stripe(street.ada, "whsec_by_hand", ADAS_KEY, context.vault, context.clock.now())
+    )
+    context.clock.offset += TEND_EVERY - context.clock.now() % TEND_EVERY
+    await tend(context)
+    ((one,), calls) = await adas_accounts(street), len(street.adas.calls)
+    assert (one.state, one.account, one.path, one.endpoint) == ("by_hand", street.adas.account.id, path, None)
+    await tend(context)
+    assert len(street.adas.calls) == calls
+    with pytest.raises(Refused, match="already connected"):
+        await connect(context, street.bob, ADAS_KEY, "link:bob")
+    again = await connected(street)
+    assert (again.account.state, again.account.path, again.rotated) == ("ok", path, True)
+    assert set(await street.deliver(street.adas.account.pay(10_00, email="eve@street.example")[1])) == {200}
 
 
 async def test_live_payments_need_an_address_with_https(street: Street) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from handlers.exchange import feeds, jobs
 from integration.clock import MINUTE
+from integration.errors import Unavailable
 from tests.visits import NORA, OTTO, House, Visitor
 
 BALANCES = "email,points\nana@x.example,1200\nbo@x.example,50\n=evil(),5\n"
@@ -153,6 +154,18 @@ async def test_a_download_that_fails_in_the_middle_does_not_look_whole(
     monkeypatch.setattr(feeds, "ask", breaking)
     with pytest.raises(RuntimeError, match="went away"):
         await desk.house.stranger().get(link)
+
+
+async def test_a_file_waits_for_a_database_that_is_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks is told to come again, on a page of the house."""
+    link = await desk.link(DATA)
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable("PostgreSQL cannot be used now")
+
+    monkeypatch.setattr(desk.house.database, "run", away)
+    answer = await desk.house.stranger().get(link)
+    assert answer.status_code == 503 and "try again in a minute" in answer.text
 
 
 async def test_otto_sees_nothing_of_it(desk: Desk) -> None:
