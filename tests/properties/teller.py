@@ -154,8 +154,9 @@ class Teller:
     def campaign(self, what: str) -> dict[str, Any]:
         """A campaign of one kind that begins and ends on a day, at an hour by the shop's clocks, or at an instant."""
         # Hours that the clocks of New York show once, whatever the day.
-        begin = START.replace(hour=self.pick(4, 12, 23)) + timedelta(days=self.pick(-20, -20, 3, 25, 61))
-        end = begin + timedelta(days=self.pick(1, 20, 50, 150))
+        first, length = ((-20, -20, 25), (60, 150)) if self.planned else ((-20, -20, 3, 25, 61), (1, 20, 50, 150))
+        begin = START.replace(hour=self.pick(4, 12, 23)) + timedelta(days=self.pick(*first))
+        end = begin + timedelta(days=self.pick(*length))
         shown = self.pick("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ")
         campaign: dict[str, Any] = {
             "name": "More for everybody",
@@ -167,10 +168,13 @@ class Teller:
             campaign |= {"multiplier": self.pick("1", "2"), "extra_per_unit": self.pick("0.1", "0.333333", "5")}
         elif what in ("product", "two at once"):
             campaign["products"] = [self.pick("9001", "9002")]
+            if what == "two at once":
+                # More or less than the one for all goods.
+                campaign["multiplier"] = self.pick("3", "1.1")
         elif what == "tag":
             campaign["tags"] = ["VIP", "friend"]
         elif what == "channel":
-            campaign["channels"] = ["pos", "web"]
+            campaign["channels"] = self.pick(["pos", "web"], ["pos"])
         return campaign
 
     def shop(self) -> Shop:
