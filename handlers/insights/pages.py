@@ -133,7 +133,7 @@ def needs(standing: State) -> list[Need]:
                 + " not be read",
                 "What they tell of earns nothing until they are read. They are kept; look at why, then try them again.",
                 "See them",
-                "/app/activity",
+                "/app/activity?state=failed",
             )
         )
     if standing.given_up:
@@ -153,7 +153,7 @@ def needs(standing: State) -> list[Need]:
                 _many(standing.suspect, "message does", "messages do") + " not fit your shop",
                 "They were signed, but what they hold is another shop's or of another kind. They had no effect.",
                 "See them",
-                "/app/activity",
+                "/app/activity?state=suspect",
             )
         )
     if standing.twins:
