@@ -42,8 +42,7 @@ _FORGET = keyed(
     at=BIG,
 )
 _NAMELESS = keyed(
-    "DELETE FROM customer_identities WHERE EXISTS (SELECT 1 FROM {keys} k"
-    " WHERE customer_identities.merchant_id = k.merchant_id AND customer_identities.customer = k.number)",
+    "DELETE FROM customer_identities WHERE (customer, merchant_id) IN (SELECT k.number, k.merchant_id FROM {keys} k)",
     **BY_NUMBER,
 )
 _DROP = tuple(

@@ -4,8 +4,8 @@ from handlers.holders import Holder, Sections, Subject, deleting
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed
 
 _OF_SALES = keyed(
-    "DELETE FROM recoveries WHERE EXISTS (SELECT 1 FROM {keys} k WHERE recoveries.value = k.value"
-    " AND recoveries.merchant_id = k.merchant_id AND recoveries.platform = k.platform AND recoveries.kind = k.kind)",
+    "DELETE FROM recoveries WHERE (value, merchant_id, platform, kind) IN"
+    " (SELECT k.value, k.merchant_id, k.platform, k.kind FROM {keys} k)",
     merchant_id=BIG,
     platform=TEXT,
     kind=TEXT,

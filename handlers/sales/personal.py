@@ -37,8 +37,7 @@ _FORGET = keyed(
     at=BIG,
 )
 _NAMELESS = keyed(
-    "DELETE FROM sale_identities WHERE EXISTS (SELECT 1 FROM {keys} k"
-    " WHERE sale_identities.merchant_id = k.merchant_id AND sale_identities.sale = k.number)",
+    "DELETE FROM sale_identities WHERE (sale, merchant_id) IN (SELECT k.number, k.merchant_id FROM {keys} k)",
     **_KEY,
 )
 _WITHOUT_ADDRESS = keyed(
