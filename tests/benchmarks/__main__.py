@@ -5,18 +5,18 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import across, backfill, fleet, forecast, latency, processes, receiver, size, worker
+from tests.benchmarks import across, backfill, fleet, forecast, latency, pages, processes, receiver, size, worker
 from tests.benchmarks.figures import console
 
 PARTS = ("receiver", "worker", "latency", "fleet")
-BY_HAND = ("backfill", "size", "forecast")  # take minutes, and the first two gigabytes of disk
+BY_HAND = ("backfill", "size", "forecast", "pages")  # take minutes, and the first two gigabytes of disk
 
 
 def main() -> int:
     """Measure what was asked for (everything by default); 0 only when every floor and limit held."""
     words = argparse.ArgumentParser(prog="make bench", description=__doc__)
     words.add_argument(
-        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but backfill, size and forecast)"
+        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but the last four)"
     )
     words.add_argument("--repetitions", type=int, default=7)
     words.add_argument("--seconds", type=int, default=4, help="length of one burst of load")
@@ -40,6 +40,8 @@ def main() -> int:
         held &= backfill.measure(asked.orders, (asked.engine,) if asked.engine else backfill.ENGINES)
     if "forecast" in parts:
         held &= forecast.measure(engines=(asked.engine,) if asked.engine else forecast.ENGINES)
+    if "pages" in parts:
+        held &= pages.measure()
     if "size" in parts:
         held &= size.measure()
     console.print("Every floor and limit held." if held else "[bold red]Not every floor and limit held.[/]")
