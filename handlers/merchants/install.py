@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 from zoneinfo import available_timezones
@@ -16,20 +18,30 @@ from handlers.inbox.work import BELL
 from handlers.merchants.connections import MOST_NAME
 from handlers.merchants.programs import first_version
 from integration.database.steps import BIG, Steps, ask, insert, plain
-from integration.errors import OutsideError, Rejected, Unavailable
+from integration.errors import Forged, OutsideError, Rejected, Unavailable
 from integration.facts import ShopSeen
 from integration.shopify.grants import Grant, exchange, redeem
 from integration.shopify.session_tokens import SessionToken
 
 GRANT_SECONDS = 15.0  # for a new shop, which waits for its first page
-AGAIN_SECONDS = 5.0  # for a shop we know, whose page can also be shown without
+AGAIN_SECONDS = 5.0  # for a shop we know, whose page can also be shown without; and before it is tried once more
 MOST_CROSSINGS = 4  # of two processes that take the same shop in
 MOST_HOSTS = 20
 
 Grants = Callable[[], Awaitable[Grant]]
 
 log = structlog.get_logger()
-_gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(eq=False)
+class _Gate:
+    """Where one shop's visits to this process take turns; what failed for the first is not tried by each behind it."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failed_at: float = float("-inf")  # by the monotonic clock
+
+
+_gates: WeakValueDictionary[str, _Gate] = WeakValueDictionary()
 
 
 class Arrival(NamedTuple):
@@ -86,7 +98,7 @@ async def return_with_code(context: Context, shop: str, code: str, issued_at: in
     async def grants() -> Grant:
         return await redeem(context.shopify, app_of(context), shop, code, context.clock.now())
 
-    async with _gate(shop):
+    async with _gate(shop).turn:
         return await _taken_in(context, shop, issued_at, grants)
 
 
@@ -95,23 +107,32 @@ async def _arrived(context: Context, shop: str, issued_at: int, grants: Grants) 
     if known is not None and known.stands(context.clock.now()):
         return Arrival(known.merchant_id, False)
     # Tabs and reloads of one process take turns; those of another cross in the database.
-    async with _gate(shop):
+    gate = _gate(shop)
+    async with gate.turn:
         known = await context.database.read(lambda: _known(shop))
-        if known is None or known.closed_at is not None:
-            return await _taken_in(context, shop, issued_at, grants)
-        if not known.stands(context.clock.now()):
-            try:
-                async with asyncio.timeout(AGAIN_SECONDS):
-                    await _taken_in(context, shop, issued_at, grants)
-            except (OutsideError, TimeoutError) as error:
-                log.warning("access_not_given_back", shop=shop, error=type(error).__name__, reason=str(error))
+        if known is not None and known.stands(context.clock.now()):
+            return Arrival(known.merchant_id, False)
+        is_stranger = known is None or known.closed_at is not None
+        try:
+            if time.monotonic() - gate.failed_at < AGAIN_SECONDS:
+                raise Unavailable(f"{shop} did not let us in a moment ago")
+            async with asyncio.timeout(GRANT_SECONDS if is_stranger else AGAIN_SECONDS):
+                return await _taken_in(context, shop, issued_at, grants)
+        except (OutsideError, TimeoutError) as error:
+            if not isinstance(error, Forged):  # which is about this token alone
+                gate.failed_at = time.monotonic()
+            if is_stranger or known is None:
+                if isinstance(error, TimeoutError):
+                    raise Unavailable(f"{shop} took longer than {GRANT_SECONDS:g} s to let us in") from None
+                raise
+            log.warning("access_not_given_back", shop=shop, error=type(error).__name__, reason=str(error))
     return Arrival(known.merchant_id, False)
 
 
-def _gate(shop: str) -> asyncio.Lock:
+def _gate(shop: str) -> _Gate:
     gate = _gates.get(shop)
     if gate is None:
-        gate = _gates[shop] = asyncio.Lock()
+        gate = _gates[shop] = _Gate()
     return gate
 
 
@@ -120,12 +141,8 @@ async def _taken_in(context: Context, shop: str, issued_at: int, grants: Grants)
 
     `issued_at` is by Shopify's clock, as is the instant of an uninstall: so the two tell which came later.
     """
-    try:
-        async with asyncio.timeout(GRANT_SECONDS):
-            grant = await grants()
-            record = await context.shopify.ping(shop, grant.token)
-    except TimeoutError:
-        raise Unavailable(f"{shop} took longer than {GRANT_SECONDS:g} s to let us in") from None
+    grant = await grants()
+    record = await context.shopify.ping(shop, grant.token)
     if record.domain not in (None, shop):
         raise Rejected(f"{shop} says it is another shop")
     now = context.clock.now()

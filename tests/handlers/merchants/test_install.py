@@ -128,6 +128,14 @@ async def test_a_new_shop_that_cannot_be_asked_leaves_nothing(
     assert (await harbour.visit()).is_new
 
 
+async def test_tabs_do_not_queue_up_at_a_shopify_that_is_away(harbour: Harbour) -> None:
+    """What failed for the first of them is not tried by every other, one after the other."""
+    harbour.pretend.tokens.fail_next = [503] * 8
+    visits = await asyncio.gather(*(harbour.visit() for _ in range(8)), return_exceptions=True)
+    assert [type(one) for one in visits] == [Unavailable] * 8
+    assert harbour.asked("token-exchange") == 1
+
+
 async def test_a_token_shopify_finds_too_old_is_answered_like_a_forged_one(harbour: Harbour) -> None:
     """App Bridge then brings a newer one."""
     session = harbour.session()
