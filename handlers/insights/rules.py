@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from integration.clock import SECOND, to_datetime
 
 DAYS = 90
-_WIDTH, _HEIGHT, _FLOOR, _TOP = 720, 170, 140, 10  # of the picture, in its own units
+_WIDTH, _HEIGHT, _FLOOR, _TOP = 720, 142, 140, 2  # of the picture, in its own units
 _EPOCH = date(1970, 1, 1)
 
 
@@ -51,7 +51,7 @@ class Picture(NamedTuple):
     top: int
     bars: Sequence[Bar]
     most: int  # micropoints that the highest bar may stand for
-    weeks: Sequence[tuple[float, date]]  # where a date is written
+    months: Sequence[date]  # the first day of each stretch of thirty, all equally wide
 
 
 def day_of(instant: int, timezone: str) -> int:
@@ -97,8 +97,8 @@ def picture(days: Sequence[Figures], last_day: int) -> Picture:
         for place, day in enumerate(days)
     ]
     first = last_day - len(days) + 1
-    weeks = [(round(place * step, 2), date_of(first + place)) for place in range(0, len(days), 30)]
-    return Picture(_WIDTH, _HEIGHT, _FLOOR, _TOP, bars, most, weeks)
+    months = [date_of(first + place) for place in range(0, len(days), 30)]
+    return Picture(_WIDTH, _HEIGHT, _FLOOR, _TOP, bars, most, months)
 
 
 def _round_up(amount: int) -> int:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from babel.core import Locale, negotiate_locale
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_time, get_datetime_format
 from babel.localedata import locale_identifiers
 from babel.numbers import format_currency, format_decimal, format_percent
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -276,8 +276,16 @@ def _percent(values: Values, share: float) -> str:
 @pass_context
 def _when(values: Values, instant: int | None) -> str:
     """Write an instant with day and time in the shop's time zone; None is a dash."""
+    if instant is None:
+        return "–"
     locale, zone, _ = _said_to(values)
-    return "–" if instant is None else str(format_datetime(_local(instant, zone), "medium", locale=locale))
+    moment = _local(instant, zone)
+    parts = {"{1}": format_date(moment, "medium", locale=locale), "{0}": format_time(moment, "short", locale=locale)}
+    # Nobody plans by the second; Babel's own formats have seconds in the one and short years in the other.
+    written = str(get_datetime_format("medium", locale=locale))
+    for place, part in parts.items():
+        written = written.replace(place, part)
+    return written
 
 
 @pass_context

@@ -28,7 +28,7 @@ def test_the_picture_keeps_within_its_frame() -> None:
         assert bar.issued_y + bar.issued_height == pytest.approx(drawn.floor, abs=0.02)
         assert bar.x + 2 * bar.width <= drawn.width
     assert drawn.bars[0].issued_height == 0
-    assert drawn.weeks[0][1] == date_of(20_000 - DAYS + 1)
+    assert drawn.months[0] == date_of(20_000 - DAYS + 1)
     assert picture([Figures()] * DAYS, 20_000).most == 0
 
 
