@@ -166,6 +166,7 @@ def _rows_in_batches(text: io.TextIOWrapper, currency: str) -> Iterator[list[Row
     at = places(heading)
     seen: dict[bytes, int] = {}
     batch: list[Row] = []
+    count = 0
     lines = csv.reader(text, delimiter=separator)
     for cells in _whole(lines):
         if not any(cell.strip() for cell in cells):
@@ -173,7 +174,8 @@ def _rows_in_batches(text: io.TextIOWrapper, currency: str) -> Iterator[list[Row
         # The heading was read apart.
         row = read_row(lines.line_num + 1, cells, at, len(heading), currency)
         batch.append(_once(row, seen))
-        if len(seen) + len(batch) > MOST_LINES:
+        count += 1
+        if count > MOST_LINES:
             raise Unfit(f"The file has more than {MOST_LINES:,} lines; split it into several.")
         if len(batch) == READ_AT_ONCE:
             yield batch

@@ -6,6 +6,7 @@ from handlers.customers.identify import People, Person, load, save
 from handlers.exchange.store import Import, advance
 from handlers.holders import Name
 from handlers.merchants.books import lock_books, save_books
+from handlers.points.expiry import settle_before_taking, stir
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, account
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
@@ -64,6 +65,7 @@ def take_back(one: Import, token: str, now: int) -> Steps[Import | None]:
     if not lines:
         return None
     owners: dict[int, int] = dict((yield from ask(_OWNERS, sorted({(merchant_id, line[1]) for line in lines}))))
+    yield from settle_before_taking(merchant_id, set(owners.values()), counters[merchant_id], now)
     names = {account(owner, "available") for owner in owners.values()}
     available: dict[str, int] = dict((yield from ask(_AVAILABLE, [(merchant_id, name) for name in sorted(names)])))
     postings, noted, total = [], [], 0
@@ -80,6 +82,8 @@ def take_back(one: Import, token: str, now: int) -> Steps[Import | None]:
     yield from post(postings, counters, now)
     yield from save_books(counters.values())
     yield from ask(_NOTED, noted)
+    # What had lapsed of a line that is undone did not take the place of anything else: the clock gives that back.
+    yield from stir({(merchant_id, owner) for owner in owners.values()}, now)
     return one
 
 

@@ -43,6 +43,7 @@ class Held(NamedTuple):
     closed_at: int | None
     renewing: str | None  # the fencing token of whoever renews it now
     problem: str | None
+    refreshed_at: int | None
 
 
 class Key:
@@ -96,12 +97,14 @@ def held_by(connection: int) -> Steps[Held | None]:
     return Held(*rows[0]) if rows else None
 
 
-async def renewed(context: Context, connection: int) -> bool:
-    """Renew a connection's key although it has not ended, unless somebody is at it; tells whether it was.
+async def renewed(context: Context, connection: int, before: int) -> bool:
+    """Renew a connection's key that was last renewed before an instant, though it has not ended; tells whether it was.
 
-    Raises as `Key` does.
+    Not where somebody else is at it, or was a moment ago. Raises as `Key` does.
     """
     held = usable(await context.database.read(lambda: held_by(connection)))
+    if held.refreshed_at is not None and held.refreshed_at > before:
+        return False
     claim = secrets.token_hex(8)
     if not await context.database.run(lambda: _claim(held, claim)):
         return False
@@ -237,7 +240,8 @@ def _lapse(held: Held, claim: str, why: str, now: int) -> Steps[bool]:
 
 _HELD = plain(
     "SELECT id, merchant_id, platform, account, token, token_expires_at, refresh_token, refresh_expires_at,"
-    " revoked_at, revoked_why, closed_at, refresh_claim, refresh_problem FROM connections WHERE id = ?1"
+    " revoked_at, revoked_why, closed_at, refresh_claim, refresh_problem, refreshed_at"
+    " FROM connections WHERE id = ?1"
 )
 _CLAIM = plain(
     f"UPDATE connections SET refresh_claim = ?2, refresh_after = {{clock}} + {LEASE}"

@@ -65,6 +65,7 @@ class Mark(NamedTuple):
 
     entry: int = 0
     day: int | None = None
+    counted_at: int = 0
 
 
 class Connected(NamedTuple):
@@ -88,7 +89,7 @@ class State(NamedTuple):
     twins: int  # lately sold, told by both platforms without a name in common: their like is awarded
 
 
-_MARK = plain("SELECT entry, day FROM figure_marks WHERE merchant_id = ?1")
+_MARK = plain("SELECT entry, day, counted_at FROM figure_marks WHERE merchant_id = ?1")
 _BEHIND = plain(
     "SELECT m.id, m.timezone FROM merchants m JOIN books b ON b.merchant_id = m.id"
     " LEFT JOIN figure_marks f ON f.merchant_id = m.id"
@@ -141,10 +142,11 @@ _CONNECTIONS = plain(
 _AMISS = plain(
     "SELECT what, count(*) FROM (SELECT CASE WHEN failed_at IS NOT NULL THEN 'failed' ELSE outcome END AS what"
     " FROM events WHERE merchant_id = ?1"
-    " AND (failed_at IS NOT NULL OR outcome = 'suspect' OR outcome = 'waiting') ORDER BY id DESC LIMIT ?2) e"
-    " GROUP BY what"
+    # The first condition is the index's; what waits for a later event needs nobody.
+    " AND (failed_at IS NOT NULL OR outcome = 'suspect' OR outcome = 'waiting')"
+    " AND (failed_at IS NOT NULL OR outcome = 'suspect') ORDER BY id DESC LIMIT ?2) e GROUP BY what"
 )
-_GIVEN_UP = plain("SELECT count(*) FROM settlements WHERE merchant_id = ?1 AND retry_at IS NULL")
+_GIVEN_UP = plain("SELECT count(DISTINCT sale) FROM settlements WHERE merchant_id = ?1 AND retry_at IS NULL")
 _TWINS = plain(
     "SELECT count(*) FROM (SELECT sold_at, standing FROM sales WHERE merchant_id = ?1 AND paired_with IS NOT NULL"
     " ORDER BY number DESC LIMIT ?3) s WHERE sold_at > ?2 AND standing = 'elsewhere'"
@@ -174,11 +176,16 @@ def add_up(merchant_id: int, timezone: str, now: int) -> Steps[int]:
 
 
 def count_day(merchant_id: int, timezone: str, counts: Mapping[str, Count], now: int) -> Steps[bool]:
-    """Count the other figures of the next day that is not final; False where it still is not, and nothing is left."""
+    """Count the other figures of the next day that is not final; False where it still is not, and nothing is left.
+
+    Once a day all days are counted anew: orders are paid, cancelled or found again long after the day they are of.
+    """
     today = day_of(now, timezone)
     mark = yield from _mark(merchant_id)
     # A day is final an hour after its end: what was under way at midnight has been written by then.
-    day = max(mark.day if mark.day is not None else today, today - DAYS + 1)
+    is_new_day = mark.counted_at < start_of(today, timezone) + HOUR <= now
+    first = today - DAYS + 1
+    day = first if is_new_day or mark.day is None else max(mark.day, first)
     start, end = start_of(day, timezone), start_of(day + 1, timezone)
     each = yield from counted(merchant_id, start, end, counts)
     row = (each.orders, each.repeats, each.notes, each.asked, each.reviews, each.recovered)

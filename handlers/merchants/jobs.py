@@ -53,7 +53,7 @@ async def renew(context: Context) -> int:
     count = 0
     for (number,) in await context.database.read(lambda: ask(IDLE, (idle, MOST_RENEWED))):
         try:
-            count += await renewed(context, number)
+            count += await renewed(context, number, idle)
         except (OutsideError, Unsealable) as error:
             # It is noted with the connection, and tried again.
             log.debug("idle_key_not_renewed", connection=number, reason=str(error))

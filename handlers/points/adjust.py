@@ -5,6 +5,7 @@ import secrets
 
 from handlers.merchants.books import lock_books, save_books
 from handlers.merchants.rules import Refused
+from handlers.points.expiry import settle_before_taking
 from handlers.points.ledger import SPOKEN
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, MICRO, account
@@ -52,6 +53,8 @@ def adjust(
     if rows and rows[0] != (source, destination, posting.micropoints):
         raise Refused(f"The key {key} stands for another adjustment.")
     if not rows:
+        if points < 0:
+            yield from settle_before_taking(merchant_id, [customer], counters[merchant_id], now)
         available = yield from _available(merchant_id, mine)
         if points < 0 and available < posting.micropoints:
             raise Refused(f"Only {max(0, available // MICRO)} points are available to take away.")

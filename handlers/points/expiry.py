@@ -143,7 +143,8 @@ class _Reading:
     """Turns entries of a person's spendable points into credits and debits; moves between their numbers are none."""
 
     accounts: set[str]
-    sales: dict[int, tuple[int, int]] = field(default_factory=dict)  # sale -> when its clock began, net
+    # A sale, or a line of an import -> when its clock began, and what is left net of refunds or of undoing.
+    sales: dict[int | str, tuple[int, int]] = field(default_factory=dict)
     credits: list[Credit] = field(default_factory=list)
     debits: list[Debit] = field(default_factory=list)
     active: list[int] = field(default_factory=list)
@@ -161,13 +162,20 @@ class _Reading:
         elif sale is not None:
             began, net = self.sales.get(sale, (at, 0))
             self.sales[sale] = (at if reason == "dispute_release" else began, net + (amount if comes else -amount))
+        elif key.startswith("import:"):
+            # Undone, a line takes back its own points and nobody's earned ones, even where they had lapsed.
+            line = key.removesuffix(":undone")
+            began, net = self.sales.get(line, (at, 0))
+            self.sales[line] = (began, net + (amount if comes else -amount))
+            if comes:
+                self.active.append(at)
         elif comes:
             self.credits.append(Credit(at, amount))
-            if reason in ("adjustment", "import"):
+            if reason == "adjustment":
                 self.active.append(at)
         else:
             self.debits.append(Debit(at, amount))
-            if reason not in ("adjustment", "import_undone", "merge"):
+            if reason not in ("adjustment", "merge"):
                 self.active.append(at)
 
     def lots(self) -> tuple[list[Credit], list[Debit]]:
@@ -204,6 +212,17 @@ def settle_people(
             done.add(mine.number)
             yield from _settle(shop, mine, counters, now)
     return len(done)
+
+
+def settle_before_taking(merchant_id: int, people: Collection[int], counters: Counters, now: int) -> Steps[None]:
+    """Post what has lapsed of some people's points, before somebody takes points away by hand.
+
+    The clock comes to it a little later: until then a balance still shows what is not there to be taken. The
+    merchant's books must be locked, and be saved afterwards.
+    """
+    shop = (yield from shops([merchant_id])).get(merchant_id)
+    if shop is not None and has_terms(shop):
+        yield from settle_people(shop, people, counters, now)
 
 
 def _settle(shop: Shop, mine: Purse, counters: Counters, now: int) -> Steps[None]:

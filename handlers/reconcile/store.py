@@ -295,11 +295,11 @@ _LOOK = plain(f"{_LOOK_COLUMNS} AND started_at = ?3")
 
 def recovered(merchant_id: int, since: int, until: int, /) -> Steps[int]:
     """Count the sales that a merchant's looks begun between two instants brought, the first included."""
-    rows = yield from ask(_RECOVERED, (merchant_id, since, until))
+    rows = yield from ask(_RECOVERED_SALES, (merchant_id, since, until))
     return int(rows[0][0])
 
 
-_RECOVERED = plain(
+_RECOVERED_SALES = plain(
     "SELECT coalesce(sum(sales), 0) FROM reconciliations"
     " WHERE merchant_id = ?1 AND started_at >= ?2 AND started_at < ?3"
 )

@@ -8,8 +8,8 @@ from integration.database.steps import Steps, ask, plain
 _KEY = "CAST(r.sale AS text) || ':' || r.line"
 _REVIEWS_SQL = (
     f"SELECT {_KEY}, r.written_at, r.product_title, r.stars, r.words, r.sale, r.published_at FROM reviews r"
-    f" WHERE r.merchant_id = ?1 AND r.customer IN ({SELF}) AND (r.written_at, ({_KEY}){{c}}) < (?3, ?4)"
-    f" ORDER BY r.written_at DESC, ({_KEY}){{c}} DESC LIMIT ?5"
+    f" WHERE r.merchant_id = ?1 AND r.customer IN ({SELF}) AND (+r.written_at, ({_KEY}){{c}}) < (?3, ?4)"
+    f" ORDER BY +r.written_at DESC, ({_KEY}){{c}} DESC LIMIT ?5"
 )
 _REVIEWS = plain(_REVIEWS_SQL.format(c=""), postgres=_REVIEWS_SQL.format(c=' COLLATE "C"'))
 

@@ -101,7 +101,7 @@ def test_a_customer_is_shown_listed_and_put_right(desk: Desk, database_url: str)
     desk.all([HATS])
     beside(database_url, *EVE, postings=[("program:issued", "customer:1:pending", 30_500_000)])
     shown = desk("customer", "show", "eve@x.example", "--merchant", "Hats", "--json").value
-    assert set(shown) == {"customer", "points", "tier", "entries", "messages", "sales"}
+    assert set(shown) == {"customer", "points", "expires", "tier", "entries", "messages", "sales"}
     assert shown["points"] == {"available": 0, "pending": 30, "held": 0, "lifetime": 0}
     assert set(shown["entries"][0]) == {"at", "reason", "points", "from", "to", "sale", "key"}
     given = desk(

@@ -218,7 +218,7 @@ async def test_a_shop_without_access_is_not_asked_by_the_clock(harbour: Harbour)
     harbour.clock.passes(2 * DAY / SECOND)
     assert await jobs.renew(harbour.here) == 0
     with pytest.raises(Revoked):
-        await renewed(harbour.here, (await harbour.connection())["id"])
+        await renewed(harbour.here, (await harbour.connection())["id"], harbour.clock.now())
     assert harbour.asked("refresh_token") == 0
 
 

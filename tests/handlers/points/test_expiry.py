@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 
+from handlers.merchants.books import lock_books, save_books
+from handlers.merchants.rules import Refused
 from handlers.points import expiry
 from handlers.points.adjust import adjust
 from handlers.points.audit import Findings, audit_books
 from handlers.points.jobs import enrol_holders, expire_due
 from handlers.points.lots import months_later
+from handlers.points.posting import Posting, post
+from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.statement import find_customer, statement
 from integration.clock import DAY, HOUR
+from integration.database.steps import Steps
 from integration.facts import Buyer, CustomerSeen, CustomersMerged
 from tests.handlers.messages.stage import MONDAY_NOON, Stage
 
@@ -64,6 +69,17 @@ async def takes(nora: Stage, points: int) -> None:
     """Nora writes down that Elsa has used points at the counter."""
     number = await nora.database.read(lambda: find_customer(SHOP, ELSA))
     await nora.database.run(lambda: adjust(SHOP, number, points, "at the counter", None, nora.clock.now()))
+
+
+async def moves(nora: Stage, key: str, source: str, destination: str, points: int, reason: str) -> None:
+    """An entry of Elsa's that hangs on no sale."""
+
+    def post_one() -> Steps[None]:
+        counters = yield from lock_books([SHOP])
+        yield from post([Posting(SHOP, key, source, destination, points * MICRO, reason)], counters, nora.clock.now())
+        yield from save_books(counters.values())
+
+    await nora.database.run(post_one)
 
 
 async def test_points_lapse_a_year_after_the_last_purchase_and_not_a_moment_sooner(nora: Stage) -> None:
@@ -269,3 +285,29 @@ async def test_what_is_due_to_lapse_is_behind_and_not_drift(nora: Stage) -> None
     assert (findings.drifts, findings.behind) == ([], 1)
     await nora.does("UPDATE expiries SET due_at = NULL")
     assert [(d.kind, d.where) for d in (await audited(nora)).drifts] == [("expiry", "customer 1")]
+
+
+async def test_what_has_lapsed_cannot_be_taken_away_before_the_clock_has_come_to_it(nora: Stage) -> None:
+    """Else the clock would take it once more, and leave somebody in debt by an adjustment."""
+    await nora.hears(nora.order())
+    await clock_strikes(nora)
+    nora.clock.instant += YEAR
+    with pytest.raises(Refused, match="Only 0 points"):
+        await takes(nora, -10)
+    await clock_strikes(nora)
+    assert await available(nora) == 0
+
+
+async def test_an_import_undone_after_its_points_have_lapsed_takes_no_points_that_were_earned(nora: Stage) -> None:
+    """It brought a hundred, which lapsed; what a purchase brought later is not its to take for good."""
+    await nora.hears(nora.order())
+    mine = account(1, "available")
+    await moves(nora, "import:1:2", ISSUED, mine, 100, "import")
+    await clock_strikes(nora, YEAR)
+    assert await available(nora) == 0
+    await nora.hears(nora.order("1002"))
+    assert await available(nora) == 60
+    await moves(nora, "import:1:2:undone", mine, ISSUED, 60, "import_undone")
+    await nora.database.run(lambda: expiry.stir([(SHOP, 1)], nora.clock.now()))
+    await clock_strikes(nora)
+    assert await available(nora) == 60
