@@ -63,7 +63,8 @@ async def test_while_the_database_stands_still_it_is_said_at_once(machines: Flee
     await machines.web(port)
     machines.start("worker")
     assert {answer.status for answer in await machines.send([port], range(50), 50)} == {200}
-    await machines.worked()  # by a worker that has started: one that finds no database then is its platform's to restart
+    # By a worker that has started: one that finds no database then is its platform's to restart.
+    await machines.worked()
     assert machines.postgres.server is not None
     server = _children(machines.postgres.server.pid)
     for process in server:
