@@ -265,7 +265,8 @@ def _again(request: Request, context: Context) -> Response:
         return answer
     now = context.clock.now()
     bounced = request.query_params.get("bounced", "")
-    bounced_before = bounced.isdigit() and len(bounced) < 20 and 0 <= now - int(bounced) < BOUNCED_WITHIN
+    is_instant = bounced.isascii() and bounced.isdigit() and len(bounced) < 20
+    bounced_before = is_instant and 0 <= now - int(bounced) < BOUNCED_WITHIN
     if bounced_before or context.shopify_key is None:
         return render("token_refused.html", status=401)
     back = without(_path(request), "id_token", "hmac", "timestamp", "session", "bounced", "shopify-reload", "said")
