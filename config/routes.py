@@ -44,6 +44,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/programme/what-if", opened(programme.what_if_page), name="what-if"),
     Route("/app/messages", opened(desk.messages_page), name="messages"),
     Route("/app/messages/queue", opened(desk.queue_page), name="queue"),
+    Route("/app/messages/undelivered", opened(desk.undelivered_page), name="undelivered"),
     Route("/app/messages/stop/{key}", opened(desk.stop_page), name="stop"),
     Route("/app/messages/stop/{key}", opened(desk.stop_now), methods=["POST"]),
     Route("/app/messages/pause", opened(desk.pause_page), name="pause"),

@@ -76,6 +76,7 @@ COUNTS: Mapping[str, Count] = {
     "reviews": reviews_store.received,
     "recovered": reconcile_store.recovered,
     "previews": programme_store.previews,
+    "quiet": reconcile_store.quiet,
 }
 
 

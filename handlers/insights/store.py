@@ -12,6 +12,8 @@ from sqlalchemy import Column, Table
 from handlers.insights.rules import DAYS, Figures, day_of, start_of
 from handlers.merchants.programs import read_program
 from handlers.merchants.rules import Program
+from handlers.merchants.stripe_accounts import accounts_of
+from handlers.messages.undelivered import Held, held
 from handlers.points.rules import ISSUED
 from handlers.points.statement import SPENT
 from integration.clock import DAY, HOUR
@@ -74,7 +76,7 @@ class Connected(NamedTuple):
     platform: str
     account: str
     revoked_at: int | None
-    revoked_why: str | None
+    has_lapsed: bool  # its key has ended and could not be renewed yet
 
 
 class State(NamedTuple):
@@ -87,6 +89,9 @@ class State(NamedTuple):
     suspect: int  # events that do not fit, kept without effect
     given_up: int  # sales something of which could not be settled
     twins: int  # lately sold, told by both platforms without a name in common: their like is awarded
+    accounts: tuple[tuple[int, str | None, str, str | None], ...]  # Stripe's: connection, name, state, why
+    quiet: int  # connections whose webhooks have gone quiet while the platform has news
+    mail: Held
 
 
 _MARK = plain("SELECT entry, day, counted_at FROM figure_marks WHERE merchant_id = ?1")
@@ -136,8 +141,8 @@ _SENT = plain(
     " AND sent_at IS NOT NULL AND test = 0 GROUP BY kind"
 )
 _CONNECTIONS = plain(
-    "SELECT platform, account, revoked_at, revoked_why FROM connections"
-    " WHERE merchant_id = ?1 AND closed_at IS NULL ORDER BY id LIMIT ?2"
+    "SELECT platform, account, revoked_at, CASE WHEN refresh_problem IS NOT NULL AND token_expires_at <= ?3 THEN 1"
+    " ELSE 0 END FROM connections WHERE merchant_id = ?1 AND closed_at IS NULL ORDER BY id LIMIT ?2"
 )
 _AMISS = plain(
     "SELECT what, count(*) FROM (SELECT CASE WHEN failed_at IS NOT NULL THEN 'failed' ELSE outcome END AS what"
@@ -237,23 +242,30 @@ def days(merchant_id: int, timezone: str, counts: Mapping[str, Count], now: int)
 
 def state(merchant_id: int, counts: Mapping[str, Count], now: int) -> Steps[State]:
     """Return how far a merchant's set-up is, and what went wrong."""
-    connections = yield from ask(_CONNECTIONS, (merchant_id, MOST_CONNECTIONS))
+    connections = yield from ask(_CONNECTIONS, (merchant_id, MOST_CONNECTIONS, now))
     program = (yield from read_program(merchant_id)).program
     amiss = yield from ask(_AMISS, (merchant_id, MOST_AMISS))
     given_up = yield from ask(_GIVEN_UP, (merchant_id,))
     twins = yield from ask(_TWINS, (merchant_id, now - TWINS_WITHIN, MOST_AMISS))
-    previews = 0
+    accounts = yield from accounts_of(merchant_id)
+    mail = yield from held(merchant_id, now)
+    previews = quiet = 0
     if "previews" in counts:
         previews = yield from counts["previews"](merchant_id, 0, now + 1)
+    if "quiet" in counts:
+        quiet = yield from counts["quiet"](merchant_id, 0, now + 1)
     found = {row[0]: row[1] for row in amiss}
     return State(
         program=program,
-        connected=tuple(Connected(*row) for row in connections),
+        connected=tuple(Connected(platform, account, at, bool(ended)) for platform, account, at, ended in connections),
         previewed=previews > 0,
         failed=found.get("failed", 0),
         suspect=found.get("suspect", 0),
         given_up=given_up[0][0],
         twins=twins[0][0],
+        accounts=tuple((one.connection, one.name, one.state, one.reason) for one in accounts if one.revoked_at is None),
+        quiet=quiet,
+        mail=mail,
     )
 
 

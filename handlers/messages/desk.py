@@ -1,4 +1,4 @@
-"""The merchant's pages of messages: what goes out, what waits, stopping one, pausing all and going on."""
+"""The merchant's pages of messages: what goes out, what waits, what failed, stopping one, pausing all and going on."""
 
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -13,16 +13,17 @@ from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, show
 from handlers.merchants.rules import Shop
-from handlers.messages import stopping, upcoming
+from handlers.messages import stopping, undelivered, upcoming
 from handlers.messages.jobs import BELL
 from handlers.messages.kinds import Kind
 from handlers.messages.timeline import named
-from handlers.messages.upcoming import MOST_COUNTED, STATES, Upcoming, why
+from handlers.messages.upcoming import MOST_COUNTED, STATES, Upcoming, sentence, why
 from handlers.messages.words import languages_written
 from integration.database.steps import Steps
 
 TEMPLATES = Path(__file__).parent / "templates"
 MESSAGES, QUEUE = "/app/messages", "/app/messages/queue"
+UNDELIVERED = "/app/messages/undelivered"
 MOST_KEY = 300  # characters of a message's key in an address
 
 # When each kind goes out.
@@ -88,6 +89,28 @@ async def queue_page(request: Request, visit: Visit) -> Response:
         state=state,
         older=older,
         first=_address(kind, state, None) if after else "",
+    )
+
+
+async def undelivered_page(request: Request, visit: Visit) -> Response:
+    """Show what could not be delivered, the newest first; a look at the people in it is written down."""
+    context: Context = request.app.state.context
+    before = _place(request.query_params.get("before"))
+    now = context.clock.now()
+    found = await context.database.read(lambda: undelivered.undelivered(visit.merchant_id, before))
+    listed, last = found[: undelivered.PAGE], found[: undelivered.PAGE][-1:]
+    if listed:
+        await context.database.run(
+            lambda: journal.looked(visit.merchant_id, visit.who, "messages not delivered", None, now)
+        )
+    more = len(found) > undelivered.PAGE
+    return show(
+        visit,
+        "undelivered.html",
+        TEMPLATES,
+        rows=[{"message": one, "named": named(one.kind), "why": sentence(one.reason or "")} for one in listed],
+        older=f"{UNDELIVERED}?{urlencode({'before': f'{last[0].at}~{last[0].key}'})}" if more else "",
+        first=UNDELIVERED if before else "",
     )
 
 

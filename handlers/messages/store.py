@@ -43,6 +43,14 @@ Index(
     sqlite_where=text("state = 'failed'"),
     postgresql_where=text("state = 'failed'"),
 )
+Index(
+    "ix_messages_given_up",
+    messages.c.merchant_id,
+    messages.c.closed_at,
+    messages.c.key,
+    sqlite_where=text("state = 'failed'"),
+    postgresql_where=text("state = 'failed'"),
+)
 _SENT = text("sent_at IS NOT NULL AND test = 0")
 Index(
     "ix_messages_sent",

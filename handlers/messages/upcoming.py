@@ -107,9 +107,13 @@ def why(message: Upcoming, kind: Kind | None, program: Program, *, paused: bool)
         return "All messages are paused. It goes out after you resume."
     if message.reason:
         # When it goes out stands beside it, by the shop's clocks.
-        reason = message.reason.partition(": it goes out at ")[0]
-        return f"{reason[0].upper()}{reason[1:]}."
+        return sentence(message.reason.partition(": it goes out at ")[0])
     return "Its time has not come yet."
+
+
+def sentence(reason: str) -> str:
+    """Write a reason the way sentences are written."""
+    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}." if reason else ""
 
 
 def _upcoming(row: Row) -> Upcoming:

@@ -303,3 +303,15 @@ _RECOVERED_SALES = plain(
     "SELECT coalesce(sum(sales), 0) FROM reconciliations"
     " WHERE merchant_id = ?1 AND started_at >= ?2 AND started_at < ?3"
 )
+
+
+def quiet(merchant_id: int, since: int, until: int, /) -> Steps[int]:
+    """Count a merchant's open connections whose webhooks went quiet between two instants, and still are."""
+    rows = yield from ask(_QUIET, (merchant_id, since, until))
+    return int(rows[0][0])
+
+
+_QUIET = plain(
+    "SELECT count(*) FROM reconcile_marks r JOIN connections c ON c.id = r.connection AND c.closed_at IS NULL"
+    " WHERE r.merchant_id = ?1 AND r.quiet_since >= ?2 AND r.quiet_since < ?3"
+)

@@ -21,7 +21,7 @@ DUTIES = {
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},
     "messages": {
         "desk", "editor", "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored",
-        "sending", "stopping", "trials", "upcoming", "words", "zones",
+        "sending", "stopping", "trials", "undelivered", "upcoming", "words", "zones",
     },
     "points": {"adjust", "audit", "expiry", "forecast", "lots", "posting", "seal", "standing", "statement"},
     "privacy": {"gate", "kept", "leaving"},

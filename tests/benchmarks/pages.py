@@ -36,6 +36,7 @@ PAGES: tuple[tuple[str, Callable[[Dice, Crowd], str]], ...] = (
     ("programme, history", lambda dice, crowd: "/app/programme/history"),
     ("messages", lambda dice, crowd: "/app/messages"),
     ("messages, queue", lambda dice, crowd: "/app/messages/queue"),
+    ("messages, not delivered", lambda dice, crowd: "/app/messages/undelivered"),
     ("messages, words", lambda dice, crowd: "/app/messages/words/thank_you"),
     ("connections", lambda dice, crowd: "/app/connections"),
     ("connections, data", lambda dice, crowd: "/app/connections/data"),

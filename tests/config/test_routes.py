@@ -127,6 +127,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/programme/restore/{version}"): Row(VISITOR, "/app/programme/restore/2", 404, programme_of_otto),
     ("GET", "/app/messages"): Row(VISITOR, "/app/messages"),
     ("GET", "/app/messages/queue"): Row(VISITOR, "/app/messages/queue"),
+    ("GET", "/app/messages/undelivered"): Row(VISITOR, "/app/messages/undelivered"),
     ("GET", "/app/messages/stop/{key}"): Row(VISITOR, STOP, others=404, make=message_of_otto),
     ("POST", "/app/messages/stop/{key}"): Row(VISITOR, STOP, others=404, make=message_of_otto),
     ("GET", "/app/messages/pause"): Row(VISITOR, "/app/messages/pause"),

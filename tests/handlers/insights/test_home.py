@@ -1,14 +1,20 @@
 """Home: figures that agree with the books whoever added them up, the set-up's state, and what needs somebody."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config.wiring import COUNTS
+from handlers.insights import store as insights
 from handlers.insights.jobs import count
 from handlers.insights.rules import DAYS, Figures, day_of, start_of, summed
 from handlers.insights.store import days
+from handlers.reconcile import store as reconcile
 from integration.clock import DAY, HOUR, MINUTE
+from integration.database.engine import Database
+from integration.database.steps import Sql, ask
 from tests.visits import MONDAY_NOON, NORA, OTTO, House
 
 POINT = 1_000_000
@@ -160,10 +166,102 @@ async def test_what_went_wrong_is_said_with_the_next_step(house: House) -> None:
     page = (await nora.get("/app")).text
     for words in (
         "Shopify does not let us in any more",
-        "2 messages from your shop could not be read",
-        "1 message does not fit your shop",
+        "2 events from your shop could not be read",
+        "1 event does not fit your shop",
         "1 order could not be settled",
         "1 purchase was told twice",
     ):
         assert words in page, words
     assert page.count('class="banner-title"') == 5
+
+
+async def unsent(
+    house: House, key: str, at: int, state: str = "waiting", attempts: int = 0, merchant: int = NORA
+) -> None:
+    """Write a message that did not go out: looked at next, or given up, at an instant."""
+    await house.does(
+        "INSERT INTO messages (merchant_id, key, kind, channel, state, due_at, next_attempt_at, attempts, closed_at,"
+        " reason, created_at) VALUES (?1, ?2, 'thank_you', 'email', ?3, ?4, ?4, ?5, ?6, 'no such mailbox', 0)",
+        merchant, key, state, at, attempts, at if state == "failed" else None,
+    )  # fmt: skip
+
+
+async def test_what_keeps_messages_back_is_said(house: House) -> None:
+    """A mail server that refuses, a sender that stands still, mailboxes that are gone; each with where to look."""
+    nora, now = await house.signed_in(NORA), house.clock.now()
+    await unsent(house, "a", now + HOUR, attempts=4)  # put off, as a busy mailbox asks for
+    await unsent(house, "b", now - MINUTE)
+    await unsent(house, "c", now - 8 * DAY, "failed")  # long ago
+    await unsent(house, "d", now - DAY, attempts=9, merchant=OTTO)
+    await unsent(house, "e", now - DAY, "failed", merchant=OTTO)
+    assert "What needs you" not in (await nora.get("/app")).text
+    await unsent(house, "f", now - HOUR)
+    assert "1 message is late" in (await nora.get("/app")).text
+    await unsent(house, "g", now + 5 * HOUR, attempts=5)
+    await unsent(house, "h", now - DAY, "failed")
+    page = (await nora.get("/app")).text
+    assert "1 message cannot be sent" in page and "is late" not in page, "one cause is told of once"
+    assert "/app/messages/queue?state=waiting" in page
+    assert "1 message could not be delivered in the last 7 days" in page and "/app/messages/undelivered" in page
+    await house.does("UPDATE merchants SET messages_paused_at = ?1", now)
+    page = (await nora.get("/app")).text
+    assert "All messages are paused" in page and "/app/messages/resume" in page
+    assert "cannot be sent" not in page and "Everything is running" not in page
+
+
+async def test_what_keeps_orders_from_us_is_said(house: House) -> None:
+    """Webhooks that went quiet, a key that ran out, a webhook somebody deleted in Stripe."""
+    nora, now = await house.signed_in(NORA), house.clock.now()
+    for merchant in (NORA, OTTO):
+        await house.does(
+            "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state, quiet_since)"
+            " VALUES (?1, ?2, 0, 'ok', ?3)",
+            merchant, merchant, None if merchant == NORA else now - HOUR,
+        )  # fmt: skip
+    await house.does("UPDATE connections SET refresh_problem = 'away', token_expires_at = ?1", now + HOUR)
+    await house.does(
+        "INSERT INTO connections (id, merchant_id, platform, account, created_at, connected_at)"
+        " VALUES (9, 1, 'stripe', 'path', 0, 0)"
+    )
+    await house.does(
+        "INSERT INTO stripe_accounts (merchant_id, connection, account, livemode, name, key_hint, state, connected_at)"
+        " VALUES (1, 9, 'acct_1', 1, 'Tea to go', 'a1b2', 'new', 0)"
+    )
+    assert "What needs you" not in (await nora.get("/app")).text, "a key that still holds, an account being set up"
+    await house.does("UPDATE reconcile_marks SET quiet_since = ?1 WHERE merchant_id = 1", now - HOUR)
+    await house.does("UPDATE connections SET token_expires_at = ?1", now)
+    await house.does("UPDATE stripe_accounts SET state = 'missing', reason = 'somebody deleted the webhook'")
+    page = (await nora.get("/app")).text
+    assert "Orders no longer reach us by themselves" in page
+    assert "Our access to Shopify has run out" in page
+    assert "Stripe does not tell us of payments: Tea to go" in page and "Somebody deleted the webhook." in page
+    assert "/app/connections#stripe-9" in page
+    await house.does("UPDATE connections SET closed_at = 1 WHERE id = 1")
+    assert "no longer reach us" not in (await nora.get("/app")).text
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (insights._AMISS, "ix_events_amiss (merchant_id=?"),
+        (insights._TWINS, "ix_sales_paired (merchant_id=?"),
+        (insights._ENTRIES, "sqlite_autoindex_ledger_entries_1 (merchant_id=?"),
+        (insights._SENT, "ix_messages_sent (merchant_id=? AND sent_at>? AND sent_at<?)"),
+        (insights._DAYS, "sqlite_autoindex_daily_figures_1 (merchant_id=? AND day>? AND day<?)"),
+        (insights._CONNECTIONS, "ix_connections_merchant_id (merchant_id=?)"),
+        (insights._GIVEN_UP, "sqlite_autoindex_settlements_1 (merchant_id=?"),  # which holds what failed alone
+        (reconcile._QUIET, "sqlite_autoindex_reconcile_marks_1 (merchant_id=?)"),
+    ],
+)
+async def test_home_finds_its_rows_by_index(
+    sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
+) -> None:
+    """Nothing on the page is counted by walking through a shop's history."""
+    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+    wanted = max(n for n in range(1, 5) if f"?{n}" in sql)
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), (1,) * wanted))
+    finally:
+        await database.close()
+    assert index in (plan := " | ".join(str(row[3]) for row in rows)), plan

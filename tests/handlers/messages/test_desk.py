@@ -74,6 +74,27 @@ async def test_pages_of_the_queue_follow_each_other(stage: Stage, nora: Visitor)
         assert (await nora.get(f"/app/messages/queue?{odd}")).text.count("Stop<span") == 25
 
 
+async def test_what_was_not_delivered_is_shown_with_its_reason(stage: Stage, nora: Visitor, house: House) -> None:
+    """The newest first, page by page; that Nora saw people's names is written down, and nobody else sees them."""
+    assert "Everything could be delivered" in (await nora.get("/app/messages/undelivered")).text
+    await stage.hears(*(stage.order(str(n), buyer=Buyer(email=f"b{n}@x.example")) for n in range(1, 29)))
+    await house.does(
+        "UPDATE messages SET state = 'failed', closed_at = 1000 - sale, reason = 'the mailbox refused it for good: 550'"
+    )
+    first = (await nora.get("/app/messages/undelivered")).text
+    assert "b1@x.example" in first and "b26@x.example" not in first
+    assert first.count("The mailbox refused it for good: 550.") == 25
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    second = (await nora.get(older)).text
+    assert [f"b{n}@x.example" in second for n in (25, 26, 27, 28)] == [False, True, True, True]
+    assert "Newest" in second and 'rel="next"' not in second
+    assert (await house.rows("SELECT who, what FROM looks")) == [("link:nora", "messages not delivered")] * 2
+    for odd in ("x~y", "99999999999999999999~k", "~"):
+        assert "b1@x.example" in (await nora.get(f"/app/messages/undelivered?before={odd}")).text
+    otto = await house.signed_in(OTTO)
+    assert "b1@" not in (await otto.get("/app/messages/undelivered")).text
+
+
 async def test_a_message_is_stopped_after_a_second_look(stage: Stage, nora: Visitor, house: House) -> None:
     """The page names whom and what; the stop and the look stand in the journal by number only; it never goes out."""
     await stage.hears(stage.order())

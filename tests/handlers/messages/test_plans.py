@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.messages import outbox, people, stopping, upcoming
+from handlers.messages import outbox, people, stopping, undelivered, upcoming
 from integration.database.engine import Database
 from integration.database.steps import Sql, ask
 
@@ -28,6 +28,9 @@ from integration.database.steps import Sql, ask
         (upcoming._SENDING, "ix_messages_sending"),
         (upcoming._COUNT, "ix_messages_unsent (merchant_id=?"),
         (upcoming._OVERDUE, "ix_messages_unsent (merchant_id=?"),
+        (undelivered._OPEN, "ix_messages_unsent (merchant_id=? AND next_attempt_at<?)"),
+        (undelivered._FAILED, "ix_messages_given_up (merchant_id=? AND closed_at>?)"),
+        (undelivered._PAGE, "ix_messages_given_up (merchant_id=? AND"),
         (outbox._CLOSE, "sqlite_autoindex_messages_1 (merchant_id=? AND key=?)"),
         (people._HISTORY, "ix_messages_customer ("),
         (people._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
