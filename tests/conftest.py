@@ -1,9 +1,10 @@
 """What every test may ask for: a migrated database on both engines, a queue, a mailbox, samples."""
 
 import asyncio
-import itertools
+import gc
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,15 +13,38 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
+from config.commands.run import COLLECT_AFTER
 from config.migrate import upgrade
 from tests import mailbox as mail
+from tests.databases import TEMPLATE, Databases
 from tests.servers import postgres_binaries, private_postgres, private_valkey
 
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENGINES = ("sqlite", "postgresql")
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 2 << 30  # a run needs a fifth of that
 
-_numbers = itertools.count(1)
+
+def pytest_configure() -> None:
+    """Keep the files of databases in memory where there is plenty: a test makes and drops hundreds of small ones."""
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        # For programs the tests start too.
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of the garbage collector's rounds, as the program does when it starts."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
+def _has_room(folder: Path) -> bool:
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return False
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize >= MEMORY_BYTES and not system.f_flag & os.ST_NOEXEC
 
 
 def missing(what: str) -> None:
@@ -52,26 +76,27 @@ def postgres() -> Iterator[str]:
     if binaries is None:
         missing("PostgreSQL's server binaries (Debian: apt-get install postgresql)")
     assert binaries is not None
-    with private_postgres(binaries) as url:
+    # Whoever waits for each other need not do so for a second before it is looked into.
+    with private_postgres(binaries, tuned={"deadlock_timeout": "50ms"}) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: str) -> str:
-    """Migrate one PostgreSQL database, which tests get copies of; returns the address of `postgres`."""
-    apart(_execute(postgres, "CREATE DATABASE migrated"))
+def postgres_databases(postgres: str) -> Iterator[Databases]:
+    """Lend fresh, migrated PostgreSQL databases: `with postgres_databases.lent() as url`."""
+    apart(_execute(postgres, f"CREATE DATABASE {TEMPLATE}"))
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(upgrade, _named(postgres, "migrated")).result()
-    return postgres
+        thread.submit(upgrade, postgres.removesuffix("/postgres") + f"/{TEMPLATE}").result()
+    databases = Databases(postgres)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
-def postgres_database(migrated_postgres: str) -> Iterator[str]:
-    """Yield the address of a fresh, migrated PostgreSQL database, dropped after the test."""
-    name = f"shop_{next(_numbers)}"
-    apart(_execute(migrated_postgres, f"CREATE DATABASE {name} TEMPLATE migrated"))
-    yield _named(migrated_postgres, name)
-    apart(_execute(migrated_postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+def postgres_database(postgres_databases: Databases) -> Iterator[str]:
+    """Yield the address of a fresh, migrated PostgreSQL database."""
+    with postgres_databases.lent() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -144,10 +169,6 @@ def mailbox() -> Iterator[mail.Mailbox]:
         yield box
     finally:
         controller.stop()
-
-
-def _named(postgres: str, database: str) -> str:
-    return postgres.removesuffix("/postgres") + f"/{database}"
 
 
 async def _execute(url: str, statement: str) -> None:

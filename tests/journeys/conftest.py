@@ -1,17 +1,15 @@
 """One running program a database engine for all journeys, with a mailbox it sends to."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests import mailbox as mail
-from tests.conftest import _execute, _named, apart
+from tests.databases import Databases
 from tests.journeys.street import Street
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +25,15 @@ def street(
 ) -> Iterator[Street]:
     """The program, running, on one database."""
     folder: Path = tmp_path_factory.mktemp("street")
-    if request.param == "sqlite":
-        url: str = request.getfixturevalue("sqlite_database")(folder)
-    else:
-        server: str = request.getfixturevalue("migrated_postgres")
-        name = f"street_{next(_numbers)}"
-        apart(_execute(server, f"CREATE DATABASE {name} TEMPLATE migrated"))
-        url = _named(server, name)
-    box = mail.Mailbox()
-    controller = mail.serve(box)
-    opening = Street.opened(url, folder, box)
-    yield runner.run(opening.__aenter__())
-    runner.run(opening.__aexit__(None, None, None))
-    controller.stop()
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            url: str = request.getfixturevalue("sqlite_database")(folder)
+        else:
+            databases: Databases = request.getfixturevalue("postgres_databases")
+            url = stack.enter_context(databases.lent())
+        box = mail.Mailbox()
+        controller = mail.serve(box)
+        opening = Street.opened(url, folder, box)
+        yield runner.run(opening.__aenter__())
+        runner.run(opening.__aexit__(None, None, None))
+        controller.stop()

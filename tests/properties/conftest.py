@@ -3,12 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.conftest import _execute, _named, apart
+from tests.databases import Databases
 from tests.properties.plays import Stage
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
@@ -42,13 +43,13 @@ def stage(
 ) -> Iterator[Stage]:
     """The whole program on one database; every example is another merchant in it."""
     folder: Path = tmp_path_factory.mktemp("stage")
-    if request.param == "sqlite":
-        make: Callable[[Path], str] = request.getfixturevalue("sqlite_database")
-        url = make(folder)
-    else:
-        server: str = request.getfixturevalue("migrated_postgres")
-        apart(_execute(server, "CREATE DATABASE ends TEMPLATE migrated"))
-        url = _named(server, "ends")
-    opening = Stage.opened(url, folder)
-    yield runner.run(opening.__aenter__())
-    runner.run(opening.__aexit__(None, None, None))
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            make: Callable[[Path], str] = request.getfixturevalue("sqlite_database")
+            url = make(folder)
+        else:
+            databases: Databases = request.getfixturevalue("postgres_databases")
+            url = stack.enter_context(databases.lent())
+        opening = Stage.opened(url, folder)
+        yield runner.run(opening.__aenter__())
+        runner.run(opening.__aexit__(None, None, None))

@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +42,17 @@ async def elsewhere(request: pytest.FixtureRequest, database: Database, tmp_path
 
 @asynccontextmanager
 async def opened(request: pytest.FixtureRequest, dialect: str, folder: Path) -> AsyncIterator[Database]:
-    if dialect == "sqlite":
-        make: Callable[[Path], str] = request.getfixturevalue("sqlite_database")
-        url = make(folder / "elsewhere")
-    else:
-        from tests import conftest
-
-        migrated = request.getfixturevalue("migrated_postgres")
-        conftest.apart(conftest._execute(migrated, "DROP DATABASE IF EXISTS elsewhere WITH (FORCE)"))
-        conftest.apart(conftest._execute(migrated, "CREATE DATABASE elsewhere TEMPLATE migrated"))
-        url = conftest._named(migrated, "elsewhere")
-    other = await Database.open(url, folder)
-    try:
-        yield other
-    finally:
-        await other.close()
+    with ExitStack() as stack:
+        if dialect == "sqlite":
+            make: Callable[[Path], str] = request.getfixturevalue("sqlite_database")
+            url = make(folder / "elsewhere")
+        else:
+            url = stack.enter_context(request.getfixturevalue("postgres_databases").lent())
+        other = await Database.open(url, folder)
+        try:
+            yield other
+        finally:
+            await other.close()
 
 
 def delivery(name: str, body: bytes = b'{"id": 1}\x00\xff') -> Delivery:
