@@ -27,6 +27,7 @@ TEND_EVERY = 6 * HOUR  # how often an account that is well is looked at
 LEARN_WITHIN = 10 * MINUTE  # of each such time: when connections set up by hand are asked whose they are
 MARK_DIGITS = 24
 MOST_TENDED = 100  # accounts of one run; the next one goes on
+_OVERTAKEN = "its webhook is being set up by another process; look again in a minute"
 
 log = structlog.get_logger()
 
@@ -130,13 +131,21 @@ async def ensure(context: Context, one: StripeAccount, key: str) -> str | None:
     secret is told only once.
     """
     token = secrets.token_hex(8)
-    if not await context.database.run(lambda: stripe_accounts.claim(one.merchant_id, one.connection, token)):
+    held = await context.database.run(lambda: _claimed(one, token))
+    if held is None:
         return "its webhook is being set up already; look again in a minute"
     try:
-        return await _ensure(context, one, key, token)
+        return await _ensure(context, held, key, token)
     except OutsideError as error:
-        await _note(context, one, error)
+        await _note(context, held, error, token)
         return str(error)
+
+
+def _claimed(one: StripeAccount, token: str) -> Steps[StripeAccount | None]:
+    """Lease an account and return it as it stands from then on; None where another process is at it."""
+    if not (yield from stripe_accounts.claim(one.merchant_id, one.connection, token)):
+        return None
+    return (yield from stripe_accounts.account_of(one.merchant_id, one.connection))
 
 
 async def _ensure(context: Context, one: StripeAccount, key: str, token: str) -> str | None:
@@ -151,8 +160,9 @@ async def _ensure(context: Context, one: StripeAccount, key: str, token: str) ->
     if kept is not None:
         if not kept.is_as_needed or kept.url != url:
             await stripe.mend_endpoint(context.stripe, key, kept.id, url, mark)
-        await database.run(lambda: stripe_accounts.set_up(one, token, kept.id, None, vault, context.clock.now()))
-        return None
+        now = context.clock.now()
+        held = await database.run(lambda: stripe_accounts.set_up(one, token, kept.id, None, vault, now))
+        return None if held else _OVERTAKEN
     if len(there) - len(ours) >= MOST_ENDPOINTS:
         raise Rejected(
             f"this account has {MOST_ENDPOINTS} webhook endpoints, as many as Stripe allows: delete one that is no"
@@ -164,7 +174,7 @@ async def _ensure(context: Context, one: StripeAccount, key: str, token: str) ->
     if not held:
         # Another took over meanwhile, or the account was disconnected: this one is nobody's.
         await stripe.delete_endpoint(context.stripe, key, made.id)
-        return "its webhook is being set up by another process; look again in a minute"
+        return _OVERTAKEN
     log.info("stripe_endpoint_made", merchant=one.merchant_id, connection=one.connection, endpoint=made.id)
     return None
 
@@ -181,13 +191,13 @@ async def _held(context: Context, one: StripeAccount, token: str, made: Endpoint
     )
 
 
-async def _note(context: Context, one: StripeAccount, error: OutsideError) -> None:
+async def _note(context: Context, one: StripeAccount, error: OutsideError, token: str | None = None) -> None:
     """Keep why an account cannot be looked after; a key that is no longer accepted is asked nothing more."""
     now = context.clock.now()
 
     def keep() -> Steps[None]:
         state = "new" if one.endpoint is None and one.state == "new" else _STATES[type(error)]
-        yield from stripe_accounts.note(one, state, str(error), now)
+        yield from stripe_accounts.note(one, state, str(error), now, token)
         if isinstance(error, Revoked):
             yield from revoke(one.connection, one.sealed, str(error), now)
 
@@ -270,10 +280,17 @@ async def repair(context: Context, merchant_id: int, connection: int, who: str) 
     one = await _one(context, merchant_id, connection)
     if one.sealed is None:
         raise Refused("There is no key of this account; paste a restricted key first.")
-    now = context.clock.now()
-    did = "had a Stripe account's webhook set up again"
-    await context.database.run(lambda: note(merchant_id, who, did, f"connection:{connection}", None, now))
-    return await ensure(context, one, opened(context, one))
+    try:
+        why_not = await ensure(context, one, opened(context, one))
+    except Unsealable as error:
+        log.error("stripe_key_cannot_be_opened", connection=connection, reason=str(error))
+        why_not = "the key we keep cannot be opened any more; give a new key"
+    now, about, did = context.clock.now(), f"connection:{connection}", "had a Stripe account's webhook set up again"
+    if why_not is not None:
+        did = "tried to have a Stripe account's webhook set up again"
+    told = None if why_not is None else {"why_not": why_not}
+    await context.database.run(lambda: note(merchant_id, who, did, about, told, now))
+    return why_not
 
 
 def opened(context: Context, one: StripeAccount) -> str:

@@ -149,9 +149,12 @@ def set_up(one: StripeAccount, token: str, endpoint: str, secret: str | None, va
     return True
 
 
-def note(one: StripeAccount, state: str, reason: str | None, now: int) -> Steps[None]:
-    """Note how an account was found when it was last looked at; ends a lease."""
-    yield from ask(_NOTE, (one.merchant_id, one.connection, state, reason, now))
+def note(one: StripeAccount, state: str, reason: str | None, now: int, token: str | None = None) -> Steps[None]:
+    """Note how an account was found when it was last looked at, and end the lease under `token`.
+
+    While another process holds a lease nothing is noted: it knows better, and goes on undisturbed.
+    """
+    yield from ask(_NOTE, (one.merchant_id, one.connection, state, reason, now, token))
 
 
 def learn(one: StripeAccount, account: str, name: str | None, key: Key, now: int) -> Steps[bool]:
@@ -261,10 +264,11 @@ _BACK_ACCOUNT = plain(
     " WHERE o.account = stripe_accounts.account AND o.livemode = stripe_accounts.livemode AND o.closed_at IS NULL)"
 )
 _REOPEN = plain("UPDATE merchants SET closed_at = NULL WHERE id = ?1 AND closed_at IS NOT NULL")
+# A lease that seems to last longer than any was given before the database's clock was set back.
+_IS_FREE = f"claim IS NULL OR claimed_until <= {{clock}} OR claimed_until > {{clock}} + {LEASE}"
 _CLAIM = plain(
     f"UPDATE stripe_accounts SET claim = ?3, claimed_until = {{clock}} + {LEASE}"
-    " WHERE merchant_id = ?1 AND connection = ?2 AND closed_at IS NULL"
-    f" AND (claim IS NULL OR claimed_until <= {{clock}} OR claimed_until > {{clock}} + {LEASE})"
+    f" WHERE merchant_id = ?1 AND connection = ?2 AND closed_at IS NULL AND ({_IS_FREE})"
 )
 _SET_UP = plain(
     "UPDATE stripe_accounts SET endpoint = ?4, state = 'ok', reason = NULL, checked_at = ?5, claim = NULL,"
@@ -273,7 +277,7 @@ _SET_UP = plain(
 _SECRETS = plain("UPDATE connections SET secrets = ?2 WHERE id = ?1")
 _NOTE = plain(
     "UPDATE stripe_accounts SET state = ?3, reason = ?4, checked_at = ?5, claim = NULL, claimed_until = NULL"
-    " WHERE merchant_id = ?1 AND connection = ?2"
+    f" WHERE merchant_id = ?1 AND connection = ?2 AND (claim = ?6 OR {_IS_FREE})"
 )
 _CLOSE = plain(
     "UPDATE connections SET closed_at = ?3, token = NULL, secrets = '[]'"
