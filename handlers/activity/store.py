@@ -12,8 +12,9 @@ from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, p
 PAGE = 30
 MOST_SCANNED = 20_000  # events looked through for one page, where a filter fits few of them
 MOST_SEARCHED = 100  # found by one search
-MOST_READ = 200  # events that went amiss whose bodies a search looks into
-MOST_READ_BYTES = 256 * 1024  # of one body, as it is kept
+MOST_CONSIDERED = 200  # events that went amiss, of which a search looks into some
+MOST_READ = 50  # bodies that are looked into
+MOST_READ_BYTES = 256 * 1024  # of one body, unpacked: a few kilobytes can hold megabytes
 MOST_REPLAYED = 10_000  # dead letters, at one press of a button
 MOST_COUNTED = 1_000
 REPLAYED_AT_ONCE = 200
@@ -144,8 +145,11 @@ def twins(merchant_id: int, before: int | None, limit: int = PAGE) -> Steps[tupl
 
 
 def _amiss_with(merchant_id: int, text: str) -> Steps[list[Row]]:
-    """Find, among the newest events that went amiss, those whose body holds a text as a value of its own."""
-    rows = yield from ask(_AMISS_BODIES, (merchant_id, MOST_READ, MOST_READ_BYTES))
+    """Find, among the newest events that went amiss, those whose body holds a text as a value of its own.
+
+    No more is unpacked than MOST_READ bodies of MOST_READ_BYTES each.
+    """
+    rows = yield from ask(_AMISS_BODIES, (merchant_id, MOST_CONSIDERED, MOST_READ_BYTES, MOST_READ))
     pattern = re.compile(rb'["#:]\s*#?' + re.escape(text.encode()) + rb'["\s,}\]]', re.IGNORECASE)
     held = [row[0] for row in rows if pattern.search(unpack(row[1], row[2]))]
     return (yield from ask(_LISTED, [(merchant_id, number) for number in held]))
@@ -243,7 +247,8 @@ _BY_DELIVERY = plain(
 _AMISS_BODIES = plain(
     "SELECT a.id, b.body, b.size FROM (SELECT e.id FROM events e WHERE e.merchant_id = ?1"
     f" AND {_IS_AMISS} ORDER BY e.id DESC LIMIT ?2) a"
-    " JOIN event_bodies b ON b.event_id = a.id WHERE length(b.body) <= ?3"
+    " JOIN event_bodies b ON b.event_id = a.id WHERE coalesce(b.size, length(b.body)) <= ?3"
+    " ORDER BY a.id DESC LIMIT ?4"
 )
 _FAILED = plain(
     f"SELECT e.id FROM events e WHERE {_OWN} AND {_IS_AMISS} AND e.failed_at IS NOT NULL ORDER BY e.id DESC LIMIT ?3"

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from handlers.activity import pages, store
 from handlers.inbox.work import drain
 from integration.clock import DAY
+from integration.database.packing import unpack
 from tests.handlers.activity.conftest import came, order
 from tests.visits import NORA, OTTO, House, Visitor
 
@@ -84,6 +87,29 @@ async def test_an_order_leads_to_its_events_and_so_does_a_delivery(nora: Visitor
     otto = await house.signed_in(OTTO)
     for text in ("1001", "delivery-2", "5001000000001"):
         assert "Nothing found" in (await otto.get(f"{ACTIVITY}?q={text}")).text
+
+
+async def test_a_search_unpacks_little_however_large_the_bodies(
+    nora: Visitor, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bodies that are large once unpacked are passed over, and of the others the newest are looked into."""
+    monkeypatch.setattr(store, "MOST_READ", 3)
+    monkeypatch.setattr(store, "MOST_READ_BYTES", 2_000)
+    unpacked: list[int] = []
+
+    def counted(stored: bytes, size: int | None) -> bytes:
+        body = unpack(stored, size)
+        unpacked.append(len(body))
+        return body
+
+    monkeypatch.setattr(store, "unpack", counted)
+    small, bomb = b'{"name":"#77",' + b" " * 1_000, b'{"name":"#77",' + b" " * 100_000
+    await came(house, *(small for _ in range(5)), bomb, bomb)
+    ((kept, size),) = await house.rows("SELECT max(length(body)), max(size) FROM event_bodies WHERE size > 2000")
+    assert kept < 2_000 < size
+    found = await numbers(house)
+    assert listed((await nora.get(f"{ACTIVITY}?q=77")).text) == [found[f"delivery-{n}"] for n in (4, 3, 2)]
+    assert unpacked == [len(small)] * 3
 
 
 async def test_what_an_event_said_is_shown_on_demand_and_the_look_is_written_down(nora: Visitor, house: House) -> None:
