@@ -35,7 +35,7 @@ from handlers.messages.rules import (
     permitted_at,
     shown,
 )
-from handlers.messages.stopping import PAUSED, PAUSED_LOOK, held_back, is_paused
+from handlers.messages.stopping import PAUSED, PAUSED_LOOK, held_back, is_silent
 from handlers.messages.zones import zone, zone_of
 from integration import meters, tracing
 from integration.channels import Letter, Refused, Unreachable
@@ -285,7 +285,7 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     if time.monotonic() > this.good_until:
         return Later(now, "its turn did not come in time")
     try:
-        content = await context.database.read(lambda: _content(item))
+        content = await context.database.read(lambda: _content(item, this.token))
         if not isinstance(content, Content):
             return content
         letter = _letter(context, item, content)
@@ -320,12 +320,26 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     return None
 
 
-def _content(item: Ready) -> Steps[Content | Later | Never]:
-    """Say what a letter says, unless its merchant has paused all messages since it was claimed."""
-    if (yield from is_paused(item.message.merchant_id)):
-        # Looked at again at once, by who also sees a resuming; that puts it off.
-        return Later(item.occasion.now, PAUSED)
-    return (yield from item.kind.compose(item.occasion))
+def _content(item: Ready, token: str) -> Steps[Content | Later | Never]:
+    """Say what a letter says, unless somebody has said since it was claimed that it is not to go out like this.
+
+    What is put off here is looked at again at once, by who also sees the word taken back.
+    """
+    message, occasion = item.message, item.occasion
+    if (yield from is_silent(message.merchant_id)):
+        return Later(occasion.now, PAUSED)
+    if not message.test:
+        key = (message.merchant_id, message.customer or 0)
+        person = (yield from load([key], occasion.now, token)).get(key)
+        if person is None:
+            return Never("cancelled", "the person is not known any more")
+        if refusal := _refusal(item.kind, person, occasion, occasion.program.messages):
+            return refusal
+        if person.held_at is not None:
+            return Later(occasion.now, HELD)
+        if person.email != item.address:
+            return Later(occasion.now, "their address has changed")
+    return (yield from item.kind.compose(occasion))
 
 
 async def _written_down(context: Context, make: Callable[[], Steps[None]]) -> None:

@@ -185,12 +185,14 @@ class Slow:
     """A mail server that takes a letter only when told to."""
 
     def __init__(self) -> None:
+        self.begun: list[str] = []
         self.taken: list[str] = []
         self.asked = asyncio.Semaphore(0)
         self.go = asyncio.Semaphore(0)
 
     async def send(self, letter: Letter) -> Receipt:
         """Take a letter when told to."""
+        self.begun.append(letter.recipient)
         self.asked.release()
         await self.go.acquire()
         self.taken.append(letter.recipient)
