@@ -4,6 +4,7 @@ Webhooks (`POST /webhooks/…`) stand before this table: see `handlers.inbox.pag
 A page reads its context from `request.app.state.context`.
 """
 
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
@@ -21,6 +22,15 @@ from handlers.messages import pages as messages
 from handlers.privacy import pages as privacy
 from handlers.programme import pages as programme
 from handlers.reviews import pages as reviews
+
+
+class _Number(IntegerConvertor):
+    """`{number:int}` in an address: as many digits as any number of ours has, so that every one can be read."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("int", _Number())
 
 # For whoever runs the program; METRICS_PORT answers these alone.
 HEALTH: tuple[BaseRoute, ...] = (

@@ -144,7 +144,7 @@ class Page:
         return await self._work_order(verb, sold)
 
     async def _place(self, person: Customer, form: FormData) -> str:
-        chosen = [int(str(each)) for each in form.getlist("product") if str(each).isdigit()]
+        chosen = [int(str(each)) for each in form.getlist("product") if str(each).isdecimal()]
         chosen = [each for each in chosen if each < len(self.world.products)]
         if not chosen:
             raise Impossible("Choose at least one product first.")
@@ -177,7 +177,7 @@ class Page:
 
     async def _resend(self, verb: str, place: str) -> str:
         history = self.world.sender.history
-        if not place.isdigit() or int(place) >= len(history):
+        if not place.isdecimal() or int(place) >= len(history):
             raise Impossible("There is no such delivery any more.")
         delivery = history[int(place)].delivery
         if verb == "again":
@@ -221,7 +221,7 @@ class Page:
 
     def _sold(self, name: str) -> Order | Payment:
         number = name.removeprefix("order-")
-        if number.isdigit() and int(number) in self.world.shop.orders:
+        if number.isdecimal() and int(number) in self.world.shop.orders:
             return self.world.shop.orders[int(number)]
         for payment in self.world.payments:
             if payment.id == name:

@@ -15,6 +15,8 @@ from handlers.care.rules import LANGUAGES, is_form_key, read_points, read_reason
 from handlers.context import Context
 from handlers.customers.correct import spoken
 from handlers.holders import Privacy
+from handlers.merchants import addresses
+from handlers.merchants.addresses import Address
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, moved, show, told
@@ -277,21 +279,21 @@ async def export_file(request: Request) -> Response:
     In the shop's admin a download carries no token, so the link itself says whose it is and who asked.
     """
     context: Context = request.app.state.context
-    named = context.vault.check(FILE, request.path_params["token"])
-    now, privacy = context.clock.now(), context.privacy
-    if named is None or len(named) != 5 or int(named[4]) < now or privacy is None:
-        return guard(told(404))
-    merchant_id, customer, number, who = int(named[0]), int(named[1]), int(named[2]), named[3]
+    token, now, privacy = request.path_params["token"], context.clock.now(), context.privacy
 
-    def fetch() -> Steps[tuple[str, bytes] | None]:
-        found = yield from privacy.file(merchant_id, number, now)
+    def fetch() -> Steps[tuple[Address | None, tuple[str, bytes] | None]]:
+        one = yield from addresses.look_up(context.vault, FILE, token, 2, now)
+        if one is None or not one.stands or privacy is None:
+            return one, None
+        customer, number = (int(part) for part in one.parts)
+        found = yield from privacy.file(one.merchant_id, number, now)
         if found is not None:
-            yield from looked(merchant_id, who, "file of all data", customer, now)
-        return found
+            yield from looked(one.merchant_id, one.who, "file of all data", customer, now)
+        return one, found
 
-    found = await context.database.run(fetch)
+    one, found = await context.database.run(fetch)
     if found is None:
-        return guard(told(404))
+        return guard(told(404), one.shop if one is not None else None)
     name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in found[0])
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return guard(Response(found[1], media_type="application/zip", headers=headers))

@@ -13,6 +13,8 @@ from handlers.care.rules import LANGUAGES, MOST_QUERY, Place, Sought, is_number,
 from handlers.care.store import Known, Listed, latest, look_up, search
 from handlers.context import Context
 from handlers.customers.timeline import Page, Whose, gather
+from handlers.merchants import addresses
+from handlers.merchants.addresses import Address
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, letter, show, told
@@ -24,16 +26,16 @@ from handlers.messages.people import Person, load, person_address
 from handlers.messages.sending import BLOCKING
 from handlers.points.statement import balances
 from handlers.points.timeline import whys
-from integration.clock import HOUR, MINUTE, from_iso
+from integration.clock import MINUTE, from_iso
 from integration.database.steps import Steps
 from integration.vault import Vault
 
 TEMPLATES = Path(__file__).parent / "templates"
 CUSTOMERS = "/app/customers"
-LETTER_LIFE = 4 * HOUR  # of the signed address of a letter: as long as a page may lie open
-FILE, FILE_LIFE = "customer-file", 15 * MINUTE  # of the signed address of somebody's data
+LETTER, LETTER_LIFE = "customer letter", addresses.MOST_LIFE  # of the signed address of a letter
+FILE, FILE_LIFE = "customer file", 15 * MINUTE  # of the signed address of somebody's data
 MOST_RECEIPTS = 5  # shown of one person
-LETTER_GRAIN = 30 * MINUTE  # so that the same page names the same address for a while
+LETTER_GRAIN = 5 * MINUTE  # so that the same page names the same address for a while
 
 
 class Standing(NamedTuple):
@@ -117,21 +119,24 @@ async def customer_page(request: Request, visit: Visit) -> Response:
 async def letter_itself(request: Request) -> Response:
     """Show a letter for the frames of one person's page: a frame's document carries no token, so its address is signed.
 
-    It lives some hours. Its links lead nowhere, and nothing in it runs.
+    Its links lead nowhere, and nothing in it runs.
     """
     context: Context = request.app.state.context
-    now = context.clock.now()
-    parts = context.vault.check("customer-letter", request.path_params["token"])
-    if parts is None or len(parts) != 4:
+    token, now = request.path_params["token"], context.clock.now()
+
+    def look() -> Steps[tuple[Address | None, looks.Look | None]]:
+        one = yield from addresses.look_up(context.vault, LETTER, token, 1, now)
+        if one is None or not one.stands:
+            return one, None
+        return one, (yield from looks.look(context.kinds, one.merchant_id, one.parts[0], now))
+
+    one, found = await context.database.read(look)
+    if one is None:
         return guard(told(404))
-    merchant_id, key, until, shop = parts
-    found = None
-    if int(until) > now:
-        found = await context.database.read(lambda: looks.look(context.kinds, int(merchant_id), key, now))
     if found is None:
-        return guard(letter("<p>Please load the page again to see this letter.</p>", shop or None), shop or None)
+        return guard(letter("<p>Please load the page again to see this letter.</p>", one.shop), one.shop)
     html = found.letter.html if found.letter is not None else f"<p>{found.why_not}</p>"
-    return guard(letter(html, shop or None), shop or None)
+    return guard(letter(html, one.shop), one.shop)
 
 
 async def write_down(context: Context, visit: Visit, what: str, customer: int | None) -> None:
@@ -144,20 +149,19 @@ async def write_down(context: Context, visit: Visit, what: str, customer: int | 
 def letter_address(vault: Vault, visit: Visit, key: str, now: int) -> str:
     """Sign the address of a message's letter for a frame on a page of this visit."""
     until = now - now % LETTER_GRAIN + LETTER_LIFE
-    shop = visit.shop or "" if visit.embedded else ""
-    return f"{CUSTOMERS}/letter/{vault.sign('customer-letter', visit.merchant_id, key, until, shop)}"
+    return f"{CUSTOMERS}/letter/{addresses.sign(vault, visit, LETTER, until, key)}"
 
 
 def _receipt(vault: Vault, visit: Visit, customer: int, one: Mapping[str, Any], now: int) -> dict[str, Any]:
     """Say what became of a request, with a link to the file of a data request that is ready."""
     is_file = one["kind"] == "customers/data_request"
-    parts = (visit.merchant_id, customer, one["request"], visit.who, now + FILE_LIFE)
+    file = addresses.sign(vault, visit, FILE, now + FILE_LIFE, customer, one["request"])
     return {
         "what": "A file of all data" if is_file else "To be forgotten",
         "asked_at": from_iso(one["asked_at"]),
         "state": one["state"],
         "reason": one["reason"],
-        "file": f"{CUSTOMERS}/file/{vault.sign(FILE, *parts)}" if is_file and one["state"] == "done" else "",
+        "file": f"{CUSTOMERS}/file/{file}" if is_file and one["state"] == "done" else "",
     }
 
 

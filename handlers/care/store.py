@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from handlers.care.rules import Names, Place, Range, Sought, folded
+from handlers.care.rules import Names, Place, Range, Sought, folded, is_number
 from handlers.customers.correct import BY_HAND
 from handlers.points.rules import MICRO, account
 from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, plain
@@ -61,7 +61,7 @@ def search(merchant_id: int, sought: Sought, after: Place | None = None) -> Step
 
 def latest(merchant_id: int, after: Place | None = None) -> Steps[Listed]:
     """List who bought last, each person once, by their latest purchase."""
-    is_first = after is None or not after.text.isdigit()
+    is_first = after is None or not is_number(after.text)
     start = (LATEST, 0) if after is None or is_first else (int(after.text), after.number)
     found: dict[int, tuple[int, int]] = {}
     read, more = start, True

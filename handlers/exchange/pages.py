@@ -14,6 +14,7 @@ from handlers.exchange.feeds import export, report
 from handlers.exchange.jobs import Upload
 from handlers.exchange.rules import FILES, MOST_BYTES, MOST_LINES
 from handlers.exchange.store import Import
+from handlers.merchants import addresses
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, moved, show, told
 from handlers.merchants.journal import looked, note
@@ -25,7 +26,7 @@ from integration.errors import Unavailable
 TEMPLATES = Path(__file__).parent / "templates"
 HERE = "/app/connections/data"
 LINK_LIFE = 15 * MINUTE
-PURPOSE = "data file"
+PURPOSE = "file of all people or points"
 FORM_BYTES = MOST_BYTES + 64 * 1024  # a file, and what a form says around it
 MOST_NUMBER = 2**62
 SHOWN_PROBLEMS = 50
@@ -133,14 +134,12 @@ async def data_file(request: Request) -> Response:
     before anything is answered; a failure after that cuts the connection off, which no browser takes for the end.
     """
     context: Context = request.app.state.context
-    named = context.vault.check(PURPOSE, request.path_params["token"])
-    if named is None or len(named) != 5:
-        return guard(told(404))
-    merchant, name, bom, who, made_at = named
-    now = context.clock.now()
-    if not 0 <= now - int(made_at) < LINK_LIFE:
-        return guard(told(404))
-    merchant_id, shown = int(merchant), FILES[name].title if name in FILES else "lines of an import"
+    token, now = request.path_params["token"], context.clock.now()
+    one = await context.database.read(lambda: addresses.look_up(context.vault, PURPOSE, token, 2, now))
+    if one is None or not one.stands:
+        return guard(told(404), one.shop if one is not None else None)
+    merchant_id, who, (name, bom) = one.merchant_id, one.who, one.parts
+    shown = FILES[name].title if name in FILES else "lines of an import"
     pieces = (
         export(context, merchant_id, name, bom=bom == "1")
         if name in FILES
@@ -150,7 +149,7 @@ async def data_file(request: Request) -> Response:
         await context.database.run(lambda: looked(merchant_id, who, f"file: {shown}", None, now))
         first = await anext(pieces)
     except Unavailable:
-        return guard(told(503))
+        return guard(told(503), one.shop)
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     return guard(StreamingResponse(_after(first, pieces), media_type="text/csv; charset=utf-8", headers=headers))
 
@@ -185,7 +184,7 @@ async def _data(
 
 
 def _link(context: Context, visit: Visit, name: str, *, bom: bool) -> str:
-    token = context.vault.sign(PURPOSE, visit.merchant_id, name, int(bom), visit.who, context.clock.now())
+    token = addresses.sign(context.vault, visit, PURPOSE, context.clock.now() + LINK_LIFE, name, int(bom))
     return f"/app/connections/files/{token}"
 
 

@@ -14,6 +14,7 @@ from pydantic import EmailStr, TypeAdapter, ValidationError
 from handlers.inbox.record import adopt
 from handlers.merchants.programs import first_version
 from handlers.merchants.rules import Refused
+from handlers.merchants.sessions import end_sessions
 from integration.database.steps import BIG, Steps, ask, insert, plain
 from integration.vault import Vault
 
@@ -188,6 +189,7 @@ def _reconnected(wish: Wish, vault: Vault, now: int) -> Steps[Merchant]:
     if wish.shop is None or not again[0][0]:
         raise Refused(f"There is already a merchant named {wish.name}.")
     yield from ask(_REOPEN, (merchant_id,))
+    yield from end_sessions(merchant_id, now)
     yield from adopt("shopify", wish.shop, merchant_id, now)
     return (yield from merchants_after(merchant_id - 1, 1))[0]
 

@@ -5,8 +5,8 @@ visit and never from the request; what it is sent to POST has been checked and p
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
@@ -38,6 +38,7 @@ MOST_FIELDS = 1_000
 MOST_FIELD_BYTES = 128 * 1024
 FORM_SECONDS = 20.0
 UPLOAD_SECONDS = 300.0
+_LENGTH_DIGITS = 15  # of a Content-Length; what is longer is too much anyway
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 Page = Callable[[Request, Visit], Awaitable[Response]]
@@ -45,7 +46,7 @@ Page = Callable[[Request, Visit], Awaitable[Response]]
 log = structlog.get_logger()
 
 _BY_SHOP = plain(
-    "SELECT m.id, m.name, m.currency, m.timezone, c.account, m.messages_paused_at"
+    "SELECT m.id, m.name, m.currency, m.timezone, c.account, m.messages_paused_at, c.connected_at"
     " FROM connections c JOIN merchants m ON m.id = c.merchant_id"
     " WHERE c.platform = 'shopify' AND c.account = ?1 AND c.mode = 'live' AND c.closed_at IS NULL"
 )
@@ -148,6 +149,18 @@ async def cookie_session(request: Request) -> sessions.Session | None:
     return session
 
 
+def proven_shop(request: Request) -> str | None:
+    """Name the shop in whose admin a request stands, where its session token proves that."""
+    context: Context = request.app.state.context
+    text = _way(request).token
+    if text is None:
+        return None
+    try:
+        return verify(text, context.shopify_key, context.shopify_secrets, context.clock.now()).shop
+    except Forged:
+        return None
+
+
 def is_from_elsewhere(request: Request) -> bool:
     """Tell whether a browser says that another site sent this request."""
     context: Context = request.app.state.context
@@ -200,7 +213,8 @@ async def _by_token(request: Request, text: str | None) -> Visit:
         raise _Stopped(render("wrong.html", status=503, title="Shopify did not let us in yet", words=words)) from None
     if row is None:
         raise _Stopped(render("stranger.html", status=403, shop=token.shop))
-    return _visit(request, row, f"shopify:{token.user_id}", embedded=True, form_token="")
+    *known, connected_at = row
+    return _visit(request, known, f"shopify:{token.user_id}", str(connected_at), embedded=True)
 
 
 async def _arrived(context: Context, token: SessionToken, text: str) -> Row | None:
@@ -227,10 +241,12 @@ async def _by_session(request: Request, session: sessions.Session) -> Visit:
     if not rows:
         raise _Stopped(_signed_out(request))
     form_token = sessions.form_token(session, context.vault)
-    return _visit(request, rows[0], session.who, embedded=False, form_token=form_token)
+    return _visit(request, rows[0], session.who, session.digest, form_token=form_token)
 
 
-def _visit(request: Request, row: Row, who: str, *, embedded: bool, form_token: str) -> Visit:
+def _visit(
+    request: Request, row: Sequence[Any], who: str, proof: str, *, embedded: bool = False, form_token: str = ""
+) -> Visit:
     context: Context = request.app.state.context
     merchant_id, name, currency, timezone, shop, paused_at = row
     return Visit(
@@ -247,6 +263,7 @@ def _visit(request: Request, row: Row, who: str, *, embedded: bool, form_token: 
         said=read_flash(request, merchant_id, context.vault, context.clock.now()),
         paused_at=paused_at,
         app_key=context.shopify_key or "",
+        proof=proof,
     )
 
 
@@ -305,7 +322,9 @@ async def read_form(request: Request, most_bytes: int = MOST_FORM_BYTES, files: 
     length = request.headers.get("content-length", "0")
     if kind not in _FORMS and length != "0":
         raise HTTPException(415)
-    if not length.isdigit() or int(length) > most_bytes:
+    if not length.isascii() or not length.isdigit():
+        raise HTTPException(400)
+    if len(length) > _LENGTH_DIGITS or int(length) > most_bytes:
         raise HTTPException(413)
     request = Request(request.scope, _counted(request.receive, most_bytes))
     try:

@@ -75,6 +75,7 @@ class Visit:
     said: Said | None = None
     paused_at: int | None = None  # since when the merchant holds all messages back
     app_key: str = field(default="", repr=False)  # the Shopify app's client id, public
+    proof: str = field(default="", repr=False)  # what ends with the visit: the session's digest, or when the shop came
 
 
 def show(visit: Visit, template: str, folder: Path, status: int = 200, **values: Any) -> Response:

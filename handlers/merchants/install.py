@@ -17,6 +17,7 @@ from handlers.inbox.record import adopt
 from handlers.inbox.work import BELL
 from handlers.merchants.connections import MOST_NAME
 from handlers.merchants.programs import first_version
+from handlers.merchants.sessions import end_sessions
 from integration.database.steps import BIG, Steps, ask, insert, plain
 from integration.errors import Forged, OutsideError, Rejected, Unavailable
 from integration.facts import ShopSeen
@@ -182,8 +183,10 @@ def _settled(
     yield from ask(_GIVE, (known.id, *kept, record.shop_id, hosts, connected_at, now))
     yield from ask(_FILL, (known.merchant_id, record.country, record.email))
     if known.closed_at is not None:
-        # It had left, and finds everything as it was.
-        yield from ask(_REOPEN, (known.merchant_id,))
+        # It had left, and finds everything as it was; but it may have another owner by now, so that those whom a link
+        # let in before are out, and links go to the address the shop has today.
+        yield from ask(_RETURN, (known.merchant_id, record.email))
+        yield from end_sessions(known.merchant_id, now)
         yield from adopt("shopify", shop, known.merchant_id, now)
         for follow in context.on_return:
             yield from follow(known.merchant_id, known.closed_at, now)
@@ -233,7 +236,7 @@ _GIVE = plain(
     " WHERE id = ?1 AND (refreshed_at IS NULL OR refreshed_at <= ?10)"
 )
 _FILL = plain("UPDATE merchants SET country = coalesce(country, ?2), email = coalesce(email, ?3) WHERE id = ?1")
-_REOPEN = plain("UPDATE merchants SET closed_at = NULL WHERE id = ?1 AND closed_at IS NOT NULL")
+_RETURN = plain("UPDATE merchants SET closed_at = NULL, email = coalesce(?2, email) WHERE id = ?1")
 _ADD = plain(
     "INSERT INTO merchants (name, currency, timezone, country, email, created_at)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING RETURNING id"

@@ -16,6 +16,7 @@ from handlers.merchants.door import (
     cookie_session,
     is_from_elsewhere,
     own_cookie,
+    proven_shop,
     read_form,
 )
 from handlers.merchants.frame import HOME, guard, is_own, moved, render, told
@@ -144,10 +145,11 @@ async def nothing_here(request: Request, visit: Visit) -> Response:
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """Answer what Starlette itself refuses (404, 405), below /app in the look of its pages."""
+    """Answer what Starlette itself refuses (404, 405), below /app in the look of its pages, in whose frame they are."""
     assert isinstance(error, HTTPException)
     if request.url.path == HOME or request.url.path.startswith(f"{HOME}/"):
-        answer = guard(told(error.status_code))
+        shop = proven_shop(request)
+        answer = guard(told(error.status_code), shop, embedded=shop is not None)
     else:
         answer = PlainTextResponse(error.detail, error.status_code)
     answer.headers.update(error.headers or {})
@@ -171,12 +173,17 @@ async def _mail_links(context: Context, email: str) -> None:
                 made.append((name, address, link_address(context, token)))
         return made
 
+    # Who waits for it asks again; the page said that it may not come.
     try:
-        for name, address, link in await context.database.run(links):
-            await context.channels["email"].send(sign_in_letter(context, name, address, link))
+        letters = await context.database.run(links)
     except OutsideError as error:
-        # Who waits for it asks again; the page said that it may not come.
-        log.warning("sign_in_link_not_mailed", reason=str(error))
+        log.warning("sign_in_links_not_made", reason=str(error))
+        return
+    for name, address, link in letters:
+        try:
+            await context.channels["email"].send(sign_in_letter(context, name, address, link))
+        except OutsideError as error:
+            log.warning("sign_in_link_not_mailed", reason=str(error))
 
 
 def link_address(context: Context, token: str) -> str:

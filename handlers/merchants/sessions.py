@@ -52,6 +52,10 @@ _FIND = plain(
     "SELECT who, seen_at FROM sessions"
     " WHERE merchant_id = ?1 AND digest = ?2 AND ended_at IS NULL AND created_at > ?3 AND seen_at > ?4"
 )
+_STILL_OPEN = plain(
+    "SELECT s.who FROM sessions s JOIN merchants m ON m.id = s.merchant_id WHERE s.merchant_id = ?1 AND s.digest = ?2"
+    " AND s.ended_at IS NULL AND s.created_at > ?3 AND s.seen_at > ?4 AND m.closed_at IS NULL"
+)
 _SEEN = plain("UPDATE sessions SET seen_at = ?3 WHERE merchant_id = ?1 AND digest = ?2 AND seen_at < ?3")
 _END = plain("UPDATE sessions SET ended_at = ?3 WHERE merchant_id = ?1 AND digest = ?2 AND ended_at IS NULL")
 _END_ALL = plain("UPDATE sessions SET ended_at = ?2 WHERE merchant_id = ?1 AND ended_at IS NULL")
@@ -117,6 +121,12 @@ def find_session(cookie: str, vault: Vault, now: int) -> Steps[tuple[Session, bo
     if not rows:
         return None
     return Session(*named, rows[0][0]), rows[0][1] <= now - SEEN_EVERY
+
+
+def still_open(merchant_id: int, digest: str, now: int) -> Steps[str | None]:
+    """Return who is signed in by a session; None where it, or its merchant's account, is not open any more."""
+    rows = yield from ask(_STILL_OPEN, (merchant_id, digest, now - SESSION_LIFE, now - IDLE_LIFE))
+    return str(rows[0][0]) if rows else None
 
 
 def saw(session: Session, now: int) -> Steps[None]:

@@ -2,6 +2,7 @@
 
 import json
 
+from handlers.merchants.sessions import end_sessions
 from integration.database.steps import Steps, ask, plain
 from integration.facts import ScopesSeen, ShopSeen, Uninstalled
 
@@ -35,5 +36,8 @@ def hear_of_shop(
         case ScopesSeen(scopes=scopes):
             yield from ask(_SCOPES, (merchant_id, platform, account, json.dumps(sorted(scopes))))
         case Uninstalled(told_at=told_at):
-            yield from ask(_LEFT, (merchant_id, platform, account, min(told_at, now)))
+            left = yield from ask(_LEFT, (merchant_id, platform, account, min(told_at, now)))
             yield from ask(_CLOSE, (merchant_id, now))
+            if left[0][0]:
+                # Who was let in for the shop as it was has no part in what becomes of it.
+                yield from end_sessions(merchant_id, now)

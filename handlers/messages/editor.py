@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from handlers.context import Context
-from handlers.merchants import journal
+from handlers.merchants import addresses, journal
+from handlers.merchants.addresses import Address
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, letter, moved, show, told
@@ -21,10 +22,9 @@ from handlers.messages.rules import LANGUAGES, language
 from handlers.messages.timeline import named
 from handlers.messages.trials import MOST_TRIALS, allow_trial, send_trial
 from handlers.messages.words import author, digest, draft_of, drop_draft, keep_draft, look_over, own_words
-from integration.clock import HOUR
 from integration.database.steps import Steps
 
-LETTER_LIFE = 12 * HOUR  # of the address of a preview: as long as a page may stand open
+LETTER = "letter of words"
 SPOKEN = {"en": "English", "de": "German", "fr": "French", "es": "Spanish"}
 # What stands in the place of each placeholder.
 MEANINGS = {
@@ -185,18 +185,24 @@ async def discard(request: Request, visit: Visit) -> Response:
 async def letter_itself(request: Request) -> Response:
     """Show a letter with made-up facts, for the frames of the page above: a frame's document carries no token.
 
-    Its address is signed, lives some hours and shows words of the merchant's alone, nothing about any customer.
+    Its address is signed, and it shows words of the merchant's alone, nothing about any customer.
     """
     context: Context = request.app.state.context
-    now = context.clock.now()
-    parts = context.vault.check("letter", request.path_params["token"])
-    if parts is None:
+    token, now = request.path_params["token"], context.clock.now()
+
+    def look() -> Steps[tuple[Address | None, Desk | None]]:
+        one = yield from addresses.look_up(context.vault, LETTER, token, 3, now)
+        if one is None or not one.stands or one.parts[0] not in context.kinds:
+            return one, None
+        kind, spoken, _ = one.parts
+        return one, (yield from _look(context, one.merchant_id, kind, spoken, author(one.who), now))
+
+    one, desk = await context.database.read(look)
+    if one is None:
         return guard(told(404))
-    merchant_id, kind, spoken, whose, until, shop, _ = parts
-    if int(until) < now:
-        return guard(letter("<p>This preview is over. Please load the page again.</p>", shop or None), shop or None)
-    desk = await context.database.read(lambda: _look(context, int(merchant_id), kind, spoken, whose, now))
-    return guard(letter(desk.set(now).html, shop or None), shop or None)
+    if desk is None:
+        return guard(letter("<p>This preview is over. Please load the page again.</p>", one.shop), one.shop)
+    return guard(letter(desk.set(now).html, one.shop), one.shop)
 
 
 # --- What the pages share -----------------------------------------------------------------------
@@ -250,12 +256,10 @@ def _errors(desk: Desk) -> dict[str, str]:
 
 
 def _letter_address(context: Context, visit: Visit, desk: Desk) -> str:
-    now = context.clock.now()
-    shop = visit.shop if visit.embedded and visit.shop else ""
-    draft_at = desk.draft.at if desk.draft else 0
+    until = context.clock.now() + addresses.MOST_LIFE
     # The draft's instant makes each an address of its own, so that a frame loads it anew.
-    parts = (visit.merchant_id, desk.kind.name, desk.language, desk.whose, now + LETTER_LIFE, shop, draft_at)
-    return f"{MESSAGES}/letter/{context.vault.sign('letter', *parts)}"
+    parts = (desk.kind.name, desk.language, desk.draft.at if desk.draft else 0)
+    return f"{MESSAGES}/letter/{addresses.sign(context.vault, visit, LETTER, until, *parts)}"
 
 
 def _page(

@@ -111,7 +111,7 @@ def save_words(
 
 
 def author(who: str) -> str:
-    """Name whose draft it is, without telling who that is: it stands in the address of a preview."""
+    """Name whose draft it is, without telling who that is."""
     return hashlib.sha256(f"draft {who}".encode()).hexdigest()[:16]
 
 

@@ -8,15 +8,25 @@ A new line in config/routes.py needs a row here. For a page of the merchant:
 what does not exist. A POST also names in `fields` what its form would hold.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.routing import Route
 
 from config.routes import ROUTES
+from tests.conftest import REPOSITORY
 from tests.visits import HERE, NORA, OTTO, House
+
+# Every parameter that some page reads from its address.
+ASKED = {
+    name
+    for path in (REPOSITORY / "handlers").rglob("*.py")
+    for name in re.findall(r"query(?:_params)?\.get\(\"([\w-]+)\"", path.read_text())
+}
 
 VISITOR = "visitor"  # a merchant's own people, through the door
 ANYBODY = "anybody"  # nothing of anybody's is shown or changed
@@ -274,6 +284,25 @@ async def test_a_merchants_page_is_framed_by_its_shops_admin_alone(house: House)
             assert answer.headers["content-security-policy"].split("; ")[-1] == policy, path
 
 
+async def test_what_a_page_does_not_do_is_said_in_the_frame_it_stands_in(house: House) -> None:
+    """A method no page has, in the admin: its shop may frame the answer; without a token that proves it, nobody."""
+    nora, admin, stranger = await house.signed_in(NORA), house.embedded(), house.stranger()
+    forged = house.token(dest="https://otto.myshopify.com")
+    for path in sorted({row.at for _, row in rows(VISITOR, "GET")}):
+        verb = next(verb for verb in ("PUT", "POST") if (verb, path) not in TABLE)
+        token = admin._bearer()
+        refused = [
+            (await admin.client.request(verb, path, headers=token), FRAMED_BY_NORA),
+            (await nora.client.request(verb, path), NEVER_FRAMED),
+            (await stranger.client.request(verb, f"{path}?shop=nora.myshopify.com&embedded=1"), NEVER_FRAMED),
+            (await stranger.client.request(verb, path, headers={"Authorization": f"Bearer {forged}"}), NEVER_FRAMED),
+        ]
+        for answer, policy in refused:
+            assert answer.status_code == 405 and "<h1>" in answer.text, path
+            assert answer.headers["content-security-policy"].split("; ")[-1] == policy, path
+            assert ("x-frame-options" in answer.headers) == (policy == NEVER_FRAMED)
+
+
 async def test_every_answer_carries_the_headers_of_the_house(house: House) -> None:
     """Nothing inline, nothing kept, nothing guessed, nothing said to others; whether it went well or not."""
     nora, stranger = await house.signed_in(NORA), house.stranger()
@@ -339,6 +368,24 @@ async def test_a_form_that_another_site_filled_in_changes_nothing(house: House) 
         answer = await house.stranger().client.post(f"{row.at}?id_token={house.token()}", data=dict(row.fields))
         assert answer.status_code == 401, "a token in an address proves no fetch of ours"
         assert (await nora.post(row.at, row.fields)).status_code not in (401, 403, 415), path
+
+
+async def test_odd_numbers_in_an_address_are_no_fault(house: House) -> None:
+    """What is no number of ours stands for nothing, wherever it stands: never a 500, and never a way in."""
+    nora, stranger = await house.signed_in(NORA), house.stranger()
+    expected = (200, 302, 303, 400, 404, 422)
+    for odd in ("²", "٣", "9" * 5_000, "-1", "1e3", "~", "0.².x", "0.9.²", "²~x", "'"):
+        for verb, path in sorted(TABLE):
+            if "{" not in path or verb != "GET":
+                continue
+            for visitor in (nora, stranger):
+                answer = await visitor.get(re.sub(r"\{[^}]+\}", quote(odd), path))
+                assert answer.status_code in expected, (path, odd[:9])
+                assert "Otto" not in answer.text
+        asked = "&".join(f"{name}={quote(odd[:1_000])}" for name in sorted(ASKED))
+        for path, row in rows(VISITOR, "GET"):
+            answer = await nora.get(f"{row.at}?{asked}")
+            assert answer.status_code in expected, (path, odd[:9])
 
 
 async def test_what_is_anothers_is_like_what_is_not_there(house: House) -> None:

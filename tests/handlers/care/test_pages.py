@@ -114,7 +114,8 @@ async def test_a_letter_that_has_gone_out_is_shown_as_it_was(database: Any) -> N
     await nora.later(30 * DAY)
     assert {mail["Subject"] for mail in nora.mails}
     browser = nora.browser()
-    visit = Visit(NORA, "Nora's Tea", "EUR", "Europe/Paris", "en", "link:nora", None, False)
+    shop = "nora.myshopify.com"
+    visit = Visit(NORA, "Nora's Tea", "EUR", "Europe/Paris", "en", "shopify:7", shop, True, proof="0")
     address = letter_address(nora.context.vault, visit, "review_request:sale:1", nora.clock.now())
     as_sent = (await browser.get(address)).text
     assert "High Mountain Oolong" in as_sent and "Elsa" in as_sent

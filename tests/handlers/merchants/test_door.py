@@ -8,7 +8,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from handlers.merchants import sessions
+from integration.channels import Letter, Receipt
 from integration.clock import DAY, HOUR, MINUTE
+from integration.errors import Unavailable
 from tests.visits import HERE, NORA, OTTO, SECRET, SHOPS, House, Visitor
 
 COOKIE = "__Host-regulars"
@@ -182,6 +184,26 @@ async def test_a_link_comes_by_mail_and_the_page_tells_nobody_whether(house: Hou
     assert await is_in(stranger)
 
 
+async def test_a_mailbox_that_refuses_keeps_nobody_elses_link_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two shops of one address: the first letter fails, the second goes out."""
+    await house.does("UPDATE merchants SET email = 'both@shop.example'")
+    send, tried = house.mail.send, []
+
+    async def refusing(_: object, letter: Letter) -> Receipt:
+        tried.append(letter.subject)
+        if len(tried) == 1:
+            raise Unavailable("451 try again later")
+        return await send(letter)
+
+    monkeypatch.setattr(type(house.mail), "send", refusing)
+    answer = await house.stranger().client.post("/app/sign-in", data={"email": "both@shop.example"})
+    assert answer.status_code == 200
+    [mail] = house.mail.mailbox
+    assert len(tried) == 2 and mail["Subject"] == tried[1]
+
+
 async def test_a_mailbox_is_not_flooded(house: House) -> None:
     """Whoever asks, and however often: three links an hour."""
     for _ in range(6):
@@ -267,6 +289,8 @@ async def test_a_document_without_a_token_goes_by_the_bounce_page_and_only_once(
         "frame-ancestors https://nora.myshopify.com https://admin.shopify.com"
     )
     assert (await admin.get(f"{back}&id_token=refused")).status_code == 401
+    for odd in ("²", "٣", "9" * 5_000, "-1", ""):
+        assert (await admin.get(f"/app?id_token=refused&bounced={quote(odd)}")).status_code == 302, odd
     house.clock.offset = MINUTE
     assert (await admin.get(f"{back}&id_token=refused")).status_code == 302
 
@@ -332,6 +356,15 @@ async def test_a_form_has_limits(house: House) -> None:
     )
     assert endless.status_code == 413
     assert await is_in(nora)
+
+
+@pytest.mark.parametrize(("length", "status"), [("²", 400), ("-1", 400), ("1e3", 400), ("9" * 5_000, 413)])
+async def test_a_length_that_is_no_number_is_refused(house: House, length: str, status: int) -> None:
+    """Whatever a server in front of us lets through: an answer, never a fault."""
+    headers = [(b"Content-Length", length.encode("latin-1")), (b"Content-Type", b"application/x-www-form-urlencoded")]
+    for path, visitor in (("/app/sign-in", house.stranger()), ("/app/sign-out", await house.signed_in())):
+        answer = await visitor.client.request("POST", path, headers=headers, content=_endless())
+        assert answer.status_code == status, path
 
 
 async def _endless() -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from handlers.inbox.idle import busy
-from handlers.merchants import jobs
+from handlers.merchants import jobs, sessions
 from handlers.merchants.connections import Wish, add_merchant
 from handlers.merchants.install import arrive
 from handlers.privacy import jobs as privacy
@@ -216,6 +216,74 @@ async def test_a_shop_that_is_back_finds_its_books(harbour: Harbour) -> None:
     assert await harbour.rows("SELECT count(*) FROM program_versions") == [(1,)]
 
 
+async def let_in(harbour: Harbour) -> str:
+    """Somebody at the shop uses a one-time link; returns the cookie, and leaves a second link unused."""
+    vault, now = harbour.here.vault, harbour.clock.now()
+    token = await harbour.here.database.run(lambda: sessions.new_link(1, "link:ben", vault, now))
+    await harbour.here.database.run(lambda: sessions.new_link(1, "link:ben", vault, now))
+    used = await harbour.here.database.run(lambda: sessions.use_link(str(token), vault, now))
+    assert used is not None
+    return used[1]
+
+
+async def is_in(harbour: Harbour, cookie: str) -> bool:
+    """Tell whether a cookie still opens a session."""
+    vault, now = harbour.here.vault, harbour.clock.now()
+    return await harbour.here.database.read(lambda: sessions.find_session(cookie, vault, now)) is not None
+
+
+@pytest.mark.parametrize("has_stripe", [False, True])
+async def test_who_was_let_in_by_link_is_out_when_the_shop_leaves(harbour: Harbour, has_stripe: bool) -> None:
+    """Also where Stripe keeps the merchant's pages open; links that nobody has used yet open nothing either."""
+    await harbour.visit()
+    if has_stripe:
+        await harbour.rows(
+            "INSERT INTO connections (merchant_id, platform, account, created_at, connected_at)"
+            " VALUES (1, 'stripe', 'path', 0, 0)"
+        )
+    cookie = await let_in(harbour)
+    assert await is_in(harbour, cookie)
+    harbour.clock.passes(60)
+    await harbour.hear(harbour.shop.uninstall())
+    assert not await is_in(harbour, cookie)
+    assert await harbour.rows("SELECT count(*) FROM sign_in_links WHERE used_at IS NULL") == [(0,)]
+    ((closed_at,),) = await harbour.rows("SELECT closed_at FROM merchants")
+    assert (closed_at is None) == has_stripe
+
+
+async def test_a_shop_that_is_back_under_another_owner_is_theirs_alone(harbour: Harbour) -> None:
+    """Who was let in meanwhile is out, and links are mailed to the address the shop has today."""
+    await harbour.visit()
+    harbour.clock.passes(60)
+    await harbour.hear(harbour.shop.uninstall())
+    cookie = await let_in(harbour)
+    harbour.clock.passes(60)
+    harbour.shop.install()
+    harbour.shop.email = "new-owner@pretend-shop.example"
+    await harbour.visit()
+    assert not await is_in(harbour, cookie)
+    assert await harbour.rows("SELECT email, closed_at FROM merchants") == [("new-owner@pretend-shop.example", None)]
+    cookie = await let_in(harbour)
+    await harbour.rows("UPDATE connections SET revoked_at = 1")
+    harbour.clock.passes(60)
+    harbour.shop.email = "somebody@pretend-shop.example"
+    await harbour.visit()
+    assert await is_in(harbour, cookie), "access that is merely renewed ends nobody's session"
+    assert await harbour.rows("SELECT email FROM merchants") == [("new-owner@pretend-shop.example",)]
+
+
+async def test_a_shop_the_operator_connects_again_begins_without_sessions(harbour: Harbour) -> None:
+    """As when it comes back by itself."""
+    await harbour.visit()
+    harbour.clock.passes(60)
+    await harbour.hear(harbour.shop.uninstall())
+    cookie = await let_in(harbour)
+    wish = Wish("Marlow & Finch", TEA, "GBP", "Europe/London")
+    await harbour.here.database.run(lambda: add_merchant(wish, harbour.here.vault, harbour.clock.now()))
+    assert await harbour.rows("SELECT closed_at FROM merchants") == [(None,)]
+    assert not await is_in(harbour, cookie)
+
+
 async def test_an_uninstall_told_late_does_not_end_the_next_installation(harbour: Harbour) -> None:
     """It is older than what the shop's session token says of its own time, whatever our clock says."""
     await harbour.visit()
@@ -227,8 +295,10 @@ async def test_an_uninstall_told_late_does_not_end_the_next_installation(harbour
     await harbour.visit()
     # Without access to ask with, only the instants can tell.
     await harbour.rows("UPDATE connections SET revoked_at = ?1", harbour.clock.now())
+    cookie = await let_in(harbour)
     await harbour.hear(left)
     assert (await harbour.connection())["closed_at"] is None
+    assert await is_in(harbour, cookie)
 
 
 async def test_an_uninstall_told_twice_and_late_is_one(harbour: Harbour) -> None:
