@@ -17,6 +17,7 @@ from handlers.points import personal as points
 from handlers.privacy import personal as privacy
 from handlers.reconcile import personal as reconcile
 from handlers.reviews import personal as reviews
+from handlers.rewards import personal as rewards
 from handlers.sales import personal as sales
 
 # In this order a shop is cleared: sales before those who bought, and who the shop was at last.
@@ -25,6 +26,7 @@ HOLDERS: tuple[Holder, ...] = (
     sales.HOLDER,
     messages.HOLDER,
     reviews.HOLDER,
+    rewards.HOLDER,
     points.HOLDER,
     customers.HOLDER,
     reconcile.HOLDER,
@@ -134,6 +136,13 @@ TABLES: dict[str, Kept] = {
         "reviews",
         personal="line product_title words name locale",
         free="merchant_id sale customer product_id stars written_at published_at",
+    ),
+    "redemptions": Kept(
+        "rewards",
+        personal="key code reason platform_id",
+        free="merchant_id number customer reward version kind terms steps points value_minor currency state connection"
+        " asked_at issued_at expires_at used_at used_by closed_at attempts next_at claim claimed_until reserved spent"
+        " restored postings",
     ),
     # --- Asking the platforms ---
     "reconcile_marks": Kept(

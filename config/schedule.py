@@ -21,6 +21,7 @@ from handlers.points import seal
 from handlers.privacy import jobs as privacy
 from handlers.programme import jobs as programme
 from handlers.reconcile import jobs as reconcile
+from handlers.rewards import jobs as rewards
 from handlers.watch import jobs as watch
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -52,6 +53,7 @@ class Tick(NamedTuple):
 LOOPS: tuple[Loop, ...] = (
     Loop("inbox.work", work.work_for_ever),
     Loop("messages.send", messages.send_for_ever),
+    Loop("rewards.ask", rewards.ask_for_ever),
     Loop("watch.beat", watch.beat_for_ever),
 )
 
@@ -75,6 +77,7 @@ JOBS: tuple[Job, ...] = (
     Job("connections.tend", connections.tend, timeout=300, tries=1),
     Job("exchange.carry_out", exchange.carry_out, timeout=600, tries=1),
     Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
+    Job("rewards.lapse", rewards.lapse, timeout=60),
     Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
     Job("privacy.prune", privacy.prune, timeout=60),
 )
@@ -92,6 +95,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("merchants.renew", every=10 * MINUTE),
     Tick("merchants.describe_due", every=10 * MINUTE),
     Tick("points.expire", every=10 * MINUTE),
+    Tick("rewards.lapse", every=10 * MINUTE),
     Tick("points.enrol", every=DAY),
     Tick("merchants.reseal", every=DAY),
     Tick("merchants.prune", every=DAY),

@@ -31,6 +31,13 @@ from handlers.reviews import store as reviews_store
 from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.reviews.timeline import Given
+from handlers.rewards import kinds as reward_kinds
+from handlers.rewards.kinds.amount_off import AMOUNT_OFF
+from handlers.rewards.kinds.by_hand import ByHand
+from handlers.rewards.kinds.free_product import FREE_PRODUCT
+from handlers.rewards.kinds.free_shipping import FREE_SHIPPING
+from handlers.rewards.kinds.percentage_off import PERCENTAGE_OFF
+from handlers.rewards.settle import RewardsSettler
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
 from handlers.sales.timeline import Orders, Returns
@@ -51,7 +58,7 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), ThanksSettler(), ReviewsSettler())
+SETTLERS = (PointsSettler(), RewardsSettler(), ThanksSettler(), ReviewsSettler())
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)
@@ -61,6 +68,9 @@ ON_RETURN = (stir_sold_since,)
 
 # Kinds of messages: what each says, and what it is in law.
 KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring(), PointsAdjusted())
+
+# Kinds of rewards: how each is made at its platform, looked after and taken back.
+REWARDS: tuple[reward_kinds.Kind, ...] = (AMOUNT_OFF, PERCENTAGE_OFF, FREE_SHIPPING, FREE_PRODUCT, ByHand())
 
 # What a person's timeline is merged from.
 TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes(), Done())
@@ -147,6 +157,7 @@ async def opened(
             privacy=gate,
             recovered=recovered_of,
             counts=COUNTS,
+            rewards={kind.name: kind for kind in REWARDS},
             data_dir=settings.data_dir,
         )
 

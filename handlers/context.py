@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from handlers.insights.store import Count
     from handlers.messages.kinds import Kind
     from handlers.points.forecast import Aim
+    from handlers.rewards.kinds import Kind as RewardKind
     from handlers.sales.settle import Settler
     from integration.channels import Channel
     from integration.database.engine import Database
@@ -59,6 +60,7 @@ class Context:
     privacy: "Privacy | None" = None  # what pages may ask for a person
     recovered: Recoveries | None = None  # what asking the platforms found that no webhook had told of
     counts: Mapping[str, "Count"] = field(default_factory=dict)  # what capabilities count for the home page
+    rewards: Mapping[str, "RewardKind"] = field(default_factory=dict)  # kinds of rewards by name
     data_dir: Path | None = None  # where files are kept on this machine
 
     @property

@@ -111,6 +111,7 @@ class Order(_Fact, frozen=True):
     region: str | None = None
     source_name: str = ""
     tags: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()  # of discounts, as typed at the checkout; upper case
     payment_ids: tuple[str, ...] = ()  # Stripe pi_… / ch_… found in note attributes
 
 

@@ -16,6 +16,7 @@ def busy(now: int) -> Steps[dict[str, int]]:
         ("sales", _SALES, (now,)),
         ("sales to be tried again", _SETTLEMENTS, ()),
         ("messages", _MESSAGES, (now,)),
+        ("rewards", _REWARDS, (now,)),
     ):
         count = (yield from ask(statement, arguments))[0][0]
         if count:
@@ -35,3 +36,4 @@ _MESSAGES = plain(
     "SELECT count(*) FROM messages WHERE state IN ('scheduled', 'waiting', 'sending')"
     " AND (state = 'sending' OR next_attempt_at <= ?1)"
 )
+_REWARDS = plain("SELECT count(*) FROM redemptions WHERE next_at IS NOT NULL AND next_at <= ?1")

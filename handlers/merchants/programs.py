@@ -4,12 +4,13 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from handlers.merchants.books import lock_books, parse_program
-from handlers.merchants.rules import Expiry, Program, Refused, Version
+from handlers.merchants.offers import Reward, Rewards
+from handlers.merchants.rules import Campaign, Expiry, Program, Refused, Version
 from integration.clock import SECOND
 from integration.database.steps import Steps, ask, plain
 
@@ -55,6 +56,9 @@ def change_program(merchant_id: int, changes: Mapping[str, object], now: int) ->
     yield from lock_books([merchant_id])
     last = yield from read_program(merchant_id)
     return (yield from _follow(merchant_id, last, changed(last.program, changes), now))
+
+
+_Timed = TypeVar("_Timed", Campaign, Reward)
 
 
 class Overtaken(Exception):
@@ -138,18 +142,24 @@ def changed(program: Program, changes: Mapping[str, object]) -> Program:
 
 
 def pinned(program: Program, timezone: str) -> Program:
-    """Return the programme with each campaign's times by the clocks of its own zone, where it names none this one.
+    """Return the programme with each campaign's and reward's times by clocks of its own zone, else by the shop's.
 
     A sale keeps its campaign: it must not change hours because the shop moves.
     """
-    floating = {key: each for key, each in program.earning.campaigns.items() if not each.timezone}
-    if not floating:
-        return program
-    campaigns = {**program.earning.campaigns}
-    for key, each in floating.items():
-        campaigns[key] = each.model_copy(update={"timezone": timezone})
-    earning = program.earning.model_copy(update={"campaigns": campaigns})
-    return program.model_copy(update={"earning": earning})
+    campaigns = _in_zone(program.earning.campaigns, timezone)
+    catalogue = _in_zone(program.rewards.catalogue, timezone)
+    return program.model_copy(
+        update={
+            "earning": program.earning.model_copy(update={"campaigns": campaigns}),
+            "rewards": program.rewards.model_copy(update={"catalogue": catalogue}),
+        }
+    )
+
+
+def _in_zone(timed: Mapping[str, _Timed], timezone: str) -> dict[str, _Timed]:
+    return {
+        key: each if each.timezone else each.model_copy(update={"timezone": timezone}) for key, each in timed.items()
+    }
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, object]:
@@ -200,6 +210,8 @@ def _write(
         unused["earning"] = {"campaigns"}
     if program.expiry == Expiry():
         unused["expiry"] = True
+    if program.rewards == Rewards():
+        unused["rewards"] = True
     document = program.model_dump_json(exclude=unused)
     yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
 

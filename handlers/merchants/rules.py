@@ -3,26 +3,26 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    EmailStr,
-    Field,
-    StringConstraints,
-    model_validator,
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator
+
+from handlers.merchants.fields import (
+    Currency,
+    Days,
+    Moment,
+    Products,
+    Rate,
+    Section,
+    Word,
+    WordList,
+    instant_of,
+    one_line,
+    zone_name,
 )
+from handlers.merchants.offers import Rewards
 
-from integration.clock import from_iso, from_wall
-
-MAX_RATE = Decimal(1_000_000)
 MAX_HOLD_DAYS = 90
 MAX_MULTIPLIER = Decimal(100)
 MOST_CAMPAIGNS = 100  # of one programme; those that are over may be taken out of later versions
@@ -41,66 +41,6 @@ def _window(value: str) -> str:
     return value
 
 
-def _rate(value: Decimal) -> Decimal:
-    if not value.is_finite() or -value.normalize().as_tuple().exponent > 6:  # type: ignore[operator]
-        raise ValueError("a rate has at most six decimal places")
-    return value
-
-
-Rate = Annotated[Decimal, Field(ge=0, le=MAX_RATE), AfterValidator(_rate)]
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-Days = Annotated[int, Field(ge=0, le=365)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _one_line(value: str) -> str:
-    """Accept what fits a mail header: one line, nothing that cannot be seen."""
-    if not value.isprintable():
-        raise ValueError("write it in one line, without control characters")
-    return value
-
-
-def _listed(value: object) -> object:
-    """Read a text as a list of words with commas between."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _product(value: str) -> str:
-    """Take the number out of a product's id as GraphQL writes it."""
-    return value.strip().removeprefix("gid://shopify/Product/")
-
-
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
-Product = Annotated[Word, AfterValidator(_product)]
-WordList = Annotated[tuple[Word, ...], BeforeValidator(_listed)]
-Products = Annotated[tuple[Product, ...], BeforeValidator(_listed)]
-
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
-
-
-def _moment(value: str) -> str:
-    """Accept a day, a time by the shop's clocks, or an instant with its offset."""
-    text = value.strip()
-    try:
-        if not _MOMENT.fullmatch(text) or not 1970 <= datetime.fromisoformat(text).year <= 9000:
-            raise ValueError
-    except ValueError:
-        raise ValueError("write a day as 2026-11-27, or a time as 2026-11-27T09:00") from None
-    return text.replace(" ", "T")
-
-
-def _zone(value: str) -> str:
-    if value:
-        try:
-            ZoneInfo(value)
-        except (LookupError, OSError, ValueError):
-            raise ValueError("a time zone is named like Europe/Paris") from None
-    return value
-
-
 def _notices(days: tuple[int, ...]) -> tuple[int, ...]:
     """Accept a few whole numbers of days; the earliest notice comes first."""
     if len(days) > MOST_NOTICES or not all(1 <= each <= MAX_NOTICE_DAYS for each in days):
@@ -108,16 +48,13 @@ def _notices(days: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(days), reverse=True))
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
-
-
-class Campaign(_Section):
+class Campaign(Section):
     """More points for a while: for what is sold from `starts` until `ends`, by the sale's own time.
 
     Of several campaigns a piece of goods has part in, the one that gives most counts, alone.
     """
 
-    name: Annotated[Word, Field(max_length=80), AfterValidator(_one_line)]
+    name: Annotated[Word, Field(max_length=80), AfterValidator(one_line)]
     starts: Moment  # a day, a time by the shop's clocks, or an instant: 2026-11-27, 2026-11-27T09:00, …T09:00Z
     ends: Moment  # a day is part of it to its end; a time is not
     multiplier: Annotated[Rate, Field(ge=1, le=MAX_MULTIPLIER)] = Decimal(1)  # of `points_per_unit`
@@ -125,7 +62,7 @@ class Campaign(_Section):
     products: Products = ()  # only these; none = all goods
     tags: WordList = ()  # only orders with one of these tags, compared without case
     channels: WordList = ()  # only orders from one of these
-    timezone: Annotated[str, AfterValidator(_zone)] = ""  # by whose clocks; the shop's when it was written
+    timezone: Annotated[str, AfterValidator(zone_name)] = ""  # by whose clocks; the shop's when it was written
 
     @model_validator(mode="after")
     def _is_one(self) -> "Campaign":
@@ -138,32 +75,18 @@ class Campaign(_Section):
     @property
     def starts_at(self) -> int:
         """The first instant that is part of it."""
-        return _instant(self.starts, self.timezone or "UTC", end=False)
+        return instant_of(self.starts, self.timezone or "UTC", end=False)
 
     @property
     def ends_at(self) -> int:
         """The first instant after it."""
-        return _instant(self.ends, self.timezone or "UTC", end=True)
-
-
-@lru_cache(maxsize=4096)
-def _instant(text: str, timezone: str, *, end: bool) -> int:
-    """Return the instant a campaign's start or end means; a last day ends when the next begins.
-
-    Where clocks show a time twice, the campaign takes in both; a time they jump over is the moment of the jump.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        return from_iso(text)
-    if end and len(text) == len("2026-11-27"):
-        return from_wall(moment + timedelta(days=1), ZoneInfo(timezone))
-    return from_wall(moment, ZoneInfo(timezone), again=end)
+        return instant_of(self.ends, self.timezone or "UTC", end=True)
 
 
 CampaignId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
-class Earning(_Section):
+class Earning(Section):
     """How purchases earn; off until the merchant has previewed it."""
 
     enabled: bool = False
@@ -180,7 +103,7 @@ class Earning(_Section):
     campaigns: Annotated[dict[CampaignId, Campaign], Field(max_length=MOST_CAMPAIGNS)] = Field(default_factory=dict)
 
 
-class Expiry(_Section):
+class Expiry(Section):
     """When points that can be spent lapse; off until the merchant switches it on.
 
     `inactivity`: all of a person's points lapse so many months after they last earned or spent any (the one way
@@ -195,7 +118,7 @@ class Expiry(_Section):
     notice_days: Annotated[tuple[int, ...], AfterValidator(_notices)] = (45, 7)
 
 
-class Thanks(_Section):
+class Thanks(Section):
     """When a buyer is thanked."""
 
     enabled: bool = False
@@ -229,27 +152,27 @@ def _placeholders(value: str) -> str:
     return value
 
 
-class Words(_Section):
+class Words(Section):
     """The merchant's own words for one kind of message in one language; placeholders are `{name}`."""
 
-    subject: Annotated[str, Field(max_length=200), AfterValidator(_one_line), AfterValidator(_placeholders)] = ""
+    subject: Annotated[str, Field(max_length=200), AfterValidator(one_line), AfterValidator(_placeholders)] = ""
     body: Annotated[str, Field(max_length=5000), AfterValidator(_placeholders)] = ""
 
 
-class Messages(_Section):
+class Messages(Section):
     """How mail goes out: from whom, in which hours, how often at most."""
 
     window: Annotated[str, AfterValidator(_window)] = "10:00-16:00"
     cap_hours: Annotated[int, Field(ge=0, le=24 * 30)] = 16  # one non-transactional message in so many hours
     cap_fortnight: Annotated[int, Field(ge=0, le=50)] = 3  # and so many in 14 days; 0 = no such cap
     from_address: EmailStr | None = None
-    from_name: Annotated[str, Field(max_length=100), AfterValidator(_one_line)] = ""
+    from_name: Annotated[str, Field(max_length=100), AfterValidator(one_line)] = ""
     reply_to: EmailStr | None = None
     opt_in_countries: tuple[str, ...] = ("DE", "AT")  # ask for consent before a review request there
     words: dict[str, dict[str, Words]] = Field(default_factory=dict)  # kind -> language -> words
 
 
-class Reviews(_Section):
+class Reviews(Section):
     """When a buyer is asked for a review; neutral rules only."""
 
     enabled: bool = False
@@ -262,7 +185,7 @@ class Reviews(_Section):
     ask_about_returns: bool = True
 
 
-class Program(_Section):
+class Program(Section):
     """One merchant's settings, as one immutable document."""
 
     earning: Earning = Earning()
@@ -270,6 +193,7 @@ class Program(_Section):
     thanks: Thanks = Thanks()
     messages: Messages = Messages()
     reviews: Reviews = Reviews()
+    rewards: Rewards = Rewards()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ _TITLES = {
     "reinstatement": "{points} given back: they had not expired after all",
     "import": "{points} brought along from another loyalty app",
     "import_undone": "{points} of an import taken back",
+    "reward": "{points} set aside for a reward",
+    "redeemed": "{points} spent on a reward",
+    "reward_returned": "{points} given back: a reward was not used, or what was bought with it came back",
     "merge": "{points} came along from another customer record",
 }
 _ACCOUNT = re.compile(r"in (test:)?(customer:\d+|unclaimed):(pending|available|disputed|reserved)")

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from integration.sandbox import shopify_bodies as bodies
 from integration.sandbox.delivery import Delivery
+from integration.sandbox.shopify_discounts import Discounts
 from integration.sandbox.shopify_outgoing import Outgoing
 from integration.sandbox.shopify_records import (
     Address,
@@ -70,6 +71,7 @@ class Shop:
         self.customers: dict[int, Customer] = {}
         self.orders: dict[int, Order] = {}
         self.disputes: dict[int, Dispute] = {}
+        self.discounts = Discounts()
         self._numbers = 1000
         self._out = Outgoing(domain, secret, self.zone, seed)
         self.id = self._out.shop_id
@@ -205,6 +207,8 @@ class Shop:
         processed_at: int | None = None,
     ) -> tuple[Order, list[Delivery]]:
         """Place an order that is still to be paid; a guest has no customer and perhaps an e-mail."""
+        if discount_code is not None and self.discounts.find(discount_code) is not None:
+            self.discounts.use(discount_code, str(customer.id) if customer else None)
         now = self.clock()
         self._numbers += 1
         order = Order(

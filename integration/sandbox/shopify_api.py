@@ -43,7 +43,8 @@ class PretendShopify:
     """The endpoints of some shops; `app` is the Starlette application.
 
     `throttle_next` answers so many queries as throttled, `fail_next` with HTTP statuses (HANGS: with nothing
-    for `hang_seconds`). `restored` points a second come back into the bucket.
+    for `hang_seconds`); `drop_next` does what is asked and answers with such a status all the same. `restored`
+    points a second come back into the bucket.
     """
 
     shops: dict[str, Shop]
@@ -52,6 +53,7 @@ class PretendShopify:
     seconds: Callable[[], float] = time.monotonic
     throttle_next: int = 0
     fail_next: list[int] = field(default_factory=list)
+    drop_next: list[int] = field(default_factory=list)
     hang_seconds: float = 30.0
     restored: float = RESTORED_A_SECOND
     most_for_one_query: int = MOST_FOR_ONE_QUERY
@@ -104,7 +106,10 @@ class PretendShopify:
         except (msgspec.DecodeError, KeyError, GraphQLError) as error:
             return JSONResponse({"errors": [{"message": str(error)}]}, 400)
         address = f"{str(request.base_url).rstrip('/')}/{domain}/exports"
-        return JSONResponse(self._answer(shop, document, address))
+        answer = self._answer(shop, document, address)
+        if self.drop_next and document.kind == "mutation" and answer.get("data"):
+            return Response(status_code=self.drop_next.pop(0))
+        return JSONResponse(answer)
 
     async def _export(self, request: Request) -> Response:
         exports = self.exports.get(request.path_params["shop"])
@@ -184,6 +189,7 @@ def _root(shop: Shop) -> graph.Node:
         return [{"type": "REFUND_POLICY", "url": f"https://{shop.domain}/policies/refund-policy"}]
 
     return {
+        **_if_allowed("write_discounts", shop, shop.discounts.fields()),
         "shop": shop_node(shop) | {"shopPolicies": policies},
         "order": one,
         "customer": one,
@@ -201,6 +207,15 @@ def _root(shop: Shop) -> graph.Node:
         },
         "publicApiVersions": [{"handle": "2026-10", "displayName": "2026-10 (Latest)", "supported": True}],
     }
+
+
+def _if_allowed(scope: str, shop: Shop, fields: graph.Node) -> graph.Node:
+    """Refuse what the app has no scope for."""
+
+    def refused(**_: Any) -> graph.Node:
+        raise Denied(f"Access denied: {scope} is needed.")
+
+    return fields if scope in shop.scopes else dict.fromkeys(fields, refused)
 
 
 def _matches(thing: Order | Dispute, query: str) -> bool:

@@ -9,6 +9,7 @@ from integration.shopify.payloads.fulfilments import DestinationBody, Fulfilment
 from integration.shopify.payloads.orders import (
     AddressBody,
     Allocation,
+    CodeBody,
     CustomerBody,
     LineBody,
     NoteAttribute,
@@ -153,6 +154,7 @@ class OrderAnswer(_Answer):
     customer_locale: str | None = None
     source_name: str | None = None
     tags: list[str] = []
+    discount_codes: list[str] = []
     status_page_url: str | None = None
     custom_attributes: list[_Attribute] = []
     total_price_set: Moneys | None = None
@@ -261,6 +263,7 @@ def order_of(pages: list[OrderAnswer], refunds: list[list[RefundAnswer]]) -> Ord
         billing_address=_address(head.billing_address),
         source_name=head.source_name,
         tags=",".join(head.tags),
+        discount_codes=[CodeBody(code) for code in head.discount_codes],
         note_attributes=[NoteAttribute(one.value) for one in head.custom_attributes],
     )
     # An answer has no body of its own to digest, so its meaning is: the same state has always the same digest.

@@ -10,6 +10,7 @@ REQUIRED: tuple[str, ...] = (
     "read_shopify_payments_disputes",  # points wait while a payment is disputed
     "read_locales",  # the shop's language
     "read_legal_policies",  # where its return policy stands
+    "write_discounts",  # rewards that are discount codes
     "write_app_proxy",  # pages below the shop's own address
 )
 

@@ -14,8 +14,8 @@ from tests.conftest import REPOSITORY
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "addresses", "assets", "books", "connections", "door", "frame", "install", "journal", "oauth", "programs",
-        "sessions", "stripe_accounts", "told", "wording",
+        "addresses", "assets", "books", "connections", "door", "fields", "frame", "install", "journal", "oauth",
+        "offers", "programs", "sessions", "stripe_accounts", "told", "wording",
     },
     "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},

@@ -39,6 +39,7 @@ from integration.shopify.values import (
 
 MOST_LINES = 10_000
 MOST_TAGS = 250
+MOST_CODES = 20  # of discounts on one order
 MOST_PAYMENT_IDS = 10
 
 _PAYMENT_ID = re.compile(r"\b(?:pi|ch|py)_[A-Za-z0-9]{8,64}\b")
@@ -105,6 +106,10 @@ class ShippingBody(msgspec.Struct, gc=False):
     is_removed: bool | None = None
 
 
+class CodeBody(msgspec.Struct, gc=False):
+    code: str | None = None
+
+
 class NoteAttribute(msgspec.Struct, gc=False):
     value: str | int | float | bool | None = None
 
@@ -141,6 +146,7 @@ class OrderBody(msgspec.Struct, gc=False):
     billing_address: AddressBody | None = None
     source_name: str | None = None
     tags: str | None = None
+    discount_codes: list[CodeBody] | None = None
     note_attributes: list[NoteAttribute] | None = None
     order_status_url: str | None = None
     order_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -241,6 +247,7 @@ def order_from(seen: OrderBody, digest: str, triggered_at: int) -> Order:
         region=region,
         source_name=text_of(seen.source_name) or "",
         tags=_tags(seen.tags),
+        codes=_codes(seen.discount_codes) if seen.discount_codes else (),
         payment_ids=_payment_ids(seen.note_attributes) if seen.note_attributes else (),
     )
 
@@ -358,6 +365,11 @@ def _tags(text: str | None) -> tuple[str, ...]:
     if not text:
         return ()
     return tuple([tag for part in text.split(",", MOST_TAGS)[:MOST_TAGS] if (tag := part.strip())])
+
+
+def _codes(bodies: Iterable[CodeBody]) -> tuple[str, ...]:
+    typed = (code.strip().upper() for body in bodies if (code := text_of(body.code)))
+    return tuple(sorted(dict.fromkeys(typed)))[:MOST_CODES]
 
 
 def _payment_ids(attributes: Iterable[NoteAttribute]) -> tuple[str, ...]:

@@ -1,0 +1,278 @@
+"""What happens to a redemption, each step in one transaction: taken, issued, taken back, used, lapsed."""
+
+import secrets
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from handlers.merchants.books import Counters, lock_books, save_books, shops
+from handlers.merchants.rules import Refused, Shop
+from handlers.points.expiry import settle_before_taking
+from handlers.points.posting import Posting, post
+from handlers.points.rules import account
+from handlers.rewards import store
+from handlers.rewards.kinds import Issued
+from handlers.rewards.rules import (
+    KEEPS,
+    Holdings,
+    Move,
+    State,
+    cost,
+    expires_at,
+    moves,
+    refusal,
+    spelt,
+    value_minor,
+    where,
+)
+from handlers.rewards.store import Redemption
+from integration.database.steps import Steps, ask, plain
+
+MOST_KEY = 100
+REDEEMED = "program:redeemed"
+
+_BALANCE = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
+
+
+class Wish(NamedTuple):
+    """What somebody wants to have for their points; the same `key` again is the same wish."""
+
+    merchant_id: int
+    customer: int
+    reward: str
+    steps: int
+    key: str
+
+
+def redeem(wish: Wish, platforms: Mapping[str, str | None], now: int) -> Steps[Redemption]:
+    """Set points aside for a reward and have its platform asked; the same wish again returns what became of it.
+
+    `platforms` maps kinds to the platform that is asked. Raises Refused, in words for the customer, for what they
+    cannot have; then nothing changes.
+    """
+    if not wish.key or len(wish.key) > MOST_KEY:
+        raise Refused("This form is too old. Open the page again.")
+    # All of one merchant's wishes take turns here, so that no point is spent twice.
+    counters = (yield from lock_books([wish.merchant_id])).get(wish.merchant_id)
+    root = yield from store.root_of(wish.merchant_id, wish.customer)
+    if counters is None or root is None:
+        raise Refused("There is no such customer.")
+    numbers = yield from store.numbers_of(wish.merchant_id, root)
+    before = yield from store.by_key(wish.merchant_id, wish.key)
+    if before is not None:
+        if before.customer not in numbers or before.reward != wish.reward or before.steps != wish.steps:
+            raise Refused("This form is too old. Open the page again.")
+        return before
+    shop = (yield from shops([wish.merchant_id]))[wish.merchant_id]
+    if shop.closed_at is not None:
+        raise Refused("This shop has closed its programme.")
+    rewards = shop.current.rewards
+    reward = rewards.catalogue.get(wish.reward)
+    yield from settle_before_taking(wish.merchant_id, [root], counters, now)
+    mine = yield from holdings(shop, root, numbers, wish.reward)
+    reason = refusal(rewards, reward, wish.steps, mine, now)
+    if reason is not None or reward is None:
+        yield from save_books([counters])
+        raise Refused(reason or "This reward is not offered any more.")
+    platform = platforms.get(reward.kind)
+    if platform is not None and platform not in shop.platforms:
+        raise Refused("The shop cannot make this reward at the moment.")
+    redemption = Redemption(
+        merchant_id=shop.id,
+        number=(yield from store.next_number(shop.id)),
+        key=wish.key,
+        customer=root,
+        reward=wish.reward,
+        version=shop.versions[-1].number,
+        kind=reward.kind,
+        terms=store.terms_of(reward),
+        steps=wish.steps,
+        points=cost(reward, wish.steps),
+        value_minor=value_minor(reward, wish.steps, shop.currency),
+        currency=shop.currency,
+        state="asked",
+        reason=None,
+        code=spelt(secrets.token_bytes(16)),
+        connection=None,
+        platform_id=None,
+        asked_at=now,
+        issued_at=None,
+        expires_at=expires_at(reward, now),
+        used_at=None,
+        used_by=None,
+        closed_at=None,
+        attempts=0,
+        next_at=now,
+        claim=None,
+        claimed_until=None,
+        reserved=0,
+        spent=0,
+        restored=0,
+        postings=0,
+    )
+    return (yield from settled(redemption, counters, now))
+
+
+def holdings(shop: Shop, root: int, numbers: list[int], reward: str) -> Steps[Holdings]:
+    """Look up what decides whether a person may have a reward."""
+    rows = yield from ask(_BALANCE, (shop.id, account(root, "available")))
+    had = yield from store.of_people(shop.id, numbers)
+    mine = sum(1 for each in had if each.reward == reward and each.state in KEEPS)
+    offer = shop.current.rewards.catalogue.get(reward)
+    everybody = (yield from store.taken(shop.id, reward)) if offer is not None and offer.stock is not None else 0
+    return Holdings(rows[0][0] if rows else 0, None, mine, everybody)
+
+
+def settled(redemption: Redemption, counters: Counters, now: int) -> Steps[Redemption]:
+    """Write a redemption and post what leads its points to where they belong; the books must be locked.
+
+    The one way in which points move for a reward: its target minus what is posted.
+    """
+    aim = where(redemption.state, redemption.points, redemption.restored)
+    made = moves(redemption.posted, aim)
+    if made:
+        root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
+        postings = [_posting(redemption, root, move, n) for n, move in enumerate(made, redemption.postings)]
+        yield from post(postings, {counters.merchant_id: counters}, now)
+        redemption = redemption._replace(
+            reserved=aim.reserved, spent=aim.spent, postings=redemption.postings + len(made)
+        )
+    yield from store.put([redemption])
+    yield from save_books([counters])
+    return redemption
+
+
+def _posting(redemption: Redemption, root: int, move: Move, n: int) -> Posting:
+    places = {
+        "available": account(root, "available"),
+        "reserved": account(root, "reserved"),
+        "spent": REDEEMED,
+    }
+    return Posting(
+        merchant_id=redemption.merchant_id,
+        key=f"redeem:{redemption.number}:{n}",
+        source=places[move.source],
+        destination=places[move.destination],
+        micropoints=move.micropoints,
+        reason=move.reason,
+        detail=f"reward {redemption.reward}",
+    )
+
+
+# --- What the platform said ---------------------------------------------------------------------
+
+
+def _held(claimed: Redemption) -> Steps[tuple[Redemption | None, Counters]]:
+    """Lock the books and read a claimed redemption again; None where somebody else has taken the claim over."""
+    counters = (yield from lock_books([claimed.merchant_id]))[claimed.merchant_id]
+    present = yield from store.one(claimed.merchant_id, claimed.number)
+    if present is None or present.claim != claimed.claim:
+        return None, counters
+    return present._replace(claim=None, claimed_until=None), counters
+
+
+def issued(claimed: Redemption, made: Issued, connection: int | None, now: int) -> Steps[Redemption | None]:
+    """Note that a reward is there: its points are spent. None where the claim was lost meanwhile."""
+    present, counters = yield from _held(claimed)
+    if present is None:
+        return None
+    there = present._replace(
+        platform_id=made.platform_id,
+        code=made.code or present.code,
+        connection=connection,
+        issued_at=present.issued_at or now,
+        attempts=0,
+        reason=None,
+    )
+    if present.state == "asked":
+        there = there._replace(state="issued", next_at=None)
+    return (yield from settled(there, counters, now))
+
+
+def declined(claimed: Redemption, reason: str, now: int) -> Steps[Redemption | None]:
+    """Note that a reward will never be: its points come back. None where the claim was lost meanwhile."""
+    present, counters = yield from _held(claimed)
+    if present is None:
+        return None
+    closed = present._replace(state="refused", reason=reason, next_at=None, closed_at=now)
+    return (yield from settled(closed, counters, now))
+
+
+def put_off(claimed: Redemption, reason: str | None, until: int, counts: bool = True) -> Steps[Redemption | None]:
+    """Have the platform asked again later, for a reason in words. None where the claim was lost meanwhile."""
+    present, counters = yield from _held(claimed)
+    if present is None:
+        return None
+    attempts = present.attempts if counts else max(0, present.attempts - 1)
+    yield from store.put([waiting := present._replace(reason=reason, next_at=until, attempts=attempts)])
+    yield from save_books([counters])
+    return waiting
+
+
+def ended(claimed: Redemption, used: bool, returns: bool, now: int) -> Steps[Redemption | None]:
+    """Note that a reward cannot be used any more; what was not used gives its points back where it `returns` them.
+
+    None where the claim was lost meanwhile.
+    """
+    present, counters = yield from _held(claimed)
+    if present is None:
+        return None
+    if used or present.state == "used":
+        over = present._replace(state="used", used_at=present.used_at or now, next_at=None, reason=None)
+    elif present.expires_at is None or now < present.expires_at:
+        over = present._replace(state="voided", next_at=None, closed_at=now, reason=None)
+    else:
+        state: State = "voided" if returns else "expired"
+        over = present._replace(state=state, next_at=None, closed_at=now, reason="it lapsed unused")
+    return (yield from settled(over, counters, now))
+
+
+# --- What people and the clock want -------------------------------------------------------------
+
+
+def cancel(merchant_id: int, number: int, customer: int | None, now: int) -> Steps[Redemption]:
+    """Have an unused reward taken back at its platform; its points come back once that is done (and not before).
+
+    `customer` limits it to one person's; None = the merchant asks. Raises Refused, in words, where there is nothing
+    to take back.
+    """
+    counters = (yield from lock_books([merchant_id])).get(merchant_id)
+    present = yield from store.one(merchant_id, number)
+    if counters is None or present is None:
+        raise Refused("There is no such reward.")
+    if customer is not None:
+        root = (yield from store.root_of(merchant_id, customer)) or customer
+        if present.customer not in (yield from store.numbers_of(merchant_id, root)):
+            raise Refused("There is no such reward.")
+    if present.state == "returning":
+        return present
+    if present.state != "issued":
+        raise Refused(
+            {
+                "asked": "This reward is being made. Try again in a moment.",
+                "used": "This reward was used, so it cannot be taken back.",
+            }.get(present.state, "This reward was taken back already.")
+        )
+    asked = present._replace(state="returning", next_at=now, attempts=0, reason=None)
+    return (yield from settled(asked, counters, now))
+
+
+def lapse(merchant_id: int, number: int, now: int) -> Steps[None]:
+    """Have a reward whose time is over looked at once more, and switched off."""
+    counters = (yield from lock_books([merchant_id]))[merchant_id]
+    present = yield from store.one(merchant_id, number)
+    if present is None or present.state != "issued" or present.next_at is not None:
+        return
+    yield from settled(present._replace(state="returning", next_at=now, attempts=0), counters, now)
+
+
+def handed_over(merchant_id: int, number: int, now: int) -> Steps[Redemption]:
+    """Note that the merchant has handed a reward over. Raises Refused where it is none that is handed over."""
+    counters = (yield from lock_books([merchant_id])).get(merchant_id)
+    present = yield from store.one(merchant_id, number)
+    if counters is None or present is None or present.kind != "by_hand":
+        raise Refused("There is no such reward to hand over.")
+    if present.state == "used":
+        return present
+    if present.state != "issued":
+        raise Refused("This reward was taken back, so it cannot be handed over.")
+    return (yield from settled(present._replace(state="used", used_at=now, next_at=None), counters, now))

@@ -1,0 +1,57 @@
+"""Settles sales into what became of the rewards used on them: used, and given back as far as the goods came back."""
+
+from collections.abc import Sequence
+
+from handlers.merchants.books import lock_books
+from handlers.rewards.changes import settled
+from handlers.rewards.rules import given_back, restored
+from handlers.rewards.store import Redemption, by_codes
+from handlers.sales.rules import Sale
+from integration.database.steps import Steps
+
+
+class RewardsSettler:
+    """The rewards capability as a settler."""
+
+    name = "rewards"
+
+    def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
+        """Note which rewards each sale used, and restore their points in proportion; nothing changes by itself."""
+        told = {(sale.shop.id, code): sale for sale in sales for code in _codes(sale)}
+        if not told:
+            return {}
+        found = yield from by_codes(told)
+        counters = yield from lock_books({each.merchant_id for each in found})
+        for each in sorted(found):
+            sale = told[each.merchant_id, each.code or ""]
+            changed = used(each, sale)
+            if changed != each:
+                yield from settled(changed, counters[each.merchant_id], now)
+        return {}
+
+
+def used(redemption: Redemption, sale: Sale) -> Redemption:
+    """Say what a redemption is once a sale was made with its code.
+
+    The first sale that used it is the one that counts; a code that was used is used, whatever we thought before.
+    """
+    mine = (sale.number, *sale.absorbed)
+    if redemption.state == "refused" or redemption.used_by not in (None, *mine):
+        return redemption
+    bought, back = given_back(sale)
+    now_used = redemption._replace(
+        state="used",
+        used_by=sale.number,
+        used_at=redemption.used_at or sale.worth.sold_at or sale.created_at,
+        restored=restored(redemption.points, bought, back),
+        reason=None,
+    )
+    # A code under a shared discount is taken off it, so that nobody else can use it again.
+    if redemption.used_by is None and redemption.offer.shared and redemption.platform_id is not None:
+        return now_used._replace(next_at=sale.created_at, attempts=0)
+    return now_used._replace(next_at=redemption.next_at if redemption.offer.shared else None)
+
+
+def _codes(sale: Sale) -> tuple[str, ...]:
+    order = sale.facts.order
+    return () if order is None or sale.worth.test else order.codes

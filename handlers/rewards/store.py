@@ -1,0 +1,263 @@
+"""The table of redemptions: points taken for a reward, and how far that has come."""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint, text
+
+from handlers.merchants.offers import Reward
+from handlers.rewards.rules import KEEPS, Standing, State
+from integration.clock import MINUTE
+from integration.database.schema import Instant, Number, metadata
+from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, keyed, plain
+
+LEASE = 5 * MINUTE  # of whoever asks the platform, by the database's clock; longer than any question lasts
+
+redemptions = Table(
+    "redemptions",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False),  # of whoever asked for it: the same wish again is the same redemption
+    Column("customer", Number, nullable=False),  # who they were then; merges are followed
+    Column("reward", Text, nullable=False),  # its id in the programme
+    Column("version", Number, nullable=False),  # of the programme it was had under
+    Column("kind", Text, nullable=False),
+    Column("terms", Text, nullable=False),  # JSON of the reward as it was then
+    Column("steps", Integer, nullable=False, server_default="1"),
+    Column("points", Number, nullable=False),  # whole ones
+    Column("value_minor", Number, nullable=False),  # 0 = depends on the order
+    Column("currency", Text, nullable=False),
+    Column("state", Text, nullable=False),  # asked, issued, returning, used, expired, voided, refused
+    Column("reason", Text),  # why it is still asked for, or was refused; in words
+    Column("code", Text),  # what the customer types, upper case
+    Column("connection", Number),  # the platform's account it is made at
+    Column("platform_id", Text),  # what the platform calls it
+    Column("asked_at", Instant, nullable=False),
+    Column("issued_at", Instant),
+    Column("expires_at", Instant),  # unused; null = never
+    Column("used_at", Instant),
+    Column("used_by", Number),  # the sale it was used on
+    Column("closed_at", Instant),  # since when it can neither be used nor come back
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", Instant),  # when to ask the platform next; null = nothing to ask
+    Column("claim", Text),
+    Column("claimed_until", Instant),
+    # What the ledger has of it, kept in the same transaction.
+    Column("reserved", Number, nullable=False, server_default="0"),  # micropoints
+    Column("spent", Number, nullable=False, server_default="0"),
+    Column("restored", Number, nullable=False, server_default="0"),  # to come back since the purchase did
+    Column("postings", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("merchant_id", "key"),
+    CheckConstraint("points > 0", name="points"),
+    CheckConstraint("steps > 0", name="steps"),
+)
+_TO_ASK = text("next_at IS NOT NULL")
+Index("ix_redemptions_due", redemptions.c.next_at, sqlite_where=_TO_ASK, postgresql_where=_TO_ASK)
+Index("ix_redemptions_customer", redemptions.c.customer, redemptions.c.merchant_id)
+Index("ix_redemptions_code", redemptions.c.code, redemptions.c.merchant_id)
+Index("ix_redemptions_reward", redemptions.c.merchant_id, redemptions.c.reward, redemptions.c.state)
+_USED = text("used_by IS NOT NULL")
+Index(
+    "ix_redemptions_sale",
+    redemptions.c.used_by,
+    redemptions.c.merchant_id,
+    sqlite_where=_USED,
+    postgresql_where=_USED,
+)
+_LAPSES = text("state = 'issued' AND expires_at IS NOT NULL")
+Index("ix_redemptions_lapse", redemptions.c.expires_at, sqlite_where=_LAPSES, postgresql_where=_LAPSES)
+
+
+class Redemption(NamedTuple):
+    """One row of the table."""
+
+    merchant_id: int
+    number: int
+    key: str
+    customer: int
+    reward: str
+    version: int
+    kind: str
+    terms: str
+    steps: int
+    points: int
+    value_minor: int
+    currency: str
+    state: State
+    reason: str | None
+    code: str | None
+    connection: int | None
+    platform_id: str | None
+    asked_at: int
+    issued_at: int | None
+    expires_at: int | None
+    used_at: int | None
+    used_by: int | None
+    closed_at: int | None
+    attempts: int
+    next_at: int | None
+    claim: str | None
+    claimed_until: int | None
+    reserved: int
+    spent: int
+    restored: int
+    postings: int
+
+    @property
+    def offer(self) -> Reward:
+        """The reward as it was when it was taken."""
+        return read_terms(self.terms)
+
+    @property
+    def posted(self) -> Standing:
+        """Where its points are by the ledger."""
+        return Standing(self.reserved, self.spent)
+
+
+@lru_cache(maxsize=4096)
+def read_terms(terms: str) -> Reward:
+    """Read a reward as it was kept; the same text is parsed once."""
+    return Reward.model_validate_json(terms)
+
+
+_NAMES = Redemption._fields
+_COLUMNS = ", ".join(f"r.{name}" for name in _NAMES)
+_INTEGERS = {column.name for column in redemptions.columns if not isinstance(column.type, Text)}
+_PUT = insert(
+    "redemptions",
+    "ON CONFLICT (merchant_id, number) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in ("merchant_id", "number", "key")),
+    **{name: BIG if name in _INTEGERS else TEXT for name in _NAMES},
+)
+_BY_KEY = plain(f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.key = ?2")
+_ONE = plain(f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number = ?2")
+_LAST = plain("SELECT number FROM redemptions WHERE merchant_id = ?1 ORDER BY number DESC LIMIT 1")
+_OF = keyed(
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
+    " WHERE r.customer = k.customer AND r.merchant_id = k.merchant_id",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_BY_CODE = keyed(
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
+    " WHERE r.code = k.code AND r.merchant_id = k.merchant_id",
+    merchant_id=BIG,
+    code=TEXT,
+)
+_BY_SALE = keyed(
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
+    " WHERE r.used_by = k.sale AND r.merchant_id = k.merchant_id",
+    merchant_id=BIG,
+    sale=BIG,
+)
+_KEPT_STATES = ", ".join(f"'{state}'" for state in sorted(KEEPS))
+_TAKEN = plain(f"SELECT count(*) FROM redemptions WHERE merchant_id = ?1 AND reward = ?2 AND state IN ({_KEPT_STATES})")
+_ROOTS = keyed(
+    "SELECT c.merchant_id, c.number, COALESCE(c.merged_into, c.number) FROM {keys} k CROSS JOIN customers c"
+    " WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_ALIASES = plain("SELECT number FROM customers WHERE merchant_id = ?1 AND merged_into = ?2 ORDER BY number")
+# Who comes first, goes first; those somebody is at are stepped over. A lease that seems to last longer than any was
+# given before the database's clock was set back.
+_DUE_SQL = (
+    "SELECT merchant_id, number FROM redemptions WHERE next_at <= ?1"
+    f" AND (claim IS NULL OR claimed_until <= {{clock}} OR claimed_until > {{clock}} + {LEASE})"
+    " ORDER BY next_at LIMIT ?2"
+)
+_DUE = plain(_DUE_SQL, postgres=_DUE_SQL + " FOR UPDATE SKIP LOCKED")
+_ANY_DUE = plain(_DUE_SQL.replace("LIMIT ?2", "LIMIT 1"))
+_CLAIM = keyed(
+    f"UPDATE redemptions SET claim = k.token, claimed_until = {{clock}} + {LEASE}, attempts = redemptions.attempts + 1"
+    " FROM {keys} k WHERE redemptions.merchant_id = k.merchant_id AND redemptions.number = k.number"
+    " RETURNING " + ", ".join(f"redemptions.{name}" for name in _NAMES),
+    merchant_id=BIG,
+    number=BIG,
+    token=TEXT,
+)
+_LAPSED = plain(
+    "SELECT merchant_id, number FROM redemptions WHERE state = 'issued' AND expires_at IS NOT NULL AND expires_at <= ?1"
+    " AND next_at IS NULL ORDER BY expires_at LIMIT ?2"
+)
+
+
+def put(rows: Iterable[Redemption]) -> Steps[None]:
+    """Write redemptions as they are now; the merchants' books must be locked."""
+    yield from ask(_PUT, sorted(rows))
+
+
+def by_key(merchant_id: int, key: str) -> Steps[Redemption | None]:
+    """Find what a wish has become; None where it is new."""
+    rows = yield from ask(_BY_KEY, (merchant_id, key))
+    return Redemption(*rows[0]) if rows else None
+
+
+def one(merchant_id: int, number: int) -> Steps[Redemption | None]:
+    """Find one redemption by its number."""
+    rows = yield from ask(_ONE, (merchant_id, number))
+    return Redemption(*rows[0]) if rows else None
+
+
+def next_number(merchant_id: int) -> Steps[int]:
+    """Return the number after the last one; the merchant's books must be locked."""
+    rows = yield from ask(_LAST, (merchant_id,))
+    return rows[0][0] + 1 if rows else 1
+
+
+def of_people(merchant_id: int, numbers: Sequence[int]) -> Steps[list[Redemption]]:
+    """List all redemptions of a person's numbers, the newest first."""
+    rows = yield from ask(_OF, [(merchant_id, number) for number in sorted(numbers)])
+    return sorted((Redemption(*row) for row in rows), key=lambda r: r.number, reverse=True)
+
+
+def by_codes(codes: Iterable[tuple[int, str]]) -> Steps[list[Redemption]]:
+    """Find redemptions by (merchant, code); codes are compared without case."""
+    keys = sorted({(merchant_id, code.upper()) for merchant_id, code in codes})
+    return [Redemption(*row) for row in (yield from ask(_BY_CODE, keys))]
+
+
+def by_sales(sales: Iterable[tuple[int, int]]) -> Steps[list[Redemption]]:
+    """Find redemptions that were used on (merchant, sale)."""
+    return [Redemption(*row) for row in (yield from ask(_BY_SALE, sorted(set(sales))))]
+
+
+def taken(merchant_id: int, reward: str) -> Steps[int]:
+    """Count how often a reward was had by all customers, net of what came back."""
+    return int((yield from ask(_TAKEN, (merchant_id, reward)))[0][0])
+
+
+def root_of(merchant_id: int, customer: int) -> Steps[int | None]:
+    """Return the number a customer goes under by now; None where there is no such customer."""
+    rows = yield from ask(_ROOTS, [(merchant_id, customer)])
+    return rows[0][2] if rows else None
+
+
+def numbers_of(merchant_id: int, root: int) -> Steps[list[int]]:
+    """List every number a person has had, theirs by now first."""
+    return [root, *(row[0] for row in (yield from ask(_ALIASES, (merchant_id, root))))]
+
+
+def claim_due(token: str, now: int, limit: int) -> Steps[list[Redemption]]:
+    """Claim redemptions for which a platform is to be asked, for as long as `LEASE` by the database's clock."""
+    due: list[Row] = yield from ask(_DUE, (now, limit))
+    rows = yield from ask(_CLAIM, [(*key, token) for key in sorted(due)])
+    return sorted((Redemption(*row) for row in rows), key=lambda r: (r.next_at or 0, r.merchant_id, r.number))
+
+
+def anything_due(now: int) -> Steps[bool]:
+    """Tell whether a platform is to be asked for something by now; a look that locks nothing."""
+    return bool((yield from ask(_ANY_DUE, (now,))))
+
+
+def lapsed(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
+    """Name (merchant, number) of what has lapsed unused and nobody looks after yet."""
+    return [(row[0], row[1]) for row in (yield from ask(_LAPSED, (now, limit)))]
+
+
+def terms_of(reward: Reward) -> str:
+    """Write a reward down as it is now."""
+    return json.dumps(reward.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

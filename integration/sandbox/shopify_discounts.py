@@ -1,0 +1,215 @@
+"""Discount codes of the pretend shop: made, added to, found, switched off, and used in orders, by Shopify's rules.
+
+A code belongs to one discount, whatever its case. Codes added to a discount, and taken off it, are there or gone
+behind the answer; how often one was used is counted some time after the order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from integration.sandbox.graph import Node
+
+MOST_ADDED = 250  # codes by one call
+LONGEST_CODE = 255
+
+
+@dataclass(slots=True)
+class Code:
+    """One code and how often it was used; `counted` is what the shop says of that."""
+
+    id: int
+    text: str
+    uses: int = 0
+    counted: int = 0
+
+
+@dataclass(slots=True)
+class Discount:
+    """One discount as it was made: its input, its codes, and whether it was switched off."""
+
+    id: int
+    kind: str  # DiscountCodeBasic or DiscountCodeFreeShipping
+    asked: Mapping[str, Any]
+    codes: list[Code] = field(default_factory=list)
+    is_off: bool = False
+    adding: list[str] = field(default_factory=list)  # what was asked for and is not there yet
+    removing: list[int] = field(default_factory=list)
+
+    @property
+    def customers(self) -> list[str]:
+        """The ids of those it is for; none = everybody."""
+        chosen: list[str] = (self.asked.get("context") or {}).get("customers", {}).get("add", [])
+        return [gid.rpartition("/")[2] for gid in chosen]
+
+
+class CannotUse(ValueError):
+    """A code that does not hold at the checkout; the message says why."""
+
+
+class Discounts:
+    """The discounts of one shop."""
+
+    def __init__(self) -> None:
+        self.all: dict[int, Discount] = {}
+        self._next = 1
+
+    def _id(self) -> int:
+        self._next += 1
+        return self._next
+
+    def find(self, text: str) -> tuple[Discount, Code] | None:
+        """Find a code, whatever its case."""
+        for discount in self.all.values():
+            for code in discount.codes:
+                if code.text.upper() == text.upper():
+                    return discount, code
+        return None
+
+    def use(self, text: str, customer: str | None) -> None:
+        """Use a code in an order. Raises CannotUse."""
+        found = self.find(text)
+        if found is None:
+            raise CannotUse(f"{text} is no code of this shop")
+        discount, code = found
+        if discount.is_off:
+            raise CannotUse(f"{text} is switched off")
+        if discount.customers and customer not in discount.customers:
+            raise CannotUse(f"{text} is for somebody else")
+        limit = discount.asked.get("usageLimit")
+        if limit is not None and code.uses >= limit:
+            raise CannotUse(f"{text} was used already")
+        code.uses += 1
+
+    def count(self) -> None:
+        """Let the shop count what was used so far."""
+        for discount in self.all.values():
+            for code in discount.codes:
+                code.counted = code.uses
+
+    def settle(self) -> None:
+        """Let come to be what was asked for and stood behind its answer."""
+        for discount in self.all.values():
+            for text in discount.adding:
+                discount.codes.append(Code(self._id(), text))
+            discount.codes = [code for code in discount.codes if code.id not in discount.removing]
+            discount.adding, discount.removing = [], []
+
+    # --- What the app asks ----------------------------------------------------------------------
+
+    def fields(self) -> Node:
+        """The fields of queries and mutations."""
+        return {
+            "discountCodeBasicCreate": lambda basicCodeDiscount: self._make("DiscountCodeBasic", basicCodeDiscount),
+            "discountCodeFreeShippingCreate": lambda freeShippingCodeDiscount: self._make(
+                "DiscountCodeFreeShipping", freeShippingCodeDiscount
+            ),
+            "discountRedeemCodeBulkAdd": self._add,
+            "discountCodeRedeemCodeBulkDelete": self._remove,
+            "discountCodeDeactivate": self._switch_off,
+            "codeDiscountNodeByCode": self._by_code,
+        }
+
+    def _make(self, kind: str, asked: Mapping[str, Any]) -> Node:
+        wrong = self._wrong(asked)
+        if wrong:
+            return {"codeDiscountNode": None, "userErrors": wrong}
+        discount = Discount(self._id(), kind, asked)
+        discount.codes.append(Code(self._id(), asked["code"]))
+        self.all[discount.id] = discount
+        return {"codeDiscountNode": _node(discount), "userErrors": []}
+
+    def _wrong(self, asked: Mapping[str, Any]) -> list[Node]:
+        code = asked.get("code") or ""
+        if not code or len(code) > LONGEST_CODE:
+            return [_error("Code can't be blank", "BLANK")]
+        if self.find(code) is not None:
+            return [_error("Code must be unique. Please try a different code.", "TAKEN")]
+        if asked.get("endsAt") and asked["endsAt"] <= asked["startsAt"]:
+            return [_error("Ends at needs to be after starts_at", "END_DATE_BEFORE_START_DATE")]
+        context = asked.get("context") or {}
+        if len(context) != 1:
+            return [_error("Context needs exactly one kind of buyers", "INVALID")]
+        value = (asked.get("customerGets") or {}).get("value") or {}
+        if "percentage" in value and not 0 < float(value["percentage"]) <= 1:
+            return [_error("Value must be between 0.0 and 1.0", "VALUE_OUTSIDE_RANGE")]
+        if "discountAmount" in value:
+            try:
+                amount = Decimal(str(value["discountAmount"]["amount"]))
+            except InvalidOperation:
+                amount = Decimal(0)
+            if amount <= 0:
+                return [_error("Amount must be greater than 0", "GREATER_THAN")]
+        return []
+
+    def _add(self, discountId: str, codes: Sequence[Mapping[str, str]]) -> Node:
+        discount = self.all.get(_number(discountId))
+        if discount is None:
+            return {"bulkCreation": None, "userErrors": [_error("Discount does not exist.", "INVALID")]}
+        if len(codes) > MOST_ADDED:
+            return {"bulkCreation": None, "userErrors": [_error("Too many codes", "EXCEEDED_MAX")]}
+        known = {code.upper() for each in self.all.values() for code in each.adding}
+        fresh = [
+            each["code"] for each in codes if self.find(each["code"]) is None and each["code"].upper() not in known
+        ]
+        discount.adding += fresh
+        creation = {
+            "id": f"gid://shopify/DiscountRedeemCodeBulkCreation/{self._id()}",
+            "done": False,
+            "codesCount": len(codes),
+            "importedCount": 0,
+            "failedCount": 0,
+        }
+        return {"bulkCreation": creation, "userErrors": []}
+
+    def _remove(self, discountId: str, ids: Sequence[str]) -> Node:
+        discount = self.all.get(_number(discountId))
+        if discount is None:
+            return {"job": None, "userErrors": [_error("Discount does not exist.", "INVALID")]}
+        discount.removing += [_number(gid) for gid in ids]
+        return {"job": {"id": f"gid://shopify/Job/{self._id()}", "done": False}, "userErrors": []}
+
+    def _switch_off(self, id: str) -> Node:
+        discount = self.all.get(_number(id))
+        if discount is None:
+            return {"codeDiscountNode": None, "userErrors": [_error("Discount does not exist.", "INVALID")]}
+        discount.is_off = True
+        return {"codeDiscountNode": _node(discount), "userErrors": []}
+
+    def _by_code(self, code: str) -> Node | None:
+        found = self.find(code)
+        # Asking takes a moment, in which what stood behind an answer comes to be.
+        self.settle()
+        return None if found is None else _node(found[0])
+
+
+def _node(discount: Discount) -> Node:
+    def codes(first: int = 10, query: str | None = None, **_: Any) -> Node:
+        wanted = (query or "").removeprefix("code:").upper()
+        shown = [code for code in discount.codes if not wanted or code.text.upper() == wanted][:first]
+        nodes = [
+            {"id": f"gid://shopify/DiscountRedeemCode/{c.id}", "code": c.text, "asyncUsageCount": c.counted}
+            for c in shown
+        ]
+        return {"nodes": nodes}
+
+    return {
+        "id": f"gid://shopify/DiscountCodeNode/{discount.id}",
+        "codeDiscount": {
+            "__typename": discount.kind,
+            "title": discount.asked.get("title"),
+            "status": "EXPIRED" if discount.is_off else "ACTIVE",
+            "endsAt": discount.asked.get("endsAt"),
+            "codes": codes,
+        },
+    }
+
+
+def _number(gid: str) -> int:
+    number = gid.rpartition("/")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _error(message: str, code: str) -> Node:
+    return {"field": ["basicCodeDiscount"], "message": message, "code": code, "extraInfo": None}
