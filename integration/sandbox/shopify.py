@@ -1,8 +1,7 @@
 """A pretend Shopify shop: what a merchant and their buyers do, as the signed webhooks it causes.
 
 Every verb changes the shop and returns the deliveries of that one action, in the order they were triggered.
-Nothing is sent from here: `integration.sandbox.sender` does that, or a test shuffles them first. The same
-seed, clock and verbs give the same bytes.
+Nothing is sent from here: `integration.sandbox.sender` does that. The same seed, clock and verbs give the same bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +26,6 @@ from integration.sandbox.shopify_records import (
     tax_on,
     tip_line,
 )
-
-_PARTLY = "orders/partially_fulfilled"
 
 
 class Shop:
@@ -207,8 +204,7 @@ class Shop:
         processed_at: int | None = None,
     ) -> tuple[Order, list[Delivery]]:
         """Place an order that is still to be paid; a guest has no customer and perhaps an e-mail."""
-        if discount_code is not None and self.discounts.find(discount_code) is not None:
-            self.discounts.use(discount_code, str(customer.id) if customer else None)
+        self.discounts.typed(discount_code, customer)
         now = self.clock()
         self._numbers += 1
         order = Order(
@@ -392,7 +388,7 @@ class Shop:
             len(order.fulfillments) + 1,
         )
         order.fulfillments.append(parcel)
-        whole = "orders/fulfilled" if order.fulfillment_status == "fulfilled" else _PARTLY
+        whole = "orders/fulfilled" if order.fulfillment_status == "fulfilled" else "orders/partially_fulfilled"
         order.updated_at = now
         event = self._out.uuid()
         return [

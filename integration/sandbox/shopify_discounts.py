@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from integration.sandbox.graph import Node
+from integration.sandbox.shopify_records import Customer
 
 MOST_ADDED = 250  # codes by one call
 LONGEST_CODE = 255
@@ -66,6 +67,11 @@ class Discounts:
                 if code.text.upper() == text.upper():
                     return discount, code
         return None
+
+    def typed(self, code: str | None, buyer: Customer | None) -> None:
+        """Take what somebody typed at the checkout; codes that were not made by the app always hold."""
+        if code is not None and self.find(code) is not None:
+            self.use(code, str(buyer.id) if buyer else None)
 
     def use(self, text: str, customer: str | None) -> None:
         """Use a code in an order. Raises CannotUse."""
