@@ -167,7 +167,7 @@ TABLES: dict[str, Kept] = {
         "exchange",
         personal="file who",
         free="merchant_id number state digest encoding newcomers lines good known micropoints problems after_line moved"
-        " taken_back read_at begun_at finished_at undone_at claim claimed_until",
+        " taken_back read_at begun_at finished_at undone_at nameless_at claim claimed_until",
     ),
     "import_lines": Kept(
         "exchange",

@@ -50,7 +50,14 @@ class Privacy(Protocol):
         ...
 
     def receipts(self, merchant_id: int, customer: int | None = None) -> Steps[list[dict[str, Any]]]:
-        """Return a merchant's newest requests, of one customer or of all, as JSON values: see `Request.shown`."""
+        """Return a merchant's newest requests, of one customer or of all, as JSON values: see `Request.shown`.
+
+        `file` says whether a file is there to be fetched.
+        """
+        ...
+
+    def waits_until(self, merchant_id: int, customer: int, now: int) -> Steps[int | None]:
+        """Say until when, at most, forgetting a customer would wait for a file of theirs; None where it would not."""
         ...
 
     def file(self, merchant_id: int, request: int, now: int) -> Steps[tuple[str, bytes] | None]:

@@ -80,7 +80,8 @@ def import_(
     async def work(context: Context) -> Import:
         merchant_id = await context.database.read(lambda: find_merchant(name))
         if undo is not None:
-            await context.database.run(lambda: store.begin_undoing(merchant_id, undo))
+            now = context.clock.now()
+            await context.database.run(lambda: store.begin_undoing(merchant_id, undo, "command", now))
             return await _carried_out(context, merchant_id, undo, as_json)
         assert file is not None
         with file.open("rb") as opened:
@@ -88,7 +89,8 @@ def import_(
             one = await jobs.read(context, merchant_id, upload)
         if not commit:
             return one
-        await context.database.run(lambda: store.begin(merchant_id, one.number, context.clock.now()))
+        now = context.clock.now()
+        await context.database.run(lambda: store.begin(merchant_id, one.number, "command", now))
         return await _carried_out(context, merchant_id, one.number, as_json)
 
     try:

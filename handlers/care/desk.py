@@ -22,7 +22,7 @@ from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, moved, show, told
 from handlers.merchants.journal import looked, note
 from handlers.merchants.rules import Program, Refused, Shop
-from handlers.messages.letters import Set, set_letter
+from handlers.messages.letters import Set, day, set_letter
 from handlers.messages.outbox import Due
 from handlers.messages.people import Person, load
 from handlers.messages.sending import occasion_of
@@ -302,7 +302,7 @@ async def export_file(request: Request) -> Response:
 async def forget_page(request: Request, visit: Visit) -> Response:
     """Say what forgetting somebody takes away for good, and ask for their address to be typed."""
     whom = await _whom(request, visit)
-    return show(visit, "forget.html", TEMPLATES, whom=whom, word=_word(whom), typed="", errors={})
+    return await _forget_form(request, visit, whom, "", {})
 
 
 async def forget_now(request: Request, visit: Visit) -> Response:
@@ -315,16 +315,35 @@ async def forget_now(request: Request, visit: Visit) -> Response:
         raise HTTPException(404)
     if typed.strip().lower() != _word(whom).lower():
         errors = {"typed": f"Type {_word(whom)} exactly, so that nobody is forgotten by a slip of the finger."}
-        return show(visit, "forget.html", TEMPLATES, 422, whom=whom, word=_word(whom), typed=typed, errors=errors)
+        return await _forget_form(request, visit, whom, typed, errors, 422)
 
-    def ask() -> Steps[None]:
+    def ask() -> Steps[int | None]:
         if not (yield from _is_asked(privacy, visit.merchant_id, number, "customers/redact")):
             yield from privacy.forget(visit.merchant_id, number, visit.who, now)
             yield from note(visit.merchant_id, visit.who, "asked to be forgotten", f"customer:{number}", None, now)
+        return (yield from privacy.waits_until(visit.merchant_id, number, now))
 
-    await context.database.run(ask)
+    until = await context.database.run(ask)
     await context.queue.enqueue(CARRY_OUT)
+    if until is not None:
+        by = day(until, visit.timezone, visit.locale)
+        said = f"They are forgotten once the file of their data has been downloaded, and by {by} at the latest."
+        return moved(request, visit, whom.here, said)
     return moved(request, visit, whom.here, "They are being forgotten: within a minute or two nothing names them here.")
+
+
+async def _forget_form(
+    request: Request, visit: Visit, whom: Somebody, typed: str, errors: dict[str, str], status: int = 200
+) -> Response:
+    context: Context = request.app.state.context
+    number, now, privacy = whom.person.number, context.clock.now(), context.privacy
+    until = None
+    if privacy is not None:
+        until = await context.database.read(lambda: privacy.waits_until(visit.merchant_id, number, now))
+    word = _word(whom)
+    return show(
+        visit, "forget.html", TEMPLATES, status, whom=whom, word=word, typed=typed, errors=errors, waits_until=until
+    )
 
 
 def _is_asked(privacy: Privacy, merchant_id: int, customer: int, kind: str) -> Steps[bool]:

@@ -161,7 +161,7 @@ def _receipt(vault: Vault, visit: Visit, customer: int, one: Mapping[str, Any], 
         "asked_at": from_iso(one["asked_at"]),
         "state": one["state"],
         "reason": one["reason"],
-        "file": f"{CUSTOMERS}/file/{file}" if is_file and one["state"] == "done" else "",
+        "file": f"{CUSTOMERS}/file/{file}" if one["file"] else "",
     }
 
 

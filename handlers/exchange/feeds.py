@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from handlers.context import Context
-from handlers.exchange.rules import FILES, plain_text, points_text
+from handlers.exchange.rules import FILES, points_text
 from handlers.exchange.store import lines_after
 from handlers.points.rules import BUCKETS, MICRO, account
 from integration.clock import to_iso
 from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, plain
 from integration.money import to_decimal
+from integration.spreadsheets import plain_text
 
 PAGE = 1_000  # rows of one question, and of one piece that is sent
 MOST_PAGES = 1_000_000

@@ -8,6 +8,7 @@ import io
 import secrets
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import IO, NamedTuple
 
 import structlog
@@ -37,9 +38,11 @@ CHUNK = 1 << 16  # bytes looked at at once
 READ_AT_ONCE = 1_000  # lines of one transaction while a file is read
 MOST_BATCHES = 10_000  # of one import, either way
 MOST_CARRIED_ON = 20  # imports picked up in one run of the clock
-PRUNED_AT_ONCE = 50
+PRUNED_AT_ONCE = 50  # imports of one run of the clock
+MOST_PAGES = 10_000  # of an import's lines that are deleted or blanked
 MOST_NAME = 100  # characters of a file's name that are kept
-LONGEST_LINE = 1 << 17  # characters between two commas: a quote that is never closed ends there
+LONGEST_LINE = 1 << 17  # characters, line breaks within quotes among them: a quote that is never closed ends there
+MOST_EMPTY = 2_000_000  # lines without anything in them
 
 # In the order they are tried; what is not UTF-8 comes from an older spreadsheet of western Europe.
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -77,7 +80,7 @@ async def read(context: Context, merchant_id: int, upload: Upload) -> Import:
     try:
         await _kept(context, merchant_id, number, upload, look, shop.currency)
     except Unfit as error:
-        await context.database.run(lambda: store.drop(merchant_id, number))
+        await drop(context, merchant_id, number)
         raise Refused(str(error)) from error
     one = await context.database.read(lambda: store.find(merchant_id, number))
     assert one is not None
@@ -153,26 +156,60 @@ def _batches(file: IO[bytes], encoding: str, currency: str) -> Iterator[list[Row
         text.detach()
 
 
+class _Lines:
+    """A file's lines for `csv.reader`, of which no more is ever read at once than LONGEST_LINE."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.number = 0  # of the last line that was read
+        self._row = 0  # characters of the row that is being read
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._row += len(line)
+        if self._row >= LONGEST_LINE:
+            raise Unfit(
+                f"Line {self.number:,} is too long to be read: it, or what a quotation mark before it opens, has more"
+                f" than {LONGEST_LINE:,} characters. Mend that line and upload the file again."
+            )
+        return line
+
+    def rows(self, first: str, separator: str) -> Iterator[list[str]]:
+        """Read rows, the heading first, whose first line was read already. Raises Unfit for what is no CSV."""
+        try:
+            for cells in csv.reader(chain([first], self), delimiter=separator):
+                self._row = 0
+                yield cells
+        except csv.Error as error:
+            raise Unfit(f"The file is not CSV from line {self.number:,} on: {error}.") from error
+
+
 def _rows_in_batches(text: io.TextIOWrapper, currency: str) -> Iterator[list[Row]]:
-    head = text.readline(LONGEST_LINE)
-    if head.startswith("sep="):  # how spreadsheets of some countries are told the separator
-        head = text.readline(LONGEST_LINE)
-    if len(head) >= LONGEST_LINE:
-        raise Unfit("The first line is too long to be a heading.")
-    separator = max(SEPARATORS, key=head.count)
-    heading = next(csv.reader([head], delimiter=separator), [])
+    lines = _Lines(text)
+    first = next(lines, "")
+    if first.startswith("sep="):  # how spreadsheets of some countries are told the separator
+        first = next(lines, "")
+    rows = lines.rows(first, max(SEPARATORS, key=first.count))
+    heading = next(rows, [])
     if len(heading) > MOST_COLUMNS:
         raise Unfit(f"The file has more than {MOST_COLUMNS} columns.")
     at = places(heading)
     seen: dict[bytes, int] = {}
     batch: list[Row] = []
-    count = 0
-    lines = csv.reader(text, delimiter=separator)
-    for cells in _whole(lines):
+    count = empty = 0
+    for cells in rows:
         if not any(cell.strip() for cell in cells):
+            empty += 1
+            if empty > MOST_EMPTY:
+                raise Unfit(f"The file has more than {MOST_EMPTY:,} empty lines; delete them, and upload it again.")
             continue
-        # The heading was read apart.
-        row = read_row(lines.line_num + 1, cells, at, len(heading), currency)
+        row = read_row(lines.number, cells, at, len(heading), currency)
         batch.append(_once(row, seen))
         count += 1
         if count > MOST_LINES:
@@ -182,13 +219,6 @@ def _rows_in_batches(text: io.TextIOWrapper, currency: str) -> Iterator[list[Row
             batch = []
     if batch:
         yield batch
-
-
-def _whole(lines: "Iterator[list[str]]") -> Iterator[list[str]]:
-    try:
-        yield from lines
-    except csv.Error as error:
-        raise Unfit(f"The file is not CSV from line {getattr(lines, 'line_num', 0) + 1} on: {error}.") from error
 
 
 def _once(row: Row, seen: dict[bytes, int]) -> Row:
@@ -207,17 +237,18 @@ def _shown_name(name: str) -> str:
 # --- Bringing in, and taking back -----------------------------------------------------------------
 
 
-async def begin(context: Context, merchant_id: int, number: int) -> Import:
+async def begin(context: Context, merchant_id: int, number: int, who: str) -> Import:
     """Have an import that was looked at brought in, by whichever worker; again is the same."""
     now = context.clock.now()
-    one = await context.database.run(lambda: store.begin(merchant_id, number, now))
+    one = await context.database.run(lambda: store.begin(merchant_id, number, who, now))
     await _asked_for(context, one)
     return one
 
 
-async def undo(context: Context, merchant_id: int, number: int) -> Import:
+async def undo(context: Context, merchant_id: int, number: int, who: str) -> Import:
     """Have what an import brought taken back, by whichever worker; again is the same."""
-    one = await context.database.run(lambda: store.begin_undoing(merchant_id, number))
+    now = context.clock.now()
+    one = await context.database.run(lambda: store.begin_undoing(merchant_id, number, who, now))
     await _asked_for(context, one)
     return one
 
@@ -265,4 +296,38 @@ async def carry_on(context: Context) -> None:
     for merchant_id, number in await context.database.read(lambda: store.under_way(MOST_CARRIED_ON)):
         await carry_out(context, merchant_id, number)
     now = context.clock.now()
-    await context.database.run(lambda: store.prune(now, PRUNED_AT_ONCE))
+    for merchant_id, number in await context.database.read(lambda: store.unwanted(now, PRUNED_AT_ONCE)):
+        await drop(context, merchant_id, number)
+    for merchant_id, number in await context.database.read(lambda: store.outdated(now, PRUNED_AT_ONCE)):
+        await _blank(context, merchant_id, number, now)
+
+
+async def drop(context: Context, merchant_id: int, number: int, who: str | None = None) -> bool:
+    """Forget a file that was only looked at, some of its lines at a time; False where it has been brought in.
+
+    Cut off, it is gone for every page, and the clock deletes what is left.
+    """
+    now = context.clock.now()
+
+    def give_up() -> Steps[bool]:
+        dropped = yield from store.drop(merchant_id, number, who, now)
+        one = yield from store.find(merchant_id, number)
+        return dropped or (one is not None and one.state == "dropped")
+
+    if not await context.database.run(give_up):
+        return False
+    for _ in range(MOST_PAGES):
+        if not await context.database.run(lambda: store.wipe(merchant_id, number)):
+            break
+        point("exchange.wiped")
+    return True
+
+
+async def _blank(context: Context, merchant_id: int, number: int, now: int) -> None:
+    after: int | None = 0
+    for _ in range(MOST_PAGES):
+        after = await context.database.run(
+            lambda behind=after: store.blank(merchant_id, number, behind, now)  # type: ignore[misc]
+        )
+        if after is None:
+            break

@@ -17,7 +17,7 @@ from handlers.exchange.store import Import
 from handlers.merchants import addresses
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, moved, show, told
-from handlers.merchants.journal import looked, note
+from handlers.merchants.journal import looked
 from handlers.merchants.rules import Refused
 from integration.clock import MINUTE
 from integration.database.steps import Steps
@@ -102,23 +102,19 @@ async def import_act(request: Request, visit: Visit) -> Response:
     act = (await request.form()).get("act")
     here = f"{HERE}/{one.number}"
     try:
-        if act == "drop":
-            await context.database.run(lambda: store.drop(one.merchant_id, one.number))
-            return moved(request, visit, HERE, f"{one.file} is forgotten. Nothing was brought in.")
         if act == "begin":
-            await jobs.begin(context, one.merchant_id, one.number)
-            did = "brought balances in"
+            await jobs.begin(context, one.merchant_id, one.number, visit.who)
         elif act == "undo":
-            await jobs.undo(context, one.merchant_id, one.number)
-            did = "took an import back"
+            await jobs.undo(context, one.merchant_id, one.number, visit.who)
+        elif act == "drop":
+            if await jobs.drop(context, one.merchant_id, one.number, visit.who):
+                return moved(request, visit, HERE, "The file is forgotten. Nothing was brought in.")
+            said = "This file was brought in meanwhile, so it is not forgotten. You can still take it back."
+            return moved(request, visit, here, said, "critical")
         else:
             raise HTTPException(400)
     except Refused as error:
         return moved(request, visit, here, str(error), "critical")
-    if one.state in (("checked",) if act == "begin" else ("importing", "done")):
-        now, about = context.clock.now(), f"import:{one.number}"
-        detail = {"file": one.file, "lines": one.good, "micropoints": one.micropoints}
-        await context.database.run(lambda: note(one.merchant_id, visit.who, did, about, detail, now))
     return moved(request, visit, here)
 
 
@@ -175,7 +171,7 @@ async def _data(
         TEMPLATES,
         status,
         files=files,
-        imports=[one for one in imports if one.state != "reading"],
+        imports=[one for one in imports if one.state not in store.UNSEEN],
         errors=errors or {},
         newcomers=newcomers,
         most_megabytes=MOST_BYTES // 1_000_000,
@@ -194,6 +190,6 @@ async def _import(request: Request, visit: Visit) -> Import:
     if not 0 < number < MOST_NUMBER:
         raise HTTPException(404)
     found = await context.database.read(lambda: store.find(visit.merchant_id, number))
-    if found is None:
+    if found is None or found.state in store.UNSEEN:
         raise HTTPException(404)
     return found

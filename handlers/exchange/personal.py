@@ -4,16 +4,31 @@ from handlers.customers.rules import normalise
 from handlers.holders import Holder, Sections, Subject, deleting
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed
 
+MOST_AT_ONCE = 5_000  # lines; a file may repeat an address on each
+
 _BY_ADDRESS = {"merchant_id": BIG, "email": TEXT}
 _SHOW = keyed(
     "SELECT l.number, l.line, l.email, l.first_name, l.last_name, l.micropoints FROM {keys} k CROSS JOIN import_lines l"
     " WHERE l.email = k.email AND l.merchant_id = k.merchant_id ORDER BY l.number, l.line",
     **_BY_ADDRESS,
 )
+_LINES = keyed(
+    "SELECT l.merchant_id, l.number, l.line FROM {keys} k CROSS JOIN import_lines l"
+    f" WHERE l.email = k.email AND l.merchant_id = k.merchant_id LIMIT {MOST_AT_ONCE}",
+    **_BY_ADDRESS,
+)
 _FORGET = keyed(
     "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL FROM {keys} k"
-    " WHERE import_lines.email = k.email AND import_lines.merchant_id = k.merchant_id",
-    **_BY_ADDRESS,
+    " WHERE import_lines.merchant_id = k.merchant_id AND import_lines.number = k.number AND import_lines.line = k.line",
+    merchant_id=BIG,
+    number=BIG,
+    line=BIG,
+)
+_RENAME = keyed(
+    "UPDATE imports SET file = 'import-' || imports.number || '.csv' FROM {keys} k"
+    " WHERE imports.merchant_id = k.merchant_id AND imports.number = k.number",
+    merchant_id=BIG,
+    number=BIG,
 )
 
 
@@ -25,8 +40,13 @@ def export(subject: Subject) -> Steps[Sections]:
 
 
 def forget(subject: Subject, now: int) -> Steps[int]:
-    """Blank the lines a person came in by; what they brought stays, under our own number."""
-    touched = yield from ask(_FORGET, _addresses(subject))
+    """Blank lines a person came in by, MOST_AT_ONCE in one go; what they brought stays, under our own number.
+
+    What these files were called goes too: it may be the person's name.
+    """
+    lines = yield from ask(_LINES, _addresses(subject))
+    yield from ask(_RENAME, sorted({line[:2] for line in lines}))
+    touched = yield from ask(_FORGET, sorted(lines))
     return touched[0][0] if touched else 0
 
 

@@ -5,12 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from handlers.points.rules import MICRO
+from integration.spreadsheets import FORMULA
 
 # --- Out ------------------------------------------------------------------------------------------
-
-# What a spreadsheet takes for a formula at the beginning of a cell, full-width forms among it.
-FORMULA = "=+-@\t\r\n＝＋－＠"
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Column(NamedTuple):
@@ -123,15 +120,6 @@ FILES: Mapping[str, File] = {
         ),
     )
 }
-
-
-def plain_text(value: object) -> str:
-    """Write a text as a cell no spreadsheet runs: what begins like a formula gets an apostrophe in front."""
-    if value is None:
-        return ""
-    text = _CONTROL.sub("", str(value))
-    first = text.lstrip(" \u00a0\ufeff")[:1]
-    return f"'{text}" if first and first in FORMULA else text
 
 
 def points_text(micropoints: int) -> str:

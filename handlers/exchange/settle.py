@@ -43,7 +43,8 @@ def take(one: Import, token: str, now: int, *, gone: Gone) -> Steps[Import | Non
         customer = _owner(people, email, first_name, last_name)
         key = f"import:{one.number}:{line}"
         mine = account(customer, "available")
-        postings.append(Posting(merchant_id, key, ISSUED, mine, micropoints, "import", detail=one.file))
+        # What the file is called stays out of the books: it may be somebody's name, and entries are for ever.
+        postings.append(Posting(merchant_id, key, ISSUED, mine, micropoints, "import"))
         owned.append((merchant_id, one.number, line, customer))
     yield from save([people])
     yield from post(postings, counters, now)
@@ -77,7 +78,7 @@ def take_back(one: Import, token: str, now: int) -> Steps[Import | None]:
         noted.append((merchant_id, one.number, line, amount))
         if amount:
             key = f"import:{one.number}:{line}:undone"
-            postings.append(Posting(merchant_id, key, mine, ISSUED, amount, "import_undone", detail=one.file))
+            postings.append(Posting(merchant_id, key, mine, ISSUED, amount, "import_undone"))
     one = yield from advance(one, token, lines[-1][0], len(lines), total)
     yield from post(postings, counters, now)
     yield from save_books(counters.values())

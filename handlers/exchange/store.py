@@ -9,6 +9,7 @@ from sqlalchemy import Column, Index, Integer, Table, Text, text
 from handlers.exchange.rules import Row as Line
 from handlers.exchange.rules import forgotten, unknown
 from handlers.merchants.books import lock_books
+from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused
 from integration.clock import DAY, MINUTE
 from integration.database.schema import Instant, Number, metadata
@@ -18,13 +19,15 @@ LEASE = MINUTE  # renewed with every batch, which takes a fraction of a second
 KEEP_UNUSED = 2 * DAY  # a file that was only looked at
 KEEP_ADDRESSES = 30 * DAY  # after that a report shows lines without their addresses
 MOST_LISTED = 50
+WIPED_AT_ONCE = 5_000  # lines of one transaction
+UNSEEN = ("reading", "dropped")  # what no page shows
 
 imports = Table(
     "imports",
     metadata,
     Column("merchant_id", Number, primary_key=True, autoincrement=False),
     Column("number", Number, primary_key=True, autoincrement=False),
-    Column("state", Text, nullable=False),  # reading, checked, importing, done, undoing, undone
+    Column("state", Text, nullable=False),  # reading, checked, importing, done, undoing, undone; dropped
     Column("digest", Text, nullable=False),  # of the file: the same one is brought in once
     Column("file", Text, nullable=False),
     Column("encoding", Text, nullable=False),
@@ -42,6 +45,7 @@ imports = Table(
     Column("begun_at", Instant),
     Column("finished_at", Instant),
     Column("undone_at", Instant),
+    Column("nameless_at", Instant),  # since when nothing names anybody: neither lines nor the file's own name
     Column("claim", Text),  # fencing token of who is at it
     Column("claimed_until", Instant),  # by the database's clock
 )
@@ -150,12 +154,24 @@ def close_reading(
     yield from ask(_READ, (merchant_id, number, *sums, msgspec.json.encode(problems).decode()))
 
 
-def drop(merchant_id: int, number: int) -> Steps[bool]:
-    """Forget a file that was only looked at; False where it has been brought in or is not there."""
+def drop(merchant_id: int, number: int, who: str | None, now: int) -> Steps[bool]:
+    """Give up a file that was only looked at; False where it has been brought in or is not there.
+
+    What is kept of it goes with `wipe`. Nobody as `who`: the program itself.
+    """
     rows = yield from ask(_DROP, (merchant_id, number))
-    if rows[0][0]:
-        yield from ask(_DROP_LINES, (merchant_id, number))
+    if rows[0][0] and who is not None:
+        yield from note(merchant_id, who, "forgot a file of balances", f"import:{number}", None, now)
     return bool(rows[0][0])
+
+
+def wipe(merchant_id: int, number: int) -> Steps[bool]:
+    """Delete the next lines of a file that was given up, and at last the file; False once nothing is left of it."""
+    gone = yield from ask(_WIPE, (merchant_id, number, WIPED_AT_ONCE))
+    if gone[0][0]:
+        return True
+    yield from ask(_WIPED, (merchant_id, number))
+    return False
 
 
 def find(merchant_id: int, number: int) -> Steps[Import | None]:
@@ -170,11 +186,11 @@ def newest(merchant_id: int) -> Steps[list[Import]]:
     return [_import(row) for row in rows]
 
 
-def begin(merchant_id: int, number: int, now: int) -> Steps[Import]:
+def begin(merchant_id: int, number: int, who: str, now: int) -> Steps[Import]:
     """Say that a file that was looked at is to be brought in; again is the same. Refused for any other."""
     yield from lock_books([merchant_id])
     one = yield from find(merchant_id, number)
-    if one is None:
+    if one is None or one.state in UNSEEN:
         raise Refused(f"There is no import {number}.")
     if one.state in ("importing", "done"):
         return one
@@ -184,19 +200,27 @@ def begin(merchant_id: int, number: int, now: int) -> Steps[Import]:
         raise Refused("There is no line in it that could be brought in.")
     yield from _refuse_again(merchant_id, one.digest)
     yield from ask(_START, (merchant_id, number, "importing", now))
+    yield from _noted(one, who, "brought balances in", now)
     return one._replace(state="importing", begun_at=now)
 
 
-def begin_undoing(merchant_id: int, number: int) -> Steps[Import]:
+def begin_undoing(merchant_id: int, number: int, who: str, now: int) -> Steps[Import]:
     """Say that an import is to be taken back, finished or not; again is the same. Refused for any other."""
     yield from lock_books([merchant_id])
     one = yield from find(merchant_id, number)
-    if one is None or one.state in ("reading", "checked"):
+    if one is None or one.state in (*UNSEEN, "checked"):
         raise Refused(f"Import {number} has brought nothing in.")
     if one.state in ("importing", "done"):
         yield from ask(_TURN, (merchant_id, number))
+        yield from _noted(one, who, "took an import back", now)
         return one._replace(state="undoing", after_line=0, moved=0)
     return one
+
+
+def _noted(one: Import, who: str, did: str, now: int) -> Steps[None]:
+    # Not what the file is called: the journal outlives whoever it may be called after.
+    detail = {"lines": one.good, "micropoints": one.micropoints}
+    yield from note(one.merchant_id, who, did, f"import:{one.number}", detail, now)
 
 
 def claim(merchant_id: int, number: int, token: str) -> Steps[Import | None]:
@@ -237,15 +261,28 @@ def problems_of(merchant_id: int, number: int, limit: int) -> Steps[list[Row]]:
     return (yield from ask(_PROBLEMS, (merchant_id, number, limit)))
 
 
-def prune(now: int, limit: int) -> Steps[int]:
-    """Forget files nobody brought in, and the addresses of lines long brought in; returns how many imports."""
-    unused = yield from ask(_UNUSED, (now - KEEP_UNUSED, limit))
-    for merchant_id, number in unused:
-        yield from drop(merchant_id, number)
-    old = yield from ask(_OLD, (now - KEEP_ADDRESSES, limit))
-    for merchant_id, number in old:
-        yield from ask(_FORGET, (merchant_id, number))
-    return len(unused) + len(old)
+def unwanted(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
+    """List files nobody brought in that have been kept long enough, and what is left of those given up."""
+    return [(row[0], row[1]) for row in (yield from ask(_UNWANTED, (now - KEEP_UNUSED, limit)))]
+
+
+def outdated(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
+    """List imports brought in long ago that still name somebody."""
+    return [(row[0], row[1]) for row in (yield from ask(_OUTDATED, (now - KEEP_ADDRESSES, limit)))]
+
+
+def blank(merchant_id: int, number: int, after: int, now: int) -> Steps[int | None]:
+    """Forget the addresses of the lines next after one, at last the file's name.
+
+    Returns how far that is; None at the end.
+    """
+    rows = yield from ask(_NEXT, (merchant_id, number, after, WIPED_AT_ONCE))
+    last: int | None = rows[0][0]
+    if last is None:
+        yield from ask(_NAMELESS, (merchant_id, number, now))
+    else:
+        yield from ask(_BLANK, (merchant_id, number, after, last))
+    return last
 
 
 def _refuse_again(merchant_id: int, digest: str) -> Steps[None]:
@@ -293,8 +330,18 @@ _READ = plain(
     "UPDATE imports SET state = 'checked', lines = ?3, good = ?4, known = ?5, micropoints = ?6, problems = ?7"
     " WHERE merchant_id = ?1 AND number = ?2 AND state = 'reading'"
 )
-_DROP = plain("DELETE FROM imports WHERE merchant_id = ?1 AND number = ?2 AND state IN ('reading', 'checked')")
-_DROP_LINES = plain("DELETE FROM import_lines WHERE merchant_id = ?1 AND number = ?2")
+_DROP = plain(
+    "UPDATE imports SET state = 'dropped' WHERE merchant_id = ?1 AND number = ?2 AND state IN ('reading', 'checked')"
+)
+_NEXT_LINES = (
+    "SELECT max(n.line) FROM (SELECT line FROM import_lines WHERE merchant_id = ?1 AND number = ?2{after}"
+    " ORDER BY line LIMIT {limit}) n"
+)
+_WIPE = plain(
+    "DELETE FROM import_lines WHERE merchant_id = ?1 AND number = ?2"
+    f" AND line <= ({_NEXT_LINES.format(after='', limit='?3')})"
+)
+_WIPED = plain("DELETE FROM imports WHERE merchant_id = ?1 AND number = ?2 AND state = 'dropped'")
 _FIND = plain(f"SELECT {_COLUMNS} FROM imports WHERE merchant_id = ?1 AND number = ?2")
 _NEWEST = plain(f"SELECT {_COLUMNS} FROM imports WHERE merchant_id = ?1 ORDER BY number DESC LIMIT ?2")
 _START = plain(
@@ -332,14 +379,19 @@ _PROBLEMS = plain(
     "SELECT line, email, problem FROM import_lines WHERE merchant_id = ?1 AND number = ?2 AND problem IS NOT NULL"
     " ORDER BY line LIMIT ?3"
 )
-_UNUSED = plain(
-    "SELECT merchant_id, number FROM imports WHERE state IN ('reading', 'checked') AND read_at < ?1 LIMIT ?2"
+_UNWANTED = plain(
+    "SELECT merchant_id, number FROM imports WHERE state = 'dropped' OR (state IN ('reading', 'checked')"
+    " AND read_at < ?1) LIMIT ?2"
 )
-_OLD = plain(
-    "SELECT i.merchant_id, i.number FROM imports i WHERE i.state IN ('done', 'undone')"
-    " AND coalesce(i.undone_at, i.finished_at) < ?1 AND EXISTS (SELECT 1 FROM import_lines l"
-    " WHERE l.merchant_id = i.merchant_id AND l.number = i.number AND l.email IS NOT NULL) LIMIT ?2"
+_OUTDATED = plain(
+    "SELECT merchant_id, number FROM imports WHERE nameless_at IS NULL AND state IN ('done', 'undone')"
+    " AND coalesce(undone_at, finished_at) < ?1 LIMIT ?2"
 )
-_FORGET = plain(
-    "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL WHERE merchant_id = ?1 AND number = ?2"
+_NEXT = plain(_NEXT_LINES.format(after=" AND line > ?3", limit="?4"))
+_BLANK = plain(
+    "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL"
+    " WHERE merchant_id = ?1 AND number = ?2 AND line > ?3 AND line <= ?4 AND email IS NOT NULL"
+)
+_NAMELESS = plain(
+    "UPDATE imports SET file = 'import-' || number || '.csv', nameless_at = ?3 WHERE merchant_id = ?1 AND number = ?2"
 )

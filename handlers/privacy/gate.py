@@ -8,8 +8,19 @@ import msgspec
 from handlers.holders import Name
 from handlers.inbox.record import DELETE_BODIES
 from handlers.inbox.rules import Outcome, Told
-from handlers.privacy import store
-from handlers.privacy.rules import DATA, REDACT, SHOP, Telling, Tombstone, digest, judge, telling, without
+from handlers.privacy import personal, store
+from handlers.privacy.rules import (
+    DATA,
+    REDACT,
+    SHOP,
+    WAIT_FOR_FILES,
+    Telling,
+    Tombstone,
+    digest,
+    judge,
+    telling,
+    without,
+)
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed
 from integration.facts import Fact, PrivacyRequest
 from integration.vault import Vault
@@ -99,7 +110,15 @@ class Gate:
     def receipts(self, merchant_id: int, customer: int | None = None) -> Steps[list[dict[str, Any]]]:
         """Return a merchant's newest requests, of one customer or of all, as JSON values."""
         found = yield from store.newest(merchant_id, MOST_RECEIPTS)
-        return [one.shown() for one in found if customer is None or customer in one.numbers]
+        ready = yield from store.ready(merchant_id)
+        mine = [one for one in found if customer is None or customer in one.numbers]
+        return [one.shown() | {"file": one.done_at is not None and one.id in ready} for one in mine]
+
+    def waits_until(self, merchant_id: int, customer: int, now: int) -> Steps[int | None]:
+        """Say until when, at most, forgetting a customer would wait for a file of theirs; None where it would not."""
+        found = yield from personal.find(merchant_id, (), [customer])
+        owed = yield from personal.owed_to(merchant_id, found, now)
+        return now + WAIT_FOR_FILES if owed else None
 
     def file(self, merchant_id: int, request: int, now: int) -> Steps[tuple[str, bytes] | None]:
         """Return name and bytes of the file a request made, and note that it was fetched."""

@@ -12,7 +12,7 @@ from handlers.context import Context
 from handlers.holders import Name, Sections, Subject
 from handlers.inbox.personal import last_event, search
 from handlers.merchants.books import lock_books
-from handlers.privacy import leaving, personal, store
+from handlers.privacy import kept, leaving, personal, store
 from handlers.privacy.letters import bundle, ready
 from handlers.privacy.rules import AGAIN, DATA, KEEP_FILES, LEAST_WORD, SHOP
 from handlers.privacy.store import LostLease, Request
@@ -79,23 +79,24 @@ class Work:
     async def through(self) -> int:
         """Take each request as far as it comes; returns how many ended."""
         now = self.context.clock.now()
-        found = await self.context.database.read(
-            lambda: store.requests(self.merchant_id, only_open=True, limit=MOST_REQUESTS)
-        )
-        due = [one for one in found if one.next_at <= now and one.stage != "held"]
+        due = await self.context.database.read(lambda: store.due_of(self.merchant_id, now, MOST_REQUESTS))
+        # What is to be handed over comes first: whoever it is about may be forgotten next.
+        await self._together([one for one in due if one.kind == DATA])
         shops = [one for one in due if one.kind == SHOP]
         for one in shops:
             await self._tried(one, self._leave)
-        if shops:
-            # What else was asked may be done with the shop.
-            return self.ended
-        taken = [await self._tried(asked, self._find) for asked in due]
+        if not shops:  # What else was asked may be done with the shop.
+            await self._together([one for one in due if one.kind != DATA])
+        return self.ended
+
+    async def _together(self, group: Sequence[Request]) -> None:
+        """Find whom requests are about, then look through kept deliveries once for all of them."""
+        taken = [await self._tried(asked, self._find) for asked in group]
         searching = [one for one in taken if one is not None and one.stage == "search"]
         if searching:
             searching = await self._search(searching)
         for one in searching:
             await self._tried(one, self._end)
-        return self.ended
 
     @property
     def is_late(self) -> bool:
@@ -161,8 +162,8 @@ class Work:
     async def _find(self, one: Request) -> Request:
         """Find whom a request is about; whoever is to be forgotten is taken out of the books here."""
         if one.kind == AGAIN and one.stage == "find" and not one.numbers:
-            one = await self.part(partial(leaving.whoever_is_back, self, one))
-        while one.stage == "find" and not self.is_late:
+            one = await kept.whoever_is_back(self, one)
+        while one.stage == "find" and not self.is_late and one.next_at <= self.context.clock.now():
             make = partial(_collect if one.kind == DATA else _forget_some, self, one)
             one = await self.part(make)
         return one
@@ -293,7 +294,10 @@ def _forget_some(work: Work, one: Request, now: int) -> Steps[Request]:
     merchant_id = one.merchant_id
     key = yield from store.key_of(merchant_id, work.context.vault)
     found = yield from personal.find(merchant_id, (yield from store.names(one.id)), one.numbers)
-    one = one._replace(numbers=found.numbers)
+    waiting = yield from personal.put_off(one, found, now)
+    if waiting is not None:
+        return waiting
+    one = one._replace(numbers=found.numbers, reason=None)
     yield from store.keep_names(one.id, found.names)
     sales = yield from personal.sales_of(merchant_id, found, SALES_AT_ONCE)
     if sales.own or sales.others:

@@ -1,15 +1,23 @@
-"""What must outlive a restore: a backup brings back whoever was forgotten since it was made."""
+"""What must outlive a restore: a backup brings back whoever was forgotten since it was made, and they are found."""
 
 import json
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from handlers.privacy.rules import AGAIN, SHOP, WITHIN
-from handlers.privacy.store import EVERYBODY
+from handlers.holders import Name
+from handlers.privacy import store
+from handlers.privacy.rules import AGAIN, SHOP, WITHIN, digest
+from handlers.privacy.store import EVERYBODY, Request
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, plain
+
+if TYPE_CHECKING:
+    from handlers.privacy.jobs import Work
 
 FORMAT = 1
 MOST = 10_000_000
+NAMES_AT_ONCE = 1_000  # of a restored backup, compared with tombstones
+MOST_PAGES = 1_000_000
 
 _KEYS = plain("SELECT merchant_id, sealed FROM privacy_keys ORDER BY merchant_id")
 _STONES = plain("SELECT merchant_id, digest, forgotten_at, back_at, note FROM tombstones LIMIT ?1")
@@ -76,6 +84,18 @@ _NUMBER_ON = plain(
     "SELECT 1",
     postgres="SELECT setval(pg_get_serial_sequence('privacy_requests', 'id'),"
     " (SELECT coalesce(max(id), 0) + 1 FROM privacy_requests), false)",
+)
+
+_IDENTITIES = plain(
+    "SELECT i.kind, i.value, i.customer, c.created_at FROM customer_identities i"
+    " JOIN customers c ON c.merchant_id = i.merchant_id AND c.number = i.customer"
+    " WHERE i.merchant_id = ?1 AND (i.kind, i.value, i.customer) > (?2, ?3, ?4)"
+    " ORDER BY i.kind, i.value, i.customer LIMIT ?5"
+)
+_SALE_NAMES = plain(
+    "SELECT i.platform, i.kind, i.value FROM sale_identities i"
+    " WHERE i.merchant_id = ?1 AND (i.platform, i.kind, i.value) > (?2, ?3, ?4)"
+    " ORDER BY i.platform, i.kind, i.value LIMIT ?5"
 )
 
 
@@ -149,3 +169,53 @@ def parse(content: bytes) -> Kept:
 
 def _rows(listed: Iterable[list[object]]) -> list[Row]:
     return [tuple(row) for row in listed]
+
+
+# --- Whoever is back ----------------------------------------------------------------------------
+
+
+async def whoever_is_back(work: "Work", one: Request) -> Request:
+    """Find everybody in the books who was forgotten since the backup was made, by the digests of their names.
+
+    Who came to be known after their forgetting bought again, and is somebody new. The books are read page by page:
+    they are not locked for as long as that takes.
+    """
+    database, merchant_id = work.context.database, one.merchant_id
+    key = (await database.read(lambda: store.keys_of([merchant_id], work.context.vault)))[merchant_id]
+    numbers: set[int] = set()
+    names: list[Name] = []
+    last: Row | None = ("", "", 0)
+    for _ in range(MOST_PAGES):
+        some, last = await database.read(lambda after=last: _dead_people(merchant_id, key, after))  # type: ignore[misc]
+        numbers |= some
+        if last is None:
+            break
+    last = ("", "", "")
+    for _ in range(MOST_PAGES):
+        few, last = await database.read(lambda after=last: _dead_sales(merchant_id, key, after))  # type: ignore[misc]
+        names += few
+        if last is None:
+            break
+    return await work.part(partial(_found_back, one, tuple(sorted(numbers)), names))
+
+
+def _dead_people(merchant_id: int, key: bytes, after: Row) -> Steps[tuple[set[int], Row | None]]:
+    rows = yield from ask(_IDENTITIES, (merchant_id, *after, NAMES_AT_ONCE))
+    marks = {(merchant_id, digest(key, (row[0], row[1]))): row for row in rows}
+    dead = yield from store.tombstones_of(marks)
+    numbers = {marks[mark][2] for mark, stone in dead.items() if marks[mark][3] <= stone.forgotten_at}
+    return numbers, (rows[-1][:3] if len(rows) == NAMES_AT_ONCE else None)
+
+
+def _dead_sales(merchant_id: int, key: bytes, after: Row) -> Steps[tuple[list[Name], Row | None]]:
+    rows = yield from ask(_SALE_NAMES, (merchant_id, *after, NAMES_AT_ONCE))
+    named = {(merchant_id, digest(key, (f"{p}:{k}", v))): (f"{p}:{k}", v) for p, k, v in rows}
+    names = [named[mark] for mark in (yield from store.tombstones_of(named))]
+    return names, (rows[-1] if len(rows) == NAMES_AT_ONCE else None)
+
+
+def _found_back(one: Request, numbers: tuple[int, ...], names: Sequence[Name], now: int) -> Steps[Request]:
+    yield from store.keep_names(one.id, names)
+    if not numbers and not names:
+        return (yield from store.finish(one, "done", now))
+    return (yield from store.write(one._replace(numbers=numbers)))

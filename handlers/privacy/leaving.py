@@ -1,4 +1,4 @@
-"""A shop that left is forgotten whole; so is what a shop sent whom nobody knows, and what a backup brought back."""
+"""A shop that left is forgotten whole; so is what a shop sent whom nobody knows."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from handlers.context import Context
-from handlers.holders import Name, Subject
+from handlers.holders import Subject
 from handlers.inbox.keys import Key
 from handlers.inbox.personal import clear_source, clear_stranger
 from handlers.inbox.replay import replay
@@ -29,13 +29,14 @@ ROWS_AT_ONCE = 500
 CUSTOMERS_AT_ONCE = 50
 SALES_AT_ONCE = 200
 STRANGERS_AT_ONCE = 100
-NAMES_AT_ONCE = 1_000  # of a restored backup, compared with tombstones
+SHOPS_AT_ONCE = 1_000  # nobody knows, compared with tombstones
 MOST_PARTS = 1_000_000
 
 log = structlog.get_logger()
 
 _CONNECTIONS = plain(
-    "SELECT id, platform, account, token, revoked_at, closed_at FROM connections WHERE merchant_id = ?1 ORDER BY id"
+    "SELECT id, platform, account, token, revoked_at, connected_at, closed_at FROM connections WHERE merchant_id = ?1"
+    " ORDER BY id"
 )
 _DISCONNECT = plain("DELETE FROM connections WHERE id = ?1 AND merchant_id = ?2")
 _KNOWN_TO_SHOPIFY = plain(
@@ -62,17 +63,6 @@ _WAITING = plain(
     "SELECT id FROM events WHERE outcome = 'waiting'"
     " AND topic IN ('customers/data_request', 'customers/redact', 'shop/redact') LIMIT ?1"
 )
-_IDENTITIES = plain(
-    "SELECT i.kind, i.value, i.customer, c.created_at FROM customer_identities i"
-    " JOIN customers c ON c.merchant_id = i.merchant_id AND c.number = i.customer"
-    " WHERE i.merchant_id = ?1 AND (i.kind, i.value, i.customer) > (?2, ?3, ?4)"
-    " ORDER BY i.kind, i.value, i.customer LIMIT ?5"
-)
-_SALE_NAMES = plain(
-    "SELECT i.platform, i.kind, i.value FROM sale_identities i"
-    " WHERE i.merchant_id = ?1 AND (i.platform, i.kind, i.value) > (?2, ?3, ?4)"
-    " ORDER BY i.platform, i.kind, i.value LIMIT ?5"
-)
 
 
 # --- A shop that left ---------------------------------------------------------------------------
@@ -89,18 +79,30 @@ async def leave(work: "Work", one: Request) -> Request:
     rows = await context.database.read(lambda: ask(_CONNECTIONS, (one.merchant_id,)))
     # A request that is done once more after a restore does not name its shop any more; the shop's tombstone does.
     account = account or await context.database.read(lambda: _buried(context, rows))
-    mine = next((row for row in rows if row[1:3] == ("shopify", account)), None)
-    if mine is not None and mine[5] is None and one.stage != "confirmed":
+    mine = _of_shop(rows, account)
+    if mine is not None and mine.closed_at is None and one.stage != "confirmed":
         verdict = await _asked(context, one, mine)
         if verdict is not None:
             return await work.part(partial(_settled, one, verdict))
-    others = [row for row in rows if row is not mine and row[5] is None]
-    part = _leave_in_part if others else _leave_whole
     for _ in range(MOST_PARTS):
-        one = await work.part(partial(part, work, one, account, mine))
-        if one.done_at is not None or work.is_late:
+        one = await work.part(partial(_leave_some, work, one, account, mine))
+        if one.done_at is not None or one.next_at > context.clock.now() or work.is_late:
             break
     return one
+
+
+class _Connection(NamedTuple):
+    id: int
+    platform: str
+    account: str
+    token: str | None
+    revoked_at: int | None
+    connected_at: int | None
+    closed_at: int | None
+
+
+def _of_shop(rows: Sequence[Row], account: str) -> _Connection | None:
+    return next((_Connection(*row) for row in rows if row[1:3] == ("shopify", account)), None)
 
 
 class _Verdict(NamedTuple):
@@ -108,17 +110,16 @@ class _Verdict(NamedTuple):
     reason: str
 
 
-async def _asked(context: Context, one: Request, connection: Row) -> _Verdict | None:
+async def _asked(context: Context, one: Request, mine: _Connection) -> _Verdict | None:
     """Ask a shop that is still connected here whether it is; None = it has left."""
-    number, _, account, token, revoked_at, _ = connection
-    if revoked_at is not None:
+    if mine.revoked_at is not None:
         return None
-    if token is None:
+    if mine.token is None:
         words = f"the shop is still connected here: `regulars privacy confirm {one.id}` forgets it all the same"
         return _Verdict("held", words)
     try:
         # Two days on, the token itself has ended: what renews it tells whether the shop is still there.
-        await context.shopify.ping(account, Key(context, number))
+        await context.shopify.ping(mine.account, Key(context, mine.id))
     except (Revoked, NotInstalled):
         return None
     except OutsideError as error:
@@ -134,7 +135,27 @@ def _settled(one: Request, verdict: _Verdict, now: int) -> Steps[Request]:
     return (yield from store.write(one._replace(next_at=now + 10 * MINUTE, reason=verdict.reason)))
 
 
-def _leave_whole(work: "Work", one: Request, account: str, mine: Row | None, now: int) -> Steps[Request]:
+def _is_as_before(before: _Connection | None, now: _Connection) -> bool:
+    return before is not None and before.closed_at is None and before.connected_at == now.connected_at
+
+
+def _leave_some(work: "Work", one: Request, account: str, before: _Connection | None, now: int) -> Steps[Request]:
+    """Forget the next of a shop, as it stands by now: it may be back since it was asked, or go on with Stripe."""
+    rows = yield from ask(_CONNECTIONS, (one.merchant_id,))
+    mine = _of_shop(rows, account)
+    if mine is not None and mine.closed_at is None and not _is_as_before(before, mine):
+        reason = "the shop was connected while it was being forgotten, and is asked once more"
+        return (yield from store.write(one._replace(stage="find", next_at=now + MINUTE, reason=reason)))
+    waiting = yield from personal.put_off(one, None, now)
+    if waiting is not None:
+        return waiting
+    one = one._replace(reason=None)
+    others = [row for row in rows if (mine is None or row[0] != mine.id) and row[6] is None]
+    part = _leave_in_part if others else _leave_whole
+    return (yield from part(work, one, account, mine, now))
+
+
+def _leave_whole(work: "Work", one: Request, account: str, mine: _Connection | None, now: int) -> Steps[Request]:
     """Take every person out of some of a shop's rows; at last who the shop was."""
     for holder in work.context.holders:
         changed = yield from holder.clear(one.merchant_id, ROWS_AT_ONCE, now)
@@ -146,7 +167,7 @@ def _leave_whole(work: "Work", one: Request, account: str, mine: Row | None, now
     return (yield from store.finish(one, "done", now))
 
 
-def _leave_in_part(work: "Work", one: Request, account: str, mine: Row | None, now: int) -> Steps[Request]:
+def _leave_in_part(work: "Work", one: Request, account: str, mine: _Connection | None, now: int) -> Steps[Request]:
     """Forget some of those whom Shopify told of, then what it told, then the connection; the rest goes on."""
     merchant_id = one.merchant_id
     known = yield from ask(_KNOWN_TO_SHOPIFY, (merchant_id, CUSTOMERS_AT_ONCE))
@@ -161,7 +182,7 @@ def _leave_in_part(work: "Work", one: Request, account: str, mine: Row | None, n
     if events:
         return (yield from store.write(store.counted(one, "events", events)))
     if mine is not None:
-        yield from ask(_DISCONNECT, (mine[0], merchant_id))
+        yield from ask(_DISCONNECT, (mine.id, merchant_id))
     yield from _bury_shop(work.context, account, now)
     return (yield from store.finish(one, "done", now))
 
@@ -264,7 +285,7 @@ async def _drop_late(context: Context) -> None:
         keys = yield from store.keys_of([EVERYBODY], context.vault)
         if not keys:
             return []
-        shops = [row[0] for row in (yield from ask(_STRANGERS, (NAMES_AT_ONCE,)))]
+        shops = [row[0] for row in (yield from ask(_STRANGERS, (SHOPS_AT_ONCE,)))]
         marks = {(EVERYBODY, digest(keys[EVERYBODY], ("shop", shop))): shop for shop in shops}
         gone = {marks[mark]: stone for mark, stone in (yield from store.tombstones_of(marks)).items()}
         newest = yield from ask(_NEWEST_OF, [(shop,) for shop in sorted(gone)])
@@ -272,38 +293,3 @@ async def _drop_late(context: Context) -> None:
 
     for shop in await context.database.read(late):
         await context.database.run(lambda shop=shop: clear_stranger("shopify", shop, ROWS_AT_ONCE))  # type: ignore[misc]
-
-
-# --- After a backup was put back ------------------------------------------------------------------
-
-
-def whoever_is_back(work: "Work", one: Request, now: int) -> Steps[Request]:
-    """Find everybody in the books who was forgotten since the backup was made, by the digests of their names.
-
-    Who came to be known after their forgetting bought again, and is somebody new.
-    """
-    merchant_id = one.merchant_id
-    key = yield from store.key_of(merchant_id, work.context.vault)
-    numbers: set[int] = set()
-    last: tuple[str, str, int] = ("", "", 0)
-    for _ in range(MOST_PARTS):
-        rows = yield from ask(_IDENTITIES, (merchant_id, *last, NAMES_AT_ONCE))
-        marks = {(merchant_id, digest(key, (row[0], row[1]))): row for row in rows}
-        dead = yield from store.tombstones_of(marks)
-        numbers |= {marks[mark][2] for mark, stone in dead.items() if marks[mark][3] <= stone.forgotten_at}
-        if len(rows) < NAMES_AT_ONCE:
-            break
-        last = rows[-1][:3]
-    names: list[Name] = []
-    place_: tuple[str, str, str] = ("", "", "")
-    for _ in range(MOST_PARTS):
-        rows = yield from ask(_SALE_NAMES, (merchant_id, *place_, NAMES_AT_ONCE))
-        named = {(merchant_id, digest(key, (f"{p}:{k}", v))): (f"{p}:{k}", v) for p, k, v in rows}
-        names += [named[mark] for mark in (yield from store.tombstones_of(named))]
-        if len(rows) < NAMES_AT_ONCE:
-            break
-        place_ = rows[-1]
-    yield from store.keep_names(one.id, names)
-    if not numbers and not names:
-        return (yield from store.finish(one, "done", now))
-    return (yield from store.write(one._replace(numbers=tuple(sorted(numbers)))))

@@ -19,9 +19,9 @@ from handlers.privacy.rules import KEEP_FILES
 from handlers.privacy.store import File, Request
 from integration.channels import Letter
 from integration.clock import DAY, to_datetime, to_iso
+from integration.spreadsheets import plain_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
 
 
 def bundle(one: Request, shop_name: str, sections: Sections, now: int) -> File:
@@ -51,10 +51,7 @@ def _spreadsheet(rows: list[dict[str, Any]]) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str):
-        return value
-    value = value.replace("\0", "")
-    return f"'{value}" if value.startswith(_FORMULAS) else value
+    return plain_text(value) if isinstance(value, str) else value
 
 
 def ready(one: Request, shop_name: str, address: str, sender: str | None, public_url: str) -> Letter:

@@ -10,6 +10,7 @@ from handlers.merchants.door import Visit
 from handlers.merchants.frame import show
 from handlers.privacy import store
 from handlers.privacy.rules import AGAIN, DATA, REDACT, SHOP
+from integration.database.steps import Steps
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_SHOWN = 100  # the newest
@@ -25,5 +26,10 @@ WORDS = {
 async def requests_page(request: Request, visit: Visit) -> Response:
     """List a merchant's newest requests; people stand in it by our own number alone."""
     context: Context = request.app.state.context
-    found = await context.database.read(lambda: store.newest(visit.merchant_id, MOST_SHOWN))
-    return show(visit, "requests.html", TEMPLATES, requests=found, words=WORDS, data=DATA)
+
+    def look() -> Steps[tuple[list[store.Request], frozenset[int]]]:
+        newest = yield from store.newest(visit.merchant_id, MOST_SHOWN)
+        return newest, (yield from store.ready(visit.merchant_id))
+
+    found, ready = await context.database.read(look)
+    return show(visit, "requests.html", TEMPLATES, requests=found, ready=ready, words=WORDS, data=DATA)

@@ -10,13 +10,14 @@ from handlers.customers.identify import find as find_number
 from handlers.holders import Holder, Name, Sections, Subject, deleting
 from handlers.messages.personal import on_their_way
 from handlers.privacy import store
-from handlers.privacy.rules import plainest
+from handlers.privacy.rules import AGAIN, LOOK_AGAIN, WAIT_FOR_FILES, plainest
 from handlers.sales.personal import is_anothers
 from handlers.sales.rules import SaleFacts
-from integration.clock import to_iso
+from integration.clock import to_datetime, to_iso
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
 
 PLATFORMS = ("shopify", "stripe")
+FEW_NAMED = 5  # requests in a sentence
 MOST_AT_ONCE = 500  # sales of one look; what is more comes with the next
 
 _NUMBER = {"merchant_id": BIG, "number": BIG}
@@ -192,6 +193,46 @@ def is_mail_on_its_way(merchant_id: int, numbers: Sequence[int]) -> Steps[bool]:
     return (yield from on_their_way(merchant_id, tuple(numbers)))
 
 
+def owed_to(merchant_id: int, found: Found | None, now: int) -> Steps[list[store.Owed]]:
+    """List the data requests of a person, or (None) of anybody, whose file is still to be made or fetched."""
+    owed = yield from store.owed(merchant_id, now)
+    if found is None:
+        return owed
+    # One whose people nobody has looked for yet has names only; these go once it is done.
+    named: dict[int, set[Name]] = {}
+    for one in owed:
+        named[one.request] = _plain_names((yield from store.names(one.request)))
+    mine, called = set(found.numbers), _plain_names(found.names)
+    return [one for one in owed if mine & one.numbers or called & named[one.request]]
+
+
+def put_off(one: store.Request, found: Found | None, now: int) -> Steps[store.Request | None]:
+    """Put a forgetting off while a file of the person, or (None) of anybody, is owed; None where it may begin.
+
+    Once it has begun nothing holds it up, nor once it has waited long enough: what was not made by then is void.
+    """
+    if one.kind == AGAIN or one.removed:
+        return None
+    owed = yield from owed_to(one.merchant_id, found, now)
+    until = one.asked_at + WAIT_FOR_FILES
+    if owed and now < until:
+        several = ", ".join(str(other.request) for other in owed[:FEW_NAMED])
+        what = f"the file of data request {several} has" if len(owed) == 1 else f"the files of requests {several} have"
+        day = to_datetime(until).strftime("%d %B %Y")
+        reason = f"it waits until {what} been downloaded, and is carried out on {day} at the latest"
+        return (yield from store.write(one._replace(next_at=min(until, now + LOOK_AGAIN), reason=reason)))
+    for other in owed:
+        asked = None if other.is_made else (yield from store.request(other.request))
+        if asked is not None:
+            reason = f"request {one.id}, to forget, could not wait for it any longer"
+            yield from store.finish(asked, "void", now, reason)
+    return None
+
+
+def _plain_names(names: Iterable[Name]) -> set[Name]:
+    return {(kind, plainest(kind, value)) for kind, value in names}
+
+
 def _written(asked: Iterable[Name]) -> list[str]:
     """Write phones the ways platforms do."""
     found: set[str] = set()
@@ -205,6 +246,10 @@ def _written(asked: Iterable[Name]) -> list[str]:
 
 _RECEIPTS = plain("SELECT id, kind, who, asked_at, done_at, numbers FROM privacy_requests WHERE merchant_id = ?1")
 _STONES = deleting("tombstones", "privacy_files")
+_UNREAD = plain(
+    "UPDATE privacy_requests SET reason = 'the file went, unread, with the whole shop' WHERE merchant_id = ?1 AND id IN"
+    " (SELECT f.request FROM privacy_files f WHERE f.merchant_id = ?1 AND f.fetched_at IS NULL)"
+)
 _DROP_NAMES = plain(
     "DELETE FROM privacy_names WHERE request IN (SELECT r.id FROM privacy_requests r WHERE r.merchant_id = ?1"
     " AND r.kind <> 'shop/redact')"
@@ -236,6 +281,7 @@ def forget(subject: Subject, now: int) -> Steps[int]:
 
 def clear(merchant_id: int, limit: int, now: int) -> Steps[int]:
     """Delete tombstones and exports; requests about single people are done with the whole."""
+    yield from ask(_UNREAD, (merchant_id,))
     yield from ask(_DROP_NAMES, (merchant_id,))
     yield from ask(_VOID, (merchant_id, now))
     yield from ask(_NOBODY_ASKED, (merchant_id,))

@@ -8,7 +8,7 @@ import msgspec
 
 from handlers.holders import Name
 from handlers.sales.rules import Identity, naming, of_sale
-from integration.clock import DAY, HOUR
+from integration.clock import DAY, HOUR, MINUTE
 from integration.facts import (
     Buyer,
     ChargeSeen,
@@ -26,6 +26,8 @@ WITHIN = 30 * DAY  # what the platform, and the law, give us to carry a request 
 SAME_REQUEST = 90 * DAY  # the same signed words again within this time are the same request
 UNINSTALLED_BEFORE = 48 * HOUR  # a shop's redaction comes so long after it left
 KEEP_FILES = 30 * DAY  # an export that nobody fetched
+WAIT_FOR_FILES = 14 * DAY  # of a forgetting, at most, until a file of the same person has been fetched
+LOOK_AGAIN = 10 * MINUTE  # whether it has been
 DIGEST = 40  # hexadecimal characters: 160 bits
 LEAST_WORD = 4  # characters of a name that bodies are searched for
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, text
 
 from handlers.holders import Name
-from handlers.privacy.rules import SAME_REQUEST, WITHIN, Tombstone, digest
+from handlers.privacy.rules import DATA, SAME_REQUEST, WITHIN, Tombstone, digest
 from integration.clock import MINUTE, to_iso
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, keyed, plain
@@ -175,6 +175,11 @@ def newest(merchant_id: int, limit: int) -> Steps[list[Request]]:
     return [_request(row) for row in (yield from ask(_NEWEST, (merchant_id, min(limit, MOST_LISTED))))]
 
 
+def due_of(merchant_id: int, now: int, limit: int) -> Steps[list[Request]]:
+    """List a merchant's requests to be carried out now: those for data first, then the oldest."""
+    return [_request(row) for row in (yield from ask(_DUE_OF, (merchant_id, now, limit, DATA)))]
+
+
 def due(now: int, limit: int) -> Steps[list[int]]:
     """List merchants with requests to be carried out now, the most urgent first."""
     rows = yield from ask(_DUE, (now, limit))
@@ -314,8 +319,28 @@ def fetch(merchant_id: int, request: int, now: int) -> Steps[File | None]:
     return File(rows[0][0], bytes(rows[0][1]))
 
 
+class Owed(NamedTuple):
+    """A data request whose file has not been made, or has not been fetched."""
+
+    request: int
+    numbers: frozenset[int]
+    is_made: bool
+
+
+def owed(merchant_id: int, now: int) -> Steps[list[Owed]]:
+    """List a merchant's data requests that came to nothing so far: a forgetting would empty them."""
+    rows = yield from ask(_OWED, (merchant_id, DATA, now))
+    return [Owed(number, frozenset(json.loads(of)), done_at is not None) for number, of, done_at in rows]
+
+
+def ready(merchant_id: int) -> Steps[frozenset[int]]:
+    """Return the requests whose files are there to be fetched."""
+    return frozenset(row[0] for row in (yield from ask(_FILES, (merchant_id,))))
+
+
 def prune_files(now: int) -> Steps[int]:
     """Delete exports that have been kept long enough; returns how many."""
+    yield from ask(_UNREAD_LONG, (now, "nobody downloaded the file in the days it was kept"))
     return int((yield from ask(_PRUNE_FILES, (now,)))[0][0])
 
 
@@ -326,6 +351,7 @@ def forget_files(merchant_id: int, numbers: Iterable[int]) -> Steps[int]:
     for number, of in (yield from ask(_FILES, (merchant_id,))):
         if mine & set(json.loads(of)):
             gone.append((number,))
+    yield from ask(_UNREAD, [(*one, "the file went, unread, when the person was forgotten") for one in gone])
     touched = yield from ask(_DROP_FILES, gone)
     return touched[0][0] if touched else 0
 
@@ -356,6 +382,10 @@ _ONE = plain(f"SELECT {_COLUMNS} WHERE r.id = ?1")
 _DUE = plain(
     "SELECT merchant_id FROM privacy_requests WHERE done_at IS NULL AND stage <> 'held' AND next_at <= ?1"
     " GROUP BY merchant_id ORDER BY min(due_at), merchant_id LIMIT ?2"
+)
+_DUE_OF = plain(
+    f"SELECT {_COLUMNS} WHERE r.merchant_id = ?1 AND r.done_at IS NULL AND r.stage <> 'held' AND r.next_at <= ?2"
+    " ORDER BY CASE WHEN r.kind = ?4 THEN 0 ELSE 1 END, r.id LIMIT ?3"
 )
 _WRITE = plain(
     "UPDATE privacy_requests SET stage = ?2, numbers = ?3, searched = ?4, search_until = ?5, removed = ?6,"
@@ -410,5 +440,20 @@ _PRUNE_FILES = plain("DELETE FROM privacy_files WHERE expires_at <= ?1")
 _FILES = plain(
     "SELECT f.request, r.numbers FROM privacy_files f JOIN privacy_requests r ON r.id = f.request"
     " WHERE f.merchant_id = ?1"
+)
+_OWED = plain(
+    "SELECT r.id, r.numbers, r.done_at FROM privacy_requests r LEFT JOIN privacy_files f ON f.request = r.id"
+    " WHERE r.merchant_id = ?1 AND r.kind = ?2"
+    " AND (r.done_at IS NULL OR (f.fetched_at IS NULL AND f.expires_at > ?3)) ORDER BY r.id"
+)
+_UNREAD = keyed(
+    "UPDATE privacy_requests SET reason = k.reason FROM {keys} k WHERE privacy_requests.id = k.request"
+    " AND EXISTS (SELECT 1 FROM privacy_files f WHERE f.request = k.request AND f.fetched_at IS NULL)",
+    request=BIG,
+    reason=TEXT,
+)
+_UNREAD_LONG = plain(
+    "UPDATE privacy_requests SET reason = ?2 WHERE id IN"
+    " (SELECT f.request FROM privacy_files f WHERE f.expires_at <= ?1 AND f.fetched_at IS NULL)"
 )
 _DROP_FILES = keyed("DELETE FROM privacy_files WHERE request IN (SELECT k.request FROM {keys} k)", request=BIG)

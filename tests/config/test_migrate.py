@@ -1,6 +1,7 @@
 """Migrations: they make the declared tables, from anywhere, once, whoever comes at the same time."""
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
+from sqlalchemy import text
 
-from config.migrate import differences, upgrade
+from config.migrate import _alembic, _in_transaction, differences, upgrade
 from tests.conftest import ENGINES, REPOSITORY, apart
 
 
@@ -81,6 +84,33 @@ def test_a_database_that_cannot_be_reached_is_an_error():
     """A wrong address must stop the start, not be taken for an up-to-date database."""
     with pytest.raises(OSError):
         in_thread(upgrade, "postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_names_of_files_leave_the_journal(empty_url):
+    """What releases before wrote there of imports; the rest of a line stays, and so do all other lines."""
+    lines = {
+        "import:1": ('{"file": "Ana Quaxington.csv", "lines": 2, "micropoints": 5}', {"lines": 2, "micropoints": 5}),
+        "import:2": (None, None),
+        "programme": ('{"file": "x"}', {"file": "x"}),
+    }
+
+    def before(connection):
+        settings = _alembic()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0024")
+        for about, (detail, _) in lines.items():
+            row = {"about": about, "detail": detail}
+            line = "INSERT INTO journal (merchant_id, at, mark, who, did, about, detail) VALUES (1, 1, :about, '', '',"
+            connection.execute(text(f"{line} :about, :detail)"), row)
+
+    def after(connection):
+        found = connection.execute(text("SELECT about, detail FROM journal")).all()
+        return {about: detail and json.loads(detail) for about, detail in found}
+
+    in_thread(lambda: _in_transaction(empty_url, before, locked=True))
+    in_thread(upgrade, empty_url)
+    shown = in_thread(lambda: _in_transaction(empty_url, after, locked=False))
+    assert shown == {about: kept for about, (_, kept) in lines.items()}
 
 
 def test_an_index_of_a_table_that_holds_something_is_made_without_locking_it(postgres_database):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handlers.points.audit import audit_books
-from handlers.privacy import jobs, store
+from handlers.privacy import jobs, leaving, store
 from integration import faults
 from integration.clock import DAY
 from integration.database.steps import ask, plain
@@ -204,6 +204,52 @@ def test_a_shop_that_is_back_is_not_forgotten(
             await does(town, "UPDATE privacy_requests SET stage = 'confirmed', next_at = 0 WHERE id = ?1", asked.id)
             await carried_out(street)
             assert await town.rows("SELECT number FROM customers", "AND email IS NOT NULL") == []
+
+    runner.run(story())
+
+
+@pytest.mark.parametrize("comes", ["the shop", "a Stripe account"])
+def test_a_shop_that_comes_back_while_it_is_forgotten_keeps_what_is_left(
+    town: Town, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch, comes: str
+):
+    """Each part looks at the connections as they are by then, not as they were when the first began."""
+
+    async def ping(_shop: str, _token: str) -> None:
+        """It answers: it is connected."""
+
+    async def story() -> None:
+        street, parts = town.street, 0
+        town.order(town.ana)
+        await town.told()
+        mine = "FROM connections WHERE merchant_id = ?1 AND platform = "
+        stripe = await street.context.database.read(lambda: ask(plain(f"SELECT id {mine}'stripe'"), (town.merchant,)))
+        await does(town, "UPDATE connections SET closed_at = 1, token = NULL WHERE merchant_id = ?1", town.merchant)
+        monkeypatch.setattr(street.context.shopify, "ping", ping)
+        monkeypatch.setattr(leaving, "ROWS_AT_ONCE", 1)
+
+        async def part(self: jobs.Work, make: Any) -> store.Request:
+            nonlocal parts
+            parts += 1
+            if parts == 2 and comes == "the shop":
+                sealed = street.context.vault.seal("new", table="connections", merchant=town.merchant, column="token")
+                again = "UPDATE connections SET closed_at = NULL, connected_at = 9, token = ?2 WHERE merchant_id = ?1"
+                await does(town, f"{again} AND platform = 'shopify'", town.merchant, sealed)
+            elif parts == 2:
+                await does(town, "UPDATE connections SET closed_at = NULL WHERE id = ?1", stripe[0][0])
+            return await whole(self, make)
+
+        whole = jobs.Work.part
+        monkeypatch.setattr(jobs.Work, "part", part)
+        await asks(town, "shop/redact")
+        await jobs.carry_out(street.context)
+        left = {row[0] for row in await town.rows("SELECT platform FROM connections", "AND closed_at IS NULL")}
+        if comes == "the shop":
+            assert (await newest(town)).stage == "find"
+            await does(town, "UPDATE privacy_requests SET next_at = 0")
+            await jobs.carry_out(street.context)
+            assert ((await newest(town)).stage, left) == ("void", {"shopify"})
+        else:
+            assert ((await newest(town)).stage, left) == ("done", {"stripe"})
 
     runner.run(story())
 

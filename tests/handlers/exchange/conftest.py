@@ -19,6 +19,8 @@ from handlers.merchants.connections import Wish, add_merchant
 from handlers.points.audit import audit_books
 from handlers.points.statement import find_customer, statement
 
+ADA = "link:ada"
+
 
 @dataclass
 class Shop:
@@ -31,17 +33,17 @@ class Shop:
     async def reads(self, content: str | bytes, name: str = "smile.csv", newcomers: str = "add") -> Import:
         """Upload a file, which is only looked at."""
         raw = content.encode() if isinstance(content, str) else content
-        return await jobs.read(self.context, self.merchant, Upload(io.BytesIO(raw), name, "link:ada", newcomers))
+        return await jobs.read(self.context, self.merchant, Upload(io.BytesIO(raw), name, ADA, newcomers))
 
     async def brings_in(self, number: int) -> Import:
         """Bring an import in to its end."""
-        await jobs.begin(self.context, self.merchant, number)
+        await jobs.begin(self.context, self.merchant, number, ADA)
         await jobs.carry_out(self.context, self.merchant, number)
         return await self.stands(number)
 
     async def takes_back(self, number: int) -> Import:
         """Take an import back to its end."""
-        await jobs.undo(self.context, self.merchant, number)
+        await jobs.undo(self.context, self.merchant, number, ADA)
         await jobs.carry_out(self.context, self.merchant, number)
         return await self.stands(number)
 

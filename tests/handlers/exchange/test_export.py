@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from handlers.exchange import feeds
 from handlers.exchange.feeds import export
-from handlers.exchange.rules import FILES, FORMULA, plain_text, points_text
+from handlers.exchange.rules import FILES, points_text
 from integration.database.steps import ask, plain
 from tests.handlers.exchange.conftest import Shop
 
@@ -118,14 +118,6 @@ async def test_what_fails_in_the_middle_does_not_end_like_a_whole_file(
 def _gone(*_: Any) -> Any:
     raise RuntimeError("gone")
     yield
-
-
-@given(some.text())
-def test_no_text_begins_like_a_formula(text: str) -> None:
-    """Whatever is in front of it that a spreadsheet does not see; and what is harmless stays as it is."""
-    shown = plain_text(text)
-    assert not shown or shown.lstrip(" \u00a0\ufeff")[:1] not in FORMULA
-    assert shown.removeprefix("'") in text or shown == text or any(ord(c) < 32 or ord(c) == 127 for c in text)
 
 
 @given(some.integers(-(10**18), 10**18))

@@ -1,20 +1,23 @@
 """Balances of another app are looked at first, brought in once, and can be taken back."""
 
 import asyncio
-from typing import Any
+import io
+import tracemalloc
+from typing import Any, ClassVar
 
 import pytest
 
 from handlers.customers.identify import Person, load, save
-from handlers.exchange import jobs, settle, store
+from handlers.exchange import jobs, personal, settle, store
 from handlers.exchange.rules import Unfit, places
 from handlers.merchants.books import lock_books, save_books
 from handlers.merchants.rules import Refused
 from handlers.points.adjust import adjust
 from integration import faults
 from integration.clock import DAY
+from integration.database.steps import Sql, ask
 from integration.faults import Staged
-from tests.handlers.exchange.conftest import Shop
+from tests.handlers.exchange.conftest import ADA, Shop
 
 GOOD = "Customer Email,Points Balance,First Name\nana@x.example,1200,Ana\nbo@x.example,50.5,Bo\n"
 
@@ -44,7 +47,7 @@ async def test_a_file_is_brought_in_once_and_nobody_is_mailed(shop: Shop) -> Non
         ("Ana", "ana@x.example"),
         ("Bo", "bo@x.example"),
     ]
-    assert await shop.rows("SELECT reason, detail FROM ledger_entries") == [("import", "smile.csv")] * 2
+    assert await shop.rows("SELECT reason, detail FROM ledger_entries") == [("import", None)] * 2
     await shop.is_sound()
 
 
@@ -133,8 +136,9 @@ async def test_files_of_every_spreadsheet_are_read(shop: Shop, content: bytes, e
         (b"\xd0\xcf\x11\xe0rest", "spreadsheet"),
         (b"email,points\nana\x00@x.example,5\n", "no text file"),
         (b"\xff\xfee\x00m\x00\xd8\xd8\xd8\xd8x", "damaged"),
-        (b"email,points\n" + b'"' + b"x" * 200_000, "not CSV"),
-        (b"x" * 200_000, "too long"),
+        (b"email,points\n" + b'"' + b"x" * 200_000, "Line 2 is too long"),
+        (b"email,points\n" + b'"a\n",' * 30_000, "Line [0-9,]+ is too long"),
+        (b"x" * 200_000, "Line 1 is too long"),
     ],
 )
 async def test_a_file_none_of_which_can_be_used_is_refused(shop: Shop, content: bytes, said: str) -> None:
@@ -145,11 +149,52 @@ async def test_a_file_none_of_which_can_be_used_is_refused(shop: Shop, content: 
     assert await shop.rows("SELECT count(*) FROM import_lines") == [(0,)]
 
 
+class _Counted(io.TextIOWrapper):
+    """A text that notes how much of it was asked for at once."""
+
+    asked: ClassVar[set[int]] = set()
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        self.asked.add(size)
+        return super().readline(size)
+
+    def __next__(self) -> str:
+        self.asked.add(-1)
+        return super().__next__()
+
+
+async def test_no_line_is_read_whole_before_its_length_is_known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is one line of 20 MB costs no more memory than any other; the line is named."""
+    _Counted.asked.clear()
+    monkeypatch.setattr(jobs.io, "TextIOWrapper", _Counted)
+    long = b"email,points\nana@x.example,5\n" + b"x" * (jobs.MOST_BYTES - 100)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="Line 3 is too long"):
+            await shop.reads(long)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert _Counted.asked == {jobs.LONGEST_LINE}
+    assert most < 2_000_000
+    assert await shop.rows("SELECT count(*) FROM import_lines") == [(0,)]
+
+
+async def test_cells_with_line_breaks_are_read_and_lines_counted_as_an_editor_does(shop: Shop) -> None:
+    """Within quotes, in the heading too; the report names the line a row ends in."""
+    one = await shop.reads('sep=,\n"Points\nbalance",email,note\n5,ana@x.example,"tall,\nfair"\n5,nobody,\n')
+    assert one.problems == {"not an address": 1}
+    assert await shop.rows("SELECT line, email FROM import_lines ORDER BY line") == [(5, "ana@x.example"), (6, None)]
+
+
 async def test_too_much_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many lines, and too many bytes."""
     monkeypatch.setattr(jobs, "MOST_LINES", 2)
     with pytest.raises(Refused, match="more than 2 lines"):
         await shop.reads(GOOD + "cleo@x.example,1,C\n")
+    monkeypatch.setattr(jobs, "MOST_EMPTY", 1)
+    with pytest.raises(Refused, match="more than 1 empty lines"):
+        await shop.reads("email,points\n\n,\n")
     monkeypatch.setattr(jobs, "MOST_BYTES", 30)
     with pytest.raises(Refused, match="MB"):
         await shop.reads(GOOD)
@@ -206,7 +251,7 @@ async def test_a_crash_between_batches_doubles_and_loses_nothing(shop: Shop, mon
     """What was committed stays, the clock goes on behind it; undoing survives a crash likewise."""
     monkeypatch.setattr(settle, "BATCH", 3)
     one = await shop.reads("email,points\n" + "".join(f"p{n}@x.example,{n + 1}\n" for n in range(10)))
-    await jobs.begin(shop.context, shop.merchant, one.number)
+    await jobs.begin(shop.context, shop.merchant, one.number, ADA)
     for nth in (1, 2):
         faults.arm(f"exchange.moved:raise:{nth}")
         with pytest.raises(Staged):
@@ -218,7 +263,7 @@ async def test_a_crash_between_batches_doubles_and_loses_nothing(shop: Shop, mon
     await jobs.carry_on(shop.context)
     assert (await shop.stands(one.number)).state == "done"
     assert await shop.rows("SELECT count(*), sum(micropoints) FROM ledger_entries") == [(10, 55_000_000)]
-    await jobs.undo(shop.context, shop.merchant, one.number)
+    await jobs.undo(shop.context, shop.merchant, one.number, ADA)
     faults.arm("exchange.moved:raise:1")
     with pytest.raises(Staged):
         await jobs.carry_out(shop.context, shop.merchant, one.number)
@@ -241,7 +286,7 @@ async def test_two_workers_at_one_import_bring_it_in_once(shop: Shop, monkeypatc
     """One has the lease; the other leaves it alone."""
     monkeypatch.setattr(settle, "BATCH", 2)
     one = await shop.reads("email,points\n" + "".join(f"p{n}@x.example,1\n" for n in range(20)))
-    await jobs.begin(shop.context, shop.merchant, one.number)
+    await jobs.begin(shop.context, shop.merchant, one.number, ADA)
     await asyncio.gather(*(jobs.carry_out(shop.context, shop.merchant, one.number) for _ in range(4)))
     assert await shop.rows("SELECT count(*) FROM ledger_entries") == [(20,)]
     await shop.is_sound()
@@ -284,7 +329,7 @@ async def test_an_import_under_way_can_be_turned_round(shop: Shop, monkeypatch: 
     """What was brought in by then is taken back, the rest never comes."""
     monkeypatch.setattr(settle, "BATCH", 3)
     one = await shop.reads("email,points\n" + "".join(f"p{n}@x.example,1\n" for n in range(10)))
-    await jobs.begin(shop.context, shop.merchant, one.number)
+    await jobs.begin(shop.context, shop.merchant, one.number, ADA)
     faults.arm("exchange.moved:raise:1")
     with pytest.raises(Staged):
         await jobs.carry_out(shop.context, shop.merchant, one.number)
@@ -308,21 +353,92 @@ async def test_a_file_does_not_bring_back_who_was_forgotten(shop: Shop) -> None:
     assert await shop.rows("SELECT count(*) FROM import_lines WHERE email = 'ana@x.example'") == [(0,)]
 
 
+async def test_what_a_file_is_called_stays_nowhere(shop: Shop) -> None:
+    """It may be somebody's name: books and journal never learn it, and it goes with whoever stood in the file."""
+    from handlers.privacy.jobs import carry_out
+
+    one = await shop.reads(GOOD, "Ana Quaxington.csv")
+    await shop.brings_in(one.number)
+    await shop.takes_back(one.number)
+    kept = await shop.rows("SELECT detail FROM ledger_entries") + await shop.rows("SELECT detail FROM journal")
+    assert not any("Quaxington" in (row[0] or "") for row in kept)
+    assert sorted(await shop.rows("SELECT did, who FROM journal")) == [
+        ("brought balances in", ADA),
+        ("took an import back", ADA),
+    ]
+    privacy, now = shop.context.privacy, shop.context.clock.now()
+    assert privacy is not None
+    await shop.context.database.run(lambda: privacy.forget(shop.merchant, 1, ADA, now))
+    await carry_out(shop.context)
+    assert (await shop.stands(one.number)).file == "import-1.csv"
+    assert await shop.rows("SELECT email FROM import_lines ORDER BY line") == [(None,), ("bo@x.example",)]
+
+
+async def test_an_address_on_every_line_is_forgotten_some_lines_at_a_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a file repeats somebody, no transaction changes more lines than it may; nothing is left."""
+    from handlers.privacy.jobs import carry_out
+
+    one = await shop.reads("email,points\n" + "ana@x.example,5\n" * (2 * personal.MOST_AT_ONCE + 1))
+    await shop.brings_in(one.number)
+    privacy, now = shop.context.privacy, shop.context.clock.now()
+    assert privacy is not None
+    await shop.context.database.run(lambda: privacy.forget(shop.merchant, 1, ADA, now))
+    touched: list[int] = []
+
+    def counting(sql: Sql, rows: Any) -> Any:
+        if sql is personal._FORGET and rows:
+            touched.append(len(rows))
+        return (yield from ask(sql, rows))
+
+    monkeypatch.setattr(personal, "ask", counting)
+    await carry_out(shop.context)
+    assert touched == [personal.MOST_AT_ONCE, personal.MOST_AT_ONCE, 1]
+    assert await shop.rows("SELECT count(*) FROM import_lines WHERE email IS NOT NULL") == [(0,)]
+
+
 async def test_anothers_import_is_not_there(shop: Shop) -> None:
     """Its number is looked up with its merchant."""
     one = await shop.reads(GOOD)
     for act in (jobs.begin, jobs.undo):
         with pytest.raises(Refused):
-            await act(shop.context, shop.other, one.number)
+            await act(shop.context, shop.other, one.number, ADA)
     assert await shop.context.database.read(lambda: store.find(shop.other, one.number)) is None
 
 
-async def test_what_need_not_be_kept_is_forgotten(shop: Shop) -> None:
-    """A file nobody brought in goes whole, the addresses of one brought in after a month; undoing still works."""
+@pytest.mark.parametrize("lines", [2, 5_000])
+async def test_what_need_not_be_kept_is_forgotten(shop: Shop, monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    """A file nobody brought in goes whole, the addresses and name of one brought in after a month, page by page.
+
+    Undoing still works.
+    """
+    monkeypatch.setattr(store, "WIPED_AT_ONCE", lines)
     unused, used = await shop.reads(GOOD), await shop.reads(GOOD + "cleo@x.example,1,C\n")
     await shop.brings_in(used.number)
     shop.context.clock.offset += 31 * DAY
     await jobs.carry_on(shop.context)
     assert await shop.context.database.read(lambda: store.find(shop.merchant, unused.number)) is None
     assert await shop.rows("SELECT count(*) FROM import_lines WHERE email IS NOT NULL") == [(0,)]
+    assert await shop.rows("SELECT count(*) FROM import_lines WHERE number = 1") == [(0,)]
+    assert (await shop.stands(used.number)).file == "import-2.csv"
+    now = shop.context.clock.now()
+    assert await shop.context.database.read(lambda: store.outdated(now, 10)) == []
     assert (await shop.takes_back(used.number)).taken_back == 1_251_500_000
+
+
+async def test_forgetting_a_file_that_is_cut_off_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No page shows the file any more; the clock deletes what is left, and the number is not given again before."""
+    monkeypatch.setattr(store, "WIPED_AT_ONCE", 1)
+    one = await shop.reads(GOOD)
+    faults.arm("exchange.wiped:raise:1")
+    with pytest.raises(Staged):
+        await jobs.drop(shop.context, shop.merchant, one.number, ADA)
+    faults.arm("")
+    assert await shop.rows("SELECT line FROM import_lines") == [(3,)]
+    with pytest.raises(Refused, match="There is no import"):
+        await jobs.begin(shop.context, shop.merchant, one.number, ADA)
+    assert (await shop.reads(GOOD)).number == one.number + 1
+    await jobs.carry_on(shop.context)
+    assert await shop.rows("SELECT DISTINCT number FROM import_lines") == [(one.number + 1,)]
+    assert await shop.rows("SELECT did, about FROM journal") == [("forgot a file of balances", "import:1")]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from handlers.exchange import feeds, jobs
+from handlers.exchange import feeds, jobs, store
 from integration.clock import MINUTE
 from integration.errors import Unavailable
 from tests.visits import NORA, OTTO, House, Visitor
@@ -87,6 +87,31 @@ async def test_a_file_nobody_wants_is_forgotten(desk: Desk) -> None:
     done = await desk.nora.post(f"{DATA}/1", {"act": "drop"})
     assert "is forgotten" in await desk.shown(done.headers["location"])
     assert await desk.house.rows("SELECT count(*) FROM import_lines") == [(0,)]
+
+
+async def test_a_file_that_was_brought_in_meanwhile_is_not_called_forgotten(desk: Desk) -> None:
+    """Two people at once: whoever comes late is told what became of it, and what can still be done."""
+    await desk.uploads()
+    await desk.nora.post(f"{DATA}/1", {"act": "begin"})
+    answer = await desk.nora.post(f"{DATA}/1", {"act": "drop"})
+    page = await desk.shown(answer.headers["location"])
+    assert "so it is not forgotten" in page and "0 of 2 lines" in page
+    rows = await desk.house.rows("SELECT did FROM journal WHERE about = 'import:1'")
+    assert rows == [("brought balances in",)]
+
+
+async def test_what_cannot_be_written_down_is_not_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change and its line in the journal are one transaction."""
+    await desk.uploads()
+
+    def torn(*_: Any) -> Any:
+        raise RuntimeError("the journal is away")
+        yield
+
+    monkeypatch.setattr(store, "note", torn)
+    for act in ("begin", "drop"):
+        assert (await desk.nora.post(f"{DATA}/1", {"act": act})).status_code == 500
+    assert await desk.house.rows("SELECT state FROM imports") == [("checked",)]
 
 
 async def test_a_file_of_more_than_a_form_is_taken_and_of_too_much_is_not(desk: Desk) -> None:

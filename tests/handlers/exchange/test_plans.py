@@ -16,6 +16,7 @@ from integration.database.steps import Sql, ask
 STATEMENTS = [
     feeds._CUSTOMERS, feeds._BALANCES, feeds._ENTRIES, feeds._SALES, feeds._MESSAGES, feeds._REVIEWS,
     store._LAST, store._AGAIN, store._KNOWN, store._FIND, store._NEWEST, store._LINES, store._PROBLEMS,
+    store._WIPE, store._NEXT, store._BLANK, store._NAMELESS,
     settle._TO_TAKE, settle._TO_TAKE_BACK, settle._OWNED, settle._NOTED, settle._OWNERS, settle._AVAILABLE,
     connected._SHOPIFY, connected._HEARD, connected._MARKS, connected._RECOVERED,
     stripe_accounts._ELSEWHERE, stripe_accounts._KNOWN, stripe_accounts._OF_MERCHANT, stripe_accounts._ONE,
