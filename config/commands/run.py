@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from typing import Annotated, Any
 
 import structlog
@@ -25,7 +26,10 @@ from config.wiring import opened
 from config.worker import watched, work
 from handlers.context import Context
 from integration.database.engine import address
+from integration.errors import Unavailable
 
+START_SECONDS = 120  # for engines that are not there yet
+START_PAUSE_SECONDS = 1
 GRACEFUL_SECONDS = 4
 KEEP_ALIVE_SECONDS = 30  # platforms keep their connections
 MOST_CONNECTIONS = 4_000
@@ -111,7 +115,10 @@ async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) ->
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with opened(loaded, serving=True) as context:
+    async with contextlib.AsyncExitStack() as stack:
+        context = await _entered(stack, loaded, stop)
+        if context is None:
+            return
         worker_stop = asyncio.Event()
         tasks = []
         watching = asyncio.create_task(watched(), name="watch") if worker else None
@@ -133,6 +140,25 @@ async def _serve(loaded: Settings, as_json: bool, *, web: bool, worker: bool) ->
             watching.cancel()
         for task in done:
             task.result()
+
+
+async def _entered(stack: contextlib.AsyncExitStack, loaded: Settings, stop: asyncio.Event) -> Context | None:
+    """Open everything as soon as the engines answer; None where we were told to stop before.
+
+    A machine and its database may start together, or after the same power cut. Raises Unavailable where the wait is
+    too long: then it is no start that somebody waits for.
+    """
+    end = time.monotonic() + START_SECONDS
+    while not stop.is_set():
+        try:
+            return await stack.enter_async_context(opened(loaded, serving=True))
+        except Unavailable as error:
+            if time.monotonic() > end:
+                raise
+            log.warning("start_waits", reason=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), START_PAUSE_SECONDS)
+    return None
 
 
 async def _listen(context: Context, loaded: Settings, as_json: bool, stop: asyncio.Event) -> None:

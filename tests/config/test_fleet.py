@@ -86,6 +86,25 @@ async def test_while_the_database_stands_still_it_is_said_at_once(machines: Flee
     await machines.worked()
 
 
+async def test_who_starts_before_the_database_waits_for_it(machines: Fleet) -> None:
+    """After a power cut everything starts at once, and the database is the slowest."""
+    machines.postgres.stop()
+    (port,) = ports(1)
+    worker = machines.start("worker")
+    web = machines.start("web", PORT=str(port))
+    async with asyncio.timeout(60):
+        while (machines.folder / "log").read_text().count("start_waits") < 2:
+            await asyncio.sleep(0.1)
+    assert worker.poll() is None and web.poll() is None
+    machines.postgres.start()
+    async with asyncio.timeout(60):
+        answers = await machines.send([port], range(1), per_second=1)
+        while answers[0].status != 200:
+            await asyncio.sleep(0.2)
+            answers = await machines.send([port], range(1), per_second=1)
+    await machines.worked()
+
+
 async def test_events_are_worked_without_redis_within_the_sweeps_period(machines: Fleet) -> None:
     """The queue is a doorbell: without it the worker looks by itself, once a second."""
     machines.environment["REDIS_URL"] = "redis://127.0.0.1:1"
