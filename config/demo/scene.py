@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from config.demo import cast
 from config.demo.world import World
+from handlers.merchants.naming import named
+from handlers.points.timeline import BUCKETS_CALLED, called_entry
 from integration.clock import DAY, HOUR, MINUTE, from_iso, to_datetime
 from integration.database.steps import TEXT, Row, Steps, ask, keyed, plain
 from integration.sandbox.mailbox import Mail
@@ -37,29 +39,6 @@ _NEXT_MESSAGES = plain(
     " AND state IN ('scheduled', 'waiting') ORDER BY next_attempt_at LIMIT 5"
 )
 _RELEASE = "a return window ends, and its pending points become available"
-
-_MESSAGES = {
-    "thank_you": "Thank-you note",
-    "review_request": "Review request",
-    "review_reminder": "Review reminder",
-    "points_down": "Notice that points went down",
-}
-_REASONS = {
-    "accrual": "earned",
-    "reversal": "taken back",
-    "release": "the return window is over",
-    "dispute_hold": "held: the payment is disputed",
-    "dispute_release": "the dispute is over",
-    "claim": "bought before we knew who",
-    "merge": "two records became one person",
-}
-_PLACES = {
-    "pending": "pending",
-    "available": "available",
-    "disputed": "held",
-    "reserved": "reserved",
-    "issued": "the programme",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +113,7 @@ async def _coming(world: World, shown: dict[str, Any]) -> list[tuple[int, str]]:
     def steps() -> Steps[list[tuple[int, str]]]:
         sales = yield from ask(_NEXT_SETTLING, (world.merchant, number))
         messages = yield from ask(_NEXT_MESSAGES, (world.merchant, number))
-        found = [(int(at), str(_MESSAGES.get(kind, kind))) for kind, at in messages]
+        found = [(int(at), named(str(kind)).title) for kind, at in messages]
         return sorted(found + [(int(row[0]), "") for row in sales if row[0] is not None])
 
     return [each for each in await world.context.database.read(steps) if each[0] > now]
@@ -252,7 +231,7 @@ def _entry(entry: dict[str, Any], world: World) -> dict[str, Any]:
     return {
         "at": _when(from_iso(entry["at"]), world),
         "points": entry["points"],
-        "reason": _REASONS.get(entry["reason"], str(entry["reason"]).replace("_", " ")),
+        "reason": called_entry(str(entry["reason"])).short,
         "from": _place(entry["from"]),
         "to": _place(entry["to"]),
     }
@@ -260,13 +239,15 @@ def _entry(entry: dict[str, Any], world: World) -> dict[str, Any]:
 
 def _place(name: str) -> str:
     last = name.rpartition(":")[2]
-    return _PLACES.get(last, last)
+    if last in BUCKETS_CALLED:
+        return BUCKETS_CALLED[last].badge.words.lower()
+    return "the programme" if last == "issued" else last
 
 
 def _message(message: dict[str, Any], world: World) -> dict[str, Any]:
     due = from_iso(message["due_at"]) if message["due_at"] else None
     return {
-        "kind": _MESSAGES.get(message["kind"], message["kind"]),
+        "kind": named(message["kind"]).title,
         "state": message["state"],
         "due": _when(due, world) if due is not None else None,
         "in": _span(due - world.now()) if due is not None and due > world.now() else None,

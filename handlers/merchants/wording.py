@@ -9,6 +9,7 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
+from handlers.merchants.naming import named
 from handlers.merchants.rules import Campaign, Program
 
 MOST_NAMED = 8  # entries of a list that are named in a difference; the others are counted
@@ -424,19 +425,10 @@ def _listed(entries: list[str]) -> str:
     return ", ".join(entries[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-_KINDS = {
-    "thank_you": "thank-you note",
-    "review_request": "review request",
-    "review_reminder": "reminder",
-    "points_down": "notice of fewer points",
-    "points_expiring": "notice of points that expire",
-}
-
-
 def _own_words(value: Mapping[str, Mapping[str, Any]]) -> str:
     """Name the messages whose words are the merchant's own."""
     own = [
-        f"{_KINDS.get(kind, kind)} in {Locale(language).get_display_name('en')}"
+        f"{named(kind).noun} in {Locale(language).get_display_name('en')}"
         for kind, languages in sorted(value.items())
         for language in sorted(languages)
     ]

@@ -12,11 +12,11 @@ from handlers.merchants import journal
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, show
+from handlers.merchants.naming import named
 from handlers.merchants.rules import Shop
 from handlers.messages import stopping, undelivered, upcoming
 from handlers.messages.jobs import BELL
 from handlers.messages.kinds import Kind
-from handlers.messages.timeline import named
 from handlers.messages.upcoming import MOST_COUNTED, STATES, Upcoming, sentence, why
 from handlers.messages.words import languages_written
 from integration.database.steps import Steps
@@ -26,14 +26,6 @@ MESSAGES, QUEUE = "/app/messages", "/app/messages/queue"
 UNDELIVERED = "/app/messages/undelivered"
 MOST_KEY = 300  # characters of a message's key in an address
 
-# When each kind goes out.
-ABOUT = {
-    "thank_you": "After a purchase.",
-    "review_request": "When the order should have arrived.",
-    "review_reminder": "Once, where a request was not answered.",
-    "points_down": "When a refund or a cancellation took spendable points back.",
-    "points_adjusted": "When you changed somebody's points by hand.",
-}
 _SENDING = "It is being sent at this moment and cannot be stopped any more."
 _ANSWERS = {
     "stopped": "Stopped. This message will not go out.",
@@ -48,8 +40,8 @@ async def messages_page(request: Request, visit: Visit) -> Response:
     kinds = [
         {
             "kind": kind.name,
-            "name": named(kind.name),
-            "about": ABOUT.get(kind.name, ""),
+            "name": named(kind.name).title,
+            "about": named(kind.name).when,
             "on": kind.off(shop.current) is None,
             "own": sorted(languages_written(shop.current, kind.name)),
         }
@@ -84,7 +76,7 @@ async def queue_page(request: Request, visit: Visit) -> Response:
         "queue.html",
         TEMPLATES,
         rows=listed,
-        kinds=[(name, named(name)) for name in context.kinds],
+        kinds=[(name, named(name).title) for name in context.kinds],
         kind=kind,
         state=state,
         older=older,
@@ -108,7 +100,7 @@ async def undelivered_page(request: Request, visit: Visit) -> Response:
         visit,
         "undelivered.html",
         TEMPLATES,
-        rows=[{"message": one, "named": named(one.kind), "why": sentence(one.reason or "")} for one in listed],
+        rows=[{"message": one, "named": named(one.kind).title, "why": sentence(one.reason or "")} for one in listed],
         older=f"{UNDELIVERED}?{urlencode({'before': f'{last[0].at}~{last[0].key}'})}" if more else "",
         first=UNDELIVERED if before else "",
     )
@@ -215,7 +207,7 @@ def _row(context: Context, shop: Shop, message: Upcoming, now: int) -> dict[str,
     paused = shop.paused_at is not None
     return {
         "message": message,
-        "named": named(message.kind),
+        "named": named(message.kind).title,
         "why": why(message, kind, shop.current, paused=paused),
         "at": None if paused or message.state == "sending" else message.expected_at(shop.current, shop.timezone, now),
         "stop": f"{MESSAGES}/stop/{quote(message.key, safe=':')}" if message.state in STATES else "",

@@ -13,13 +13,13 @@ from handlers.merchants.addresses import Address
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, letter, moved, show, told
+from handlers.merchants.naming import named
 from handlers.merchants.rules import Shop
 from handlers.messages import words as kept
 from handlers.messages.desk import MESSAGES, TEMPLATES
 from handlers.messages.kinds import Kind
 from handlers.messages.letters import Set, Words, preview
 from handlers.messages.rules import LANGUAGES, language
-from handlers.messages.timeline import named
 from handlers.messages.trials import MOST_TRIALS, allow_trial, send_trial
 from handlers.messages.words import author, digest, draft_of, drop_draft, keep_draft, look_over, own_words
 from integration.database.steps import Steps
@@ -152,7 +152,7 @@ async def reset_page(request: Request, visit: Visit) -> Response:
     """Ask once more before the merchant's own words give way to ours."""
     desk = await _desk(request, visit)
     ours = kept.our_words(desk.kind, desk.language)
-    return show(visit, "reset.html", TEMPLATES, desk=desk, name=named(desk.kind.name), ours=ours, spoken=SPOKEN)
+    return show(visit, "reset.html", TEMPLATES, desk=desk, name=named(desk.kind.name).title, ours=ours, spoken=SPOKEN)
 
 
 async def reset_now(request: Request, visit: Visit) -> Response:
@@ -280,7 +280,7 @@ def _page(
         TEMPLATES,
         status,
         desk=desk,
-        name=named(desk.kind.name),
+        name=named(desk.kind.name).title,
         base=base,
         errors=errors or {},
         remarks=look_over(desk.kind, desk.shown),

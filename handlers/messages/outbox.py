@@ -354,3 +354,15 @@ def follow(
     """Keep a message that no settler wishes for; an existing one of the same key stays as it is."""
     row = (merchant_id, then.key, then.kind, sale, customer, "email", "scheduled")
     yield from ask(_FOLLOW, [(*row, then.due_at, max(then.due_at, now), int(test), then.details, now, trace)])
+
+
+def tell(merchant_id: int, people: Sequence[tuple[int, Next]], now: int) -> Steps[None]:
+    """Keep messages that hang on no sale, each for one customer; existing ones of the same key stay as they are."""
+    yield from ask(
+        _FOLLOW,
+        [
+            (merchant_id, one.key, one.kind, None, customer, "email", "scheduled", one.due_at, max(one.due_at, now), 0,
+             one.details, now, None)
+            for customer, one in sorted(people, key=lambda pair: pair[1].key)
+        ],
+    )  # fmt: skip

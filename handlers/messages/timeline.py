@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from handlers.customers.timeline import SELF, Badge, Bound, Item, Whose
+from handlers.merchants.naming import named
 from integration.database.steps import Row, Steps, ask, plain
 
 _AT = "COALESCE(m.sent_at, m.closed_at, m.due_at)"
@@ -14,13 +15,6 @@ _MESSAGES_SQL = (
 # Compared by bytes on both engines, whatever the database's language.
 _MESSAGES = plain(_MESSAGES_SQL.format(c=""), postgres=_MESSAGES_SQL.format(c=' COLLATE "C"'))
 
-NAMES = {
-    "thank_you": "Thank-you note",
-    "review_request": "Review request",
-    "review_reminder": "Review reminder",
-    "points_down": "Notice: points went down",
-    "points_adjusted": "Notice: points adjusted",
-}
 STATES = {
     "scheduled": Badge("Scheduled", "info"),
     "waiting": Badge("Waiting", "info"),
@@ -42,11 +36,6 @@ class Letters:
         return [_message(row) for row in rows]
 
 
-def named(kind: str) -> str:
-    """Name a kind of message for people."""
-    return NAMES.get(kind) or kind.replace("_", " ").capitalize()
-
-
 def _message(row: Row) -> Item:
     key, at, kind, state, reason, address, sale, test = row
     details = []
@@ -58,7 +47,7 @@ def _message(row: Row) -> Item:
         at=at,
         key=key,
         what="message",
-        title=named(kind),
+        title=named(kind).title,
         badge=STATES.get(state),
         details=tuple(details),
         sale=sale,

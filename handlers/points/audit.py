@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from handlers.points.expiry import has_terms, lots_of, purse
+from handlers.points.expiry import has_terms
+from handlers.points.purses import lots_of, purse
 from handlers.points.rules import EXPIRED, ISSUED, Target, moves, target
 from handlers.points.seal import ENTRY_COLUMNS, MICROPOINTS, NOTHING, linked, written
 from handlers.points.standing import Standing, as_settled, numbers_of, standings

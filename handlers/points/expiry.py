@@ -2,62 +2,28 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 
 import structlog
 
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Shop
-from handlers.messages.outbox import Next, follow
-from handlers.points.lots import Credit, Debit, Lots, Story, months_later, play, terms_of
-from handlers.points.posting import Posting, post, posted_of
+from handlers.messages.outbox import Kept, Next, kept, tell
+from handlers.points.lots import Lots, months_later, play, terms_of
+from handlers.points.posting import Posting, post
+from handlers.points.purses import Purse, purses, roots_of
 from handlers.points.rules import EXPIRED, MICRO, account
 from handlers.sales.rules import Sale
 from handlers.sales.settle import attempt
 from integration.clock import DAY, HOUR, to_datetime
-from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, keyed, plain
+from integration.database.steps import BIG, Steps, ask, insert, keyed, plain
 
 KIND = "points_expiring"
 LOOK_AGAIN = 7 * DAY  # at somebody whose points lapse one day; shorter than the shortest period
 PUT_OFF = HOUR  # of somebody whose points cannot be worked out
-PAGE = 1_000  # entries of one round trip
-MOST_PAGES = 1_000  # of one person
-MOST_SALES = 100_000  # of one person, the newest
+PEOPLE_AT_ONCE = 100  # whose points are read together
 
 log = structlog.get_logger()
 
-_ROOTS = keyed(
-    "SELECT c.merchant_id, c.number, coalesce(c.merged_into, c.number) FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.number = k.number",
-    merchant_id=BIG,
-    number=BIG,
-)
-_ALIASES = keyed(
-    "SELECT c.merged_into, c.number FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.merged_into = k.number",
-    merchant_id=BIG,
-    number=BIG,
-)
-_COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.key"
-# The plus keeps SQLite from reading all entries after a number instead of those of the account.
-_ENTRIES = keyed(
-    "SELECT * FROM ("
-    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.source = k.account AND +e.number > k.after"
-    f" UNION SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.destination = k.account AND +e.number > k.after"
-    f") both_sides ORDER BY number LIMIT {PAGE}",
-    merchant_id=BIG,
-    account=TEXT,
-    after=BIG,
-)
-_SOLD = keyed(
-    "SELECT s.number, s.sold_at FROM {keys} k CROSS JOIN sales s"
-    " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
-    f" AND s.sold_at IS NOT NULL AND s.test = 0 ORDER BY s.sold_at DESC LIMIT {MOST_SALES}",
-    merchant_id=BIG,
-    customer=BIG,
-)
 _LAPSED = keyed(
     "SELECT x.merchant_id, x.customer FROM {keys} k CROSS JOIN expiries x"
     " WHERE x.merchant_id = k.merchant_id AND x.customer = k.customer AND x.expired > 0",
@@ -72,7 +38,11 @@ _KEEP = insert(
     due_at=BIG,
     expired=BIG,
 )
-_DROP = plain("DELETE FROM expiries WHERE merchant_id = ?1 AND customer = ?2")
+_DROP = keyed(
+    "DELETE FROM expiries WHERE (merchant_id, customer) IN (SELECT k.merchant_id, k.customer FROM {keys} k)",
+    merchant_id=BIG,
+    customer=BIG,
+)
 _STIR = keyed(
     "UPDATE expiries SET due_at = k.at FROM {keys} k"
     " WHERE expiries.merchant_id = k.merchant_id AND expiries.customer = k.customer",
@@ -95,101 +65,6 @@ _ENROL = insert(
 _PUT_OFF = plain("UPDATE expiries SET due_at = ?3 WHERE merchant_id = ?1 AND customer = ?2")
 
 
-@dataclass(slots=True)
-class Purse:
-    """One person's points as the ledger tells of them, under all numbers the person ever had."""
-
-    number: int
-    numbers: Sequence[int]
-    story: Story = field(default_factory=Story)
-    expired: int = 0  # posted, net of what was given back
-    postings: int = 0  # that were made for it
-
-
-def purse(shop: Shop, number: int, fresh: Sequence[Sale] = ()) -> Steps[Purse | None]:
-    """Read the points of the person a number means, and whatever lapsed of them; None where nobody is meant.
-
-    A lot is what a sale has brought net of its refunds, from the moment it could be spent; a dispute that was won
-    starts its clock anew. People are active when they buy and when they are given points or spend them.
-    `fresh` sales count as they are now: what is written of them is older.
-    """
-    rows = yield from ask(_ROOTS, [(shop.id, number)])
-    if not rows:
-        return None
-    root: int = rows[0][2]
-    aliases = yield from ask(_ALIASES, [(shop.id, root)])
-    mine = Purse(root, sorted({root, *(row[1] for row in aliases)}))
-    reading = _Reading({account(each, "available") for each in mine.numbers})
-    after = 0
-    for _ in range(MOST_PAGES):
-        rows = yield from ask(_ENTRIES, [(shop.id, name, after) for name in sorted(reading.accounts)])
-        for row in rows:
-            reading.take(row)
-        if len(rows) < PAGE:
-            break
-        after = rows[-1][0]
-    rows = yield from ask(_SOLD, [(shop.id, each) for each in mine.numbers])
-    newer = {number for sale in fresh for number in (sale.number, *sale.absorbed)}
-    bought = {sold_at for sale, sold_at in rows if sale not in newer}
-    bought |= {sale.worth.sold_at for sale in fresh if sale.customer in mine.numbers and sale.worth.sold_at is not None}
-    active = sorted({*bought, *reading.active})
-    mine.story = Story(*reading.lots(), active)
-    mine.expired, mine.postings = reading.expired, reading.postings
-    return mine
-
-
-@dataclass(slots=True)
-class _Reading:
-    """Turns entries of a person's spendable points into credits and debits; moves between their numbers are none."""
-
-    accounts: set[str]
-    # A sale, or a line of an import -> when its clock began, and what is left net of refunds or of undoing.
-    sales: dict[int | str, tuple[int, int]] = field(default_factory=dict)
-    credits: list[Credit] = field(default_factory=list)
-    debits: list[Debit] = field(default_factory=list)
-    active: list[int] = field(default_factory=list)
-    expired: int = 0
-    postings: int = 0
-
-    def take(self, entry: Row) -> None:
-        _, at, reason, source, destination, amount, sale, key = entry
-        comes, goes = destination in self.accounts, source in self.accounts
-        if key.startswith("expire:"):
-            self.expired += amount if goes else -amount
-            self.postings += 1
-        elif comes and goes:
-            return
-        elif sale is not None:
-            began, net = self.sales.get(sale, (at, 0))
-            self.sales[sale] = (at if reason == "dispute_release" else began, net + (amount if comes else -amount))
-        elif key.startswith("import:"):
-            # Undone, a line takes back its own points and nobody's earned ones, even where they had lapsed.
-            line = key.removesuffix(":undone")
-            began, net = self.sales.get(line, (at, 0))
-            self.sales[line] = (began, net + (amount if comes else -amount))
-            if comes:
-                self.active.append(at)
-        elif comes:
-            self.credits.append(Credit(at, amount))
-            if reason == "adjustment":
-                self.active.append(at)
-        else:
-            self.debits.append(Debit(at, amount))
-            if reason not in ("adjustment", "merge"):
-                self.active.append(at)
-
-    def lots(self) -> tuple[list[Credit], list[Debit]]:
-        brought = [Credit(at, net) for at, net in self.sales.values() if net > 0]
-        # Between two settlements of a sale that changes hands its points may be missing here for a moment.
-        missing = [Debit(at, -net) for at, net in self.sales.values() if net < 0]
-        return self.credits + brought, self.debits + missing
-
-
-def lots_of(shop: Shop, mine: Purse, now: int) -> Lots:
-    """Work out a person's lots at an instant under the terms the programme had until then."""
-    return play(terms_of(shop.versions, now), mine.story, now)
-
-
 def has_terms(shop: Shop) -> bool:
     """Tell whether points ever could lapse in a shop."""
     return any(version.program.expiry.enabled for version in shop.versions)
@@ -203,15 +78,14 @@ def settle_people(
     The merchant's books must be locked, and be saved afterwards. `fresh` are sales of the merchant that are written
     after this. What lapsed and should not have, since a sale was told of late or has changed, is given back.
     """
-    done: set[int] = set()
-    for number in sorted(people):
-        mine = yield from purse(shop, number, fresh)
-        if mine is None:
-            yield from ask(_DROP, (shop.id, number))
-        elif mine.number not in done:
-            done.add(mine.number)
-            yield from _settle(shop, mine, counters, now)
-    return len(done)
+    roots = yield from roots_of(shop.id, people)
+    yield from ask(_DROP, [(shop.id, number) for number in sorted(set(people) - roots.keys())])
+    everybody = sorted(set(roots.values()))
+    for start in range(0, len(everybody), PEOPLE_AT_ONCE):
+        some = everybody[start : start + PEOPLE_AT_ONCE]
+        found = yield from purses(shop, some, fresh)
+        yield from _settle(shop, [found[root] for root in some], counters, now)
+    return len(everybody)
 
 
 def settle_before_taking(merchant_id: int, people: Collection[int], counters: Counters, now: int) -> Steps[None]:
@@ -225,24 +99,28 @@ def settle_before_taking(merchant_id: int, people: Collection[int], counters: Co
         yield from settle_people(shop, people, counters, now)
 
 
-def _settle(shop: Shop, mine: Purse, counters: Counters, now: int) -> Steps[None]:
-    lots = lots_of(shop, mine, now)
-    change = lots.lapsed - mine.expired
-    if change:
-        places = (account(mine.number, "available"), EXPIRED)
-        source, destination = places if change > 0 else reversed(places)
-        reason = "expiry" if change > 0 else "reinstatement"
-        key = f"expire:{mine.number}:{mine.postings}"
-        yield from post([Posting(shop.id, key, source, destination, abs(change), reason)], {shop.id: counters}, now)
-    for former in mine.numbers:
-        if former != mine.number:
-            yield from ask(_DROP, (shop.id, former))
-    due_at = _next_look(shop, lots, now)
-    if due_at is None and not lots.lapsed:
-        yield from ask(_DROP, (shop.id, mine.number))
-        return
-    yield from ask(_KEEP, [(shop.id, mine.number, due_at, lots.lapsed)])
-    yield from _remind(shop, mine.number, lots, now)
+def _settle(shop: Shop, people: Sequence[Purse], counters: Counters, now: int) -> Steps[None]:
+    terms = terms_of(shop.versions, now)
+    stand = [(mine, play(terms, mine.story, now)) for mine in people]
+    postings = (_posting(shop.id, mine, lots.lapsed - mine.expired) for mine, lots in stand)
+    yield from post([posting for posting in postings if posting is not None], {shop.id: counters}, now)
+    looks = [(mine, lots, _next_look(shop, lots, now)) for mine, lots in stand]
+    held = {mine.number for mine, lots, due_at in looks if due_at is not None or lots.lapsed}
+    yield from ask(_DROP, [(shop.id, each) for mine, _ in stand for each in mine.numbers if each not in held])
+    yield from ask(
+        _KEEP, [(shop.id, mine.number, due_at, lots.lapsed) for mine, lots, due_at in looks if mine.number in held]
+    )
+    yield from _remind(shop, [(mine, lots) for mine, lots in stand if mine.number in held], now)
+
+
+def _posting(merchant_id: int, mine: Purse, change: int) -> Posting | None:
+    """Move what has lapsed and is not posted (below zero: what is posted and had not lapsed); None = nothing has."""
+    if not change:
+        return None
+    places = (account(mine.number, "available"), EXPIRED)
+    source, destination = places if change > 0 else reversed(places)
+    reason = "expiry" if change > 0 else "reinstatement"
+    return Posting(merchant_id, f"expire:{mine.number}:{mine.postings}", source, destination, abs(change), reason)
 
 
 def _next_look(shop: Shop, lots: Lots, now: int) -> int | None:
@@ -263,14 +141,34 @@ def notices(shop: Shop) -> tuple[int, ...]:
     return tuple(days for days in expiry.notice_days if days < 28 * expiry.months) if expiry.remind else ()
 
 
-def _remind(shop: Shop, customer: int, lots: Lots, now: int) -> Steps[None]:
-    """Want the notice whose time has come; one for all that lapses within a month, and each notice once."""
+def _remind(shop: Shop, people: Sequence[tuple[Purse, Lots]], now: int) -> Steps[None]:
+    """Want the notices whose time has come; one for all that lapses within a month, and each notice once."""
+    due = [(mine, tail) for mine, lots in people if (tail := _notice(shop, lots, now)) is not None]
+    have = yield from kept([(shop.id, key) for mine, tail in due for key in notice_keys(mine.numbers, tail)])
+    wanted = [
+        (mine.number, Next(notice_keys([mine.number], tail)[0], KIND, now))
+        for mine, tail in due
+        if not any(_told(have.get((shop.id, key))) for key in notice_keys(mine.numbers, tail))
+    ]
+    yield from tell(shop.id, wanted, now)
+
+
+def _notice(shop: Shop, lots: Lots, now: int) -> str | None:
+    """Name the notice whose time has come, by the month points lapse in and the days before; None where none has."""
     if lots.next_at is None or lots.lapsing_before(end_of_month(lots.next_at)) < MICRO:
-        return
+        return None
     due = [days for days in notices(shop) if lots.next_at - days * DAY <= now]
-    if due:
-        key = f"{KIND}:customer:{customer}:{to_datetime(lots.next_at):%Y-%m}:{min(due)}"
-        yield from follow(shop.id, None, customer, False, Next(key, KIND, now), now)
+    return f"{to_datetime(lots.next_at):%Y-%m}:{min(due)}" if due else None
+
+
+def notice_keys(numbers: Iterable[int], tail: str) -> list[str]:
+    """Return the keys one notice has under each of a person's numbers: whoever was merged is told of it once."""
+    return [f"{KIND}:customer:{number}:{tail}" for number in numbers]
+
+
+def _told(message: Kept | None) -> bool:
+    """Tell whether a person was told, or will be as things are."""
+    return message is not None and message.state not in ("cancelled", "failed")
 
 
 def end_of_month(instant: int) -> int:
@@ -279,18 +177,24 @@ def end_of_month(instant: int) -> int:
     return months_later(instant - instant % DAY - (day - 1) * DAY, 1)
 
 
-def settle_lapsed(sales: Sequence[Sale], now: int) -> Steps[None]:
+def settle_lapsed(sales: Sequence[Sale], touched: Iterable[tuple[int, str]], now: int) -> Steps[None]:
     """Settle anew whoever has or had points of these sales, where any of theirs has lapsed; after the sales' own.
 
-    A refund so takes back nothing that has lapsed already, and a purchase told of late gives back what had not
-    lapsed after all. What is still to lapse is left to the clock.
+    `touched` are the (merchant, account) that the sales' postings ever named. A refund so takes back nothing that has
+    lapsed already, and a purchase told of late gives back what had not lapsed after all. What is still to lapse is
+    left to the clock.
     """
     known = {sale.shop.id: sale.shop for sale in sales}
     lapses = {merchant_id for merchant_id, shop in known.items() if has_terms(shop)}
     concerned = [sale for sale in sales if sale.shop.id in lapses and not sale.worth.test]
     if not concerned:
         return
-    owners = yield from _owners(concerned)
+    owners = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
+    owners |= {
+        (merchant_id, int(match[1]))
+        for merchant_id, name in touched
+        if merchant_id in lapses and (match := _OWNER.fullmatch(name)) is not None
+    }
     lapsed: dict[int, set[int]] = {}
     for merchant_id, customer in (yield from ask(_LAPSED, sorted(owners))):
         lapsed.setdefault(merchant_id, set()).add(customer)
@@ -301,16 +205,6 @@ def settle_lapsed(sales: Sequence[Sale], now: int) -> Steps[None]:
         fresh = [sale for sale in concerned if sale.shop.id == merchant_id]
         yield from settle_people(known[merchant_id], people, counters[merchant_id], now, fresh)
     yield from save_books(counters.values())
-
-
-def _owners(sales: Sequence[Sale]) -> Steps[set[tuple[int, int]]]:
-    """Name whose accounts the postings of sales ever touched, by (merchant, customer)."""
-    found = {(sale.shop.id, sale.customer) for sale in sales if sale.customer is not None}
-    posted = yield from posted_of((sale.shop.id, n) for sale in sales for n in (sale.number, *sale.absorbed))
-    for (merchant_id, _), one in posted.items():
-        owners = (match for name in one.balances if (match := _OWNER.fullmatch(name)))
-        found |= {(merchant_id, int(match[1])) for match in owners}
-    return found
 
 
 _OWNER = re.compile(r"customer:([0-9]+):available")

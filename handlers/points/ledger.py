@@ -27,8 +27,9 @@ ledger_entries = Table(
     CheckConstraint("source <> destination", name="moves"),
 )
 Index("ix_ledger_entries_sale", ledger_entries.c.sale, ledger_entries.c.merchant_id)
-Index("ix_ledger_entries_source", ledger_entries.c.source, ledger_entries.c.merchant_id)
-Index("ix_ledger_entries_destination", ledger_entries.c.destination, ledger_entries.c.merchant_id)
+# In the order of time, in which a person's are shown page by page.
+for _side in ("source", "destination"):
+    Index(f"ix_ledger_entries_{_side}_at", ledger_entries.c[_side], ledger_entries.c.merchant_id, ledger_entries.c.at)
 
 accounts = Table(
     "accounts",

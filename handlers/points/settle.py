@@ -1,6 +1,7 @@
 """Settle points: post what a sale should be worth minus what is posted already."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from handlers.customers.identify import Moved
 from handlers.merchants.books import lock_books, save_books
@@ -48,7 +49,11 @@ class PointsSettler:
                 yield from points_fell(fallen, now)
             yield from post(postings, counters, now)
             yield from save_books(counters.values())
-        yield from settle_lapsed(sales, now)
+        touched = chain(
+            ((merchant_id, name) for (merchant_id, _), one in posted.items() for name in one.balances),
+            ((p.merchant_id, name) for p in postings for name in (p.source, p.destination)),
+        )
+        yield from settle_lapsed(sales, touched, now)
         return {key: aim.settle_at for key, aim in aims.items() if aim.settle_at is not None}
 
 

@@ -8,8 +8,8 @@ from handlers.customers.identify import find
 from handlers.customers.rules import normalise
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Refused, Shop
-from handlers.points.expiry import lots_of, purse
 from handlers.points.ledger import SPOKEN, words_of
+from handlers.points.purses import lots_of, purse
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import Standing, standings
 from integration.clock import to_iso
@@ -43,10 +43,11 @@ _BALANCES = keyed(
     merchant_id=BIG,
     account=TEXT,
 )
+# Written so that nobody looks at all that was ever spent in the shop.
 _SPENT = keyed(
     "SELECT e.source, CAST(sum(e.micropoints) AS bigint) FROM {keys} k CROSS JOIN ledger_entries e"
     " WHERE e.merchant_id = k.merchant_id AND e.source = k.account"
-    f" AND e.destination = '{SPENT}' GROUP BY e.source",
+    f" AND e.destination || '' = '{SPENT}' GROUP BY e.source",
     merchant_id=BIG,
     account=TEXT,
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from handlers.customers.timeline import LATEST, Badge, Bound, Item, Whose, numbered
 from handlers.merchants.rules import Shop
@@ -9,20 +10,29 @@ from handlers.points.ledger import SPOKEN, words_of
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import numbers_of, standings
 from handlers.sales.timeline import called
-from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed
-
-MOST = 100  # entries read for one page, at most
+from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, plain
 
 _COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.key, e.detail"
 _OF = "e.merchant_id = k.merchant_id"
 _BELOW = "(e.at, e.number) < (k.before_at, k.before_number)"
 _KEY = {"merchant_id": BIG, "account": TEXT, "before_at": BIG, "before_number": BIG}
-_ENTRIES = keyed(
-    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e WHERE {_OF} AND e.source = k.account AND {_BELOW}"
-    f" UNION SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN ledger_entries e"
-    f" WHERE {_OF} AND e.destination = k.account AND {_BELOW} ORDER BY 2 DESC, 1 DESC LIMIT {MOST}",
-    **_KEY,
-)
+
+
+def _newest(accounts: int) -> Sql:
+    """Select so many accounts' newest entries below a bound: each side of each account gives a page at most.
+
+    All of them together would have to be read and sorted whole for every page.
+    """
+    parts = (
+        f"SELECT * FROM (SELECT {_COLUMNS} FROM ledger_entries e WHERE e.{side} = ?{n} AND e.merchant_id = ?1"
+        f" AND (e.at, e.number) < (?2, ?3) ORDER BY e.at DESC, e.number DESC LIMIT ?4) {side}_{n}"
+        for n in range(5, 5 + accounts)
+        for side in ("source", "destination")
+    )
+    return plain(" UNION ALL ".join(parts))
+
+
+_ENTRIES = _newest(2 * len(BUCKETS))
 _BALANCES = keyed(
     "SELECT a.account, a.micropoints FROM {keys} k CROSS JOIN accounts a"
     " WHERE a.merchant_id = k.merchant_id AND a.account = k.account",
@@ -46,39 +56,53 @@ _SALES = keyed(
     number=BIG,
 )
 
-_TITLES = {
-    "accrual": "{points} for {order}",
-    "reversal": "{points} taken back for {order}",
-    "release": "{points} of {order} became available",
-    "hold": "{points} of {order} went back on hold",
-    "dispute_hold": "{points} held while {order} is disputed",
-    "dispute_release": "{points} free again: the dispute of {order} is over",
-    "claim": "{points} of {order} found their owner",
-    "move": "{points} of {order} went to another customer record",
-    "adjustment": "{points} {given} by hand",
-    "forgiven": "{points} of debt forgiven",
-    "expiry": "{points} expired",
-    "reinstatement": "{points} given back: they had not expired after all",
-    "import": "{points} brought along from another loyalty app",
-    "import_undone": "{points} of an import taken back",
-    "reward": "{points} set aside for a reward",
-    "redeemed": "{points} spent on a reward",
-    "reward_returned": "{points} given back: a reward was not used, or what was bought with it came back",
-    "merge": "{points} came along from another customer record",
+
+class EntryCalled(NamedTuple):
+    """A kind of entry in words."""
+
+    title: str  # with its points, and the order it is for
+    short: str  # beside its points
+
+
+# By the reason an entry carries, and here alone.
+ENTRIES_CALLED = {
+    "accrual": EntryCalled("{points} for {order}", "earned"),
+    "reversal": EntryCalled("{points} taken back for {order}", "taken back"),
+    "release": EntryCalled("{points} of {order} became available", "the return window is over"),
+    "hold": EntryCalled("{points} of {order} went back on hold", "back on hold"),
+    "dispute_hold": EntryCalled("{points} held while {order} is disputed", "held: the payment is disputed"),
+    "dispute_release": EntryCalled("{points} free again: the dispute of {order} is over", "the dispute is over"),
+    "claim": EntryCalled("{points} of {order} found their owner", "bought before we knew who"),
+    "move": EntryCalled("{points} of {order} went to another customer record", "to another customer record"),
+    "adjustment": EntryCalled("{points} {given} by hand", "by hand"),
+    "forgiven": EntryCalled("{points} of debt forgiven", "debt forgiven"),
+    "expiry": EntryCalled("{points} expired", "expired"),
+    "reinstatement": EntryCalled("{points} given back: they had not expired after all", "not expired after all"),
+    "import": EntryCalled("{points} brought along from another loyalty app", "brought along"),
+    "import_undone": EntryCalled("{points} of an import taken back", "import taken back"),
+    "reward": EntryCalled("{points} set aside for a reward", "set aside for a reward"),
+    "redeemed": EntryCalled("{points} spent on a reward", "spent on a reward"),
+    "reward_returned": EntryCalled(
+        "{points} given back: a reward was not used, or what was bought with it came back", "reward given back"
+    ),
+    "merge": EntryCalled("{points} came along from another customer record", "two records became one person"),
+}
+
+
+class BucketCalled(NamedTuple):
+    """A bucket of somebody's points in words."""
+
+    badge: Badge
+    spelt: str
+
+
+BUCKETS_CALLED = {
+    "pending": BucketCalled(Badge("Pending", "info"), "pending points"),
+    "available": BucketCalled(Badge("Available", "success"), "points to spend"),
+    "disputed": BucketCalled(Badge("Held", "warning"), "points held for a dispute"),
+    "reserved": BucketCalled(Badge("Reserved", "info"), "points set aside"),
 }
 _ACCOUNT = re.compile(r"in (test:)?(customer:\d+|unclaimed):(pending|available|disputed|reserved)")
-_BUCKETS_SPELT = {
-    "pending": "pending points",
-    "available": "points to spend",
-    "disputed": "points held for a dispute",
-    "reserved": "points set aside",
-}
-_BUCKET_WORDS = {
-    "pending": Badge("Pending", "info"),
-    "available": Badge("Available", "success"),
-    "disputed": Badge("Held", "warning"),
-    "reserved": Badge("Reserved", "info"),
-}
 
 
 class Entries:
@@ -91,7 +115,12 @@ class Entries:
         merchant_id, bound = whose.shop.id, (before.at, numbered(before.key))
         names = [account(n, bucket, test=test) for test in (False, True) for n in whose.numbers for bucket in BUCKETS]
         keys = [(merchant_id, name, *bound) for name in names]
-        rows = (yield from ask(_ENTRIES, keys))[:limit]
+        found: dict[int, Row] = {}
+        for number in whose.numbers:
+            mine = [account(number, bucket, test=test) for test in (False, True) for bucket in BUCKETS]
+            for row in (yield from ask(_ENTRIES, (merchant_id, *bound, limit, *mine))):
+                found[row[0]] = row
+        rows = sorted(found.values(), key=lambda row: (row[1], row[0]), reverse=True)[:limit]
         if not rows:
             return []
         running = dict.fromkeys(names, 0)
@@ -104,6 +133,12 @@ class Entries:
         sales = yield from _named(merchant_id, {row[6] for row in rows if row[6] is not None})
         words = yield from words_of(merchant_id, [row[7] for row in rows if row[6] is None])
         return [_entry(row, running, sales, words) for row in rows]
+
+
+def called_entry(reason: str) -> EntryCalled:
+    """Return the words for a kind of entry, by its reason."""
+    bare = reason.replace("_", " ")
+    return ENTRIES_CALLED.get(reason) or EntryCalled("{points}: " + bare, bare)
 
 
 def _named(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, tuple[str, int]]]:
@@ -122,7 +157,7 @@ def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int
             running[name] -= change
             mine = name
     order, survivor = sales.get(sale, ("a purchase", sale))
-    title = _TITLES.get(reason, "{points}: " + reason.replace("_", " "))
+    title = called_entry(reason).title
     # Words that were forgotten leave a digest.
     said = words.get(key) or (detail if detail and not detail.startswith(SPOKEN) else "")
     return Item(
@@ -134,7 +169,7 @@ def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int
             order=order.replace("Order", "order", 1),
             given="given" if moved >= 0 else "taken away",
         ),
-        badge=_BUCKET_WORDS.get(mine.rpartition(":")[2]),
+        badge=BUCKETS_CALLED[bucket].badge if (bucket := mine.rpartition(":")[2]) in BUCKETS_CALLED else None,
         details=(said,) if said and reason != "merge" else (),
         points=total or None,
         sale=survivor,
@@ -155,4 +190,4 @@ def whys(shop: Shop, sales: Iterable[int], now: int) -> Steps[dict[int, tuple[st
 def _spelt(account_: re.Match[str]) -> str:
     """Name an account for people who do not know our books."""
     owner = " of a customer not known yet" if account_[2] == "unclaimed" else ""
-    return f"as {_BUCKETS_SPELT[account_[3]]}{owner}{', of a test' if account_[1] else ''}"
+    return f"as {BUCKETS_CALLED[account_[3]].spelt}{owner}{', of a test' if account_[1] else ''}"

@@ -15,6 +15,7 @@ from handlers.inbox.work import BELL
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, render, show
 from handlers.merchants.journal import note
+from handlers.merchants.naming import named
 from handlers.merchants.programs import Overtaken, replace_program, versions_before
 from handlers.merchants.rules import Program, Refused, Version
 from handlers.merchants.wording import GROUPS, SETTINGS, UNITS, changes, hint, label, touches, unit, who_words
@@ -24,9 +25,11 @@ from handlers.programme.rules import CAMPAIGNS, NEW, SWITCHES, first_switched_on
 from handlers.programme.store import Asked, Question
 from handlers.programme.views import (
     LAST,
+    TOLD_OF,
     Desk,
     also_changed,
     bars,
+    campaigns,
     channels,
     form_fields,
     in_words,
@@ -47,6 +50,7 @@ LOOK_BACK_DAYS = 90  # what a change would have meant is shown for these
 YEAR_DAYS = 365
 VERSIONS_PAGE = 20
 MOST_DRAFT = 200_000  # characters of everything typed
+_MESSAGES: Mapping[str, Any] = {"told_of": TOLD_OF, "named": named}  # how a forecast names what it counts
 _OVERTAKEN = "Not saved: the programme was changed meanwhile. Look at both below, then save again."
 
 
@@ -119,12 +123,13 @@ def _form(
         groups=GROUPS,
         units=tuple((name, name) for name, _ in UNITS),
         fields=fields,
-        errors={**their, **wish.errors} if status == 200 else wish.errors,
+        errors={**their, **wish.errors},
         base=desk.current.number,
         is_typed=bool(typed),
         brief=False,
         adding=any(fields.get(f"{CAMPAIGNS}.{NEW}.{part}") for part in ("name", "starts", "ends")),
         unit=unit(reader),
+        campaigns_here=campaigns(desk, typed, wish),
         labels={key: label(key, reader) for key in SETTINGS},
         hints={key: hint(setting, reader) for key, setting in SETTINGS.items()},
         channels=channels(desk, fields),
@@ -218,7 +223,7 @@ async def _review(
     context: Context = request.app.state.context
     listed = changes(desk.current.program, program)
     asked = await _asked(context, visit, desk, (desk.current.program, program), LOOK_BACK_DAYS)
-    values: dict[str, Any] = {"asked": asked, "look_back": LOOK_BACK_DAYS, "now": context.clock.now()}
+    values: dict[str, Any] = {"asked": asked, "look_back": LOOK_BACK_DAYS, "now": context.clock.now(), **_MESSAGES}
     if "part" in request.query_params:
         return render("difference.html", TEMPLATES, visit=visit, part=True, here=request.url.path, **values)
     return show(
@@ -310,6 +315,7 @@ async def what_if_page(request: Request, visit: Visit) -> Response:
     fields, reward, errors = read_reward(query.get("points"), query.get("worth"), visit)
     found = asked.answer[0] if asked is not None and asked.answer else None
     values: dict[str, Any] = {
+        **_MESSAGES,
         "asked": asked,
         "found": found,
         "estimate": estimate(found, reward) if found is not None and reward is not None else None,

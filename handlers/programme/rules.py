@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -42,8 +42,8 @@ class Wrong(ValueError):
     """What was typed cannot be a setting; the message says what to do."""
 
 
-def understand(base: Program, fields: Mapping[str, str]) -> Typed:
-    """Read what was typed over a programme.
+def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] = ()) -> Typed:
+    """Read what was typed over a programme; a campaign that is added gets none of the `taken` ids.
 
     Only known settings are looked at, and a field that is missing leaves its setting as it is, so that a forged or
     cut off form changes nothing else.
@@ -53,7 +53,7 @@ def understand(base: Program, fields: Mapping[str, str]) -> Typed:
     for key, setting in SETTINGS.items():
         section, _, name = key.partition(".")
         if setting.kind == "campaigns":
-            document[section][name] = _campaigns(key, document[section][name], fields, errors)
+            document[section][name] = _campaigns(key, document[section][name], fields, errors, taken)
             continue
         try:
             value = _read(setting, fields)
@@ -104,7 +104,8 @@ def first_switched_on(earlier: tuple[Program, ...], wanted: Program) -> tuple[st
 def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tuple[str, ...]]:
     """Put what I changed of the base over what others made of it meanwhile.
 
-    Returns the keys too that both changed, to different values: there mine stands, and needs a second look.
+    Returns the keys too that both changed, to different values: there mine stands, and needs a second look. Of
+    campaigns each has a key of its own.
     """
     document = theirs.model_dump(mode="json")
     wanted = mine.model_dump(mode="json")
@@ -117,7 +118,7 @@ def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tupl
         if SETTINGS[key].kind == "campaigns":
             mixed, twice = _mixed(old, my, their)
             document[section][name] = {one: each.model_dump(mode="json") for one, each in mixed.items()}
-            both += [key] if twice else []
+            both += [f"{key}.{one}" for one in twice]
             continue
         document[section][name] = wanted[section][name]
         if their not in (old, my):
@@ -127,13 +128,14 @@ def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tupl
 
 def _mixed(
     old: Mapping[str, Campaign], mine: Mapping[str, Campaign], theirs: Mapping[str, Campaign]
-) -> tuple[dict[str, Campaign], bool]:
-    """Put my campaigns over theirs, one by one; tells whether both changed the same one."""
-    result, twice = dict(theirs), False
+) -> tuple[dict[str, Campaign], list[str]]:
+    """Put my campaigns over theirs, one by one; returns which of them both changed, too."""
+    result, twice = dict(theirs), []
     for one in dict.fromkeys((*old, *mine)):
         if mine.get(one) == old.get(one):
             continue
-        twice = twice or theirs.get(one) not in (old.get(one), mine.get(one))
+        if theirs.get(one) not in (old.get(one), mine.get(one)):
+            twice.append(one)
         if one in mine:
             result[one] = mine[one]
         else:
@@ -147,7 +149,7 @@ CAMPAIGNS = "earning.campaigns"
 NEW = "+"  # stands for the id of a campaign that is being added
 _CAMPAIGN_PARTS = ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels")
 _CAMPAIGN_FIELD = re.compile(
-    rf"{re.escape(CAMPAIGNS)}\.(?:\+|[a-z0-9][a-z0-9_-]{{0,39}})\.({'|'.join(_CAMPAIGN_PARTS)}|remove)"
+    rf"{re.escape(CAMPAIGNS)}\.(\+|[a-z0-9][a-z0-9_-]{{0,39}})\.({'|'.join(_CAMPAIGN_PARTS)}|remove)"
 )
 _PARTS = frozenset({"from", "to", "unit", "shown"})  # of settings that have several fields
 _ABSENT: Any = object()  # the form does not have this field: its setting stays
@@ -262,15 +264,26 @@ def _channels(key: str, fields: Mapping[str, str]) -> Any:
     return [name for name in _words(listed.split("\n")) if fields.get(f"{key}:{name}") == "on"]
 
 
-def _campaigns(key: str, kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
-    """Read the campaigns of a form over those there are; what cannot be read stays as it was, with its error."""
+def campaigns_typed(fields: Mapping[str, str]) -> list[str]:
+    """List the ids of the campaigns a form has fields of, but for the one that is being added."""
+    found = (match[1] for name in fields if (match := _CAMPAIGN_FIELD.fullmatch(name)) is not None)
+    return [one for one in dict.fromkeys(found) if one != NEW]
+
+
+def _campaigns(
+    key: str, kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str], taken: Collection[str]
+) -> dict[str, Any]:
+    """Read the campaigns of a form over those there are; what cannot be read stays as it was, with its error.
+
+    A form may have one that is there no more: it was changed while somebody took it out, and is put back.
+    """
     result = dict(kept)
-    for one in (*kept, NEW):
+    for one in (*kept, *(one for one in campaigns_typed(fields) if one not in kept), NEW):
         typed = {
             part: text.strip() for part in _CAMPAIGN_PARTS if (text := fields.get(f"{key}.{one}.{part}")) is not None
         }
-        if one in result and fields.get(f"{key}.{one}.remove") == "on":
-            del result[one]
+        if fields.get(f"{key}.{one}.remove") == "on":
+            result.pop(one, None)
             continue
         if not typed or (one == NEW and not any(typed.get(part) for part in ("name", "starts", "ends"))):
             continue
@@ -287,7 +300,8 @@ def _campaigns(key: str, kept: dict[str, Any], fields: Mapping[str, str], errors
                 )
             continue
         if len(errors) == before:
-            result[_campaign_id(checked.name, result) if one == NEW else one] = checked.model_dump(mode="json")
+            place = _campaign_id(checked.name, {*result, *taken}) if one == NEW else one
+            result[place] = checked.model_dump(mode="json")
     return result
 
 
@@ -308,7 +322,7 @@ def _campaign_parts(place: str, typed: Mapping[str, str], errors: dict[str, str]
     return read
 
 
-def _campaign_id(name: str, taken: Mapping[str, Any]) -> str:
+def _campaign_id(name: str, taken: Collection[str]) -> str:
     """Make an id of a campaign's name that no other one has."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:30] or "campaign"

@@ -9,6 +9,7 @@ from babel.numbers import get_decimal_symbol
 from handlers.context import Context
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
+from handlers.merchants.naming import named
 from handlers.merchants.programs import Written, pinned, versions_before
 from handlers.merchants.rules import Program, Shop, Version
 from handlers.merchants.wording import (
@@ -27,7 +28,17 @@ from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
 from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
 from handlers.programme import store
-from handlers.programme.rules import CAMPAIGNS, NEW, Wrong, merged, read_money, read_points, shown, understand
+from handlers.programme.rules import (
+    CAMPAIGNS,
+    NEW,
+    Wrong,
+    campaigns_typed,
+    merged,
+    read_money,
+    read_points,
+    shown,
+    understand,
+)
 from handlers.programme.store import Draft
 from handlers.sales.books import LoadedSale
 from integration.database.steps import Steps
@@ -35,9 +46,13 @@ from integration.money import exponent
 
 EXAMPLES = 3  # orders a preview shows
 LETTERS = {"thanks": "thank_you", "reviews": "review_request", "expiry": "points_expiring"}
+TOLD_OF = (LETTERS["thanks"], LETTERS["reviews"])  # messages a forecast counts
 CAMPAIGNS_SHOWN = 2  # campaigns a preview shows
 USUAL_REWARD = (500, 5)  # points, and major units of money, of a reward where the merchant has named none
 LAST = 1 << 62  # beyond every number
+TAKEN_OUT = (
+    "Meanwhile this campaign was taken out. It stands here as you typed it: save to put it back, or take it out, too."
+)
 
 
 class Desk(NamedTuple):
@@ -64,9 +79,10 @@ class Wish(NamedTuple):
     """The programme somebody wants: theirs over what is in force now."""
 
     program: Program
+    base: Program  # over which it was typed
     errors: Mapping[str, str]
     meanwhile: Sequence[Change]  # what others changed since the page was opened
-    both: Sequence[str]  # settings that were changed here and meanwhile, too
+    both: Sequence[str]  # settings and campaigns that were changed here and meanwhile, too
 
 
 def look(visit: Visit, draft: int | None) -> Steps[Desk]:
@@ -81,12 +97,12 @@ def look(visit: Visit, draft: int | None) -> Steps[Desk]:
 def wished(desk: Desk, fields: Mapping[str, str], base: int) -> Wish:
     """Read what was typed over version `base` as a programme, put over what others changed since."""
     version = desk.shop.version(base) or desk.current
-    typed = understand(version.program, fields)
+    typed = understand(version.program, fields, desk.current.program.earning.campaigns)
     mine = pinned(typed.program, desk.shop.timezone)
     if version.number == desk.current.number:
-        return Wish(mine, typed.errors, (), ())
+        return Wish(mine, version.program, typed.errors, (), ())
     program, both = merged(version.program, mine, desk.current.program)
-    return Wish(program, typed.errors, changes(version.program, desk.current.program), both)
+    return Wish(program, version.program, typed.errors, changes(version.program, desk.current.program), both)
 
 
 def form_fields(visit: Visit, desk: Desk, typed: Mapping[str, str], wish: Wish) -> dict[str, str]:
@@ -95,8 +111,41 @@ def form_fields(visit: Visit, desk: Desk, typed: Mapping[str, str], wish: Wish) 
     fields = shown(desk.current.program, mark) | shown(wish.program, mark)
     for one in set(desk.current.program.earning.campaigns) - set(wish.program.earning.campaigns):
         fields[f"{CAMPAIGNS}.{one}.remove"] = "on"
-    kept = (*wish.errors, f"{CAMPAIGNS}.{NEW}.") if wish.meanwhile else ("",)
-    return fields | {name: value for name, value in typed.items() if name.startswith(kept)}
+    if not wish.meanwhile:
+        return {**fields, **typed}
+    # What cannot be read is in no programme: it stays as it was typed, beside what else was changed of its campaign.
+    base = shown(wish.base, mark)
+    wrong = {name.rpartition(".")[0] for name in wish.errors if name.startswith(f"{CAMPAIGNS}.")}
+    kept = (*wish.errors, f"{CAMPAIGNS}.{NEW}.")
+    return fields | {
+        name: value
+        for name, value in typed.items()
+        if name.startswith(kept)
+        or (name.rpartition(".")[0] in wrong and (name not in fields or value != base.get(name)))
+    }
+
+
+class Planned(NamedTuple):
+    """A campaign as the form has it."""
+
+    key: str
+    name: str
+    is_gone: bool  # somebody took it out while it was being changed here
+
+
+def campaigns(desk: Desk, typed: Mapping[str, str], wish: Wish) -> Sequence[Planned]:
+    """List the campaigns of the form: those there are, and those that were changed here while others took them out."""
+    there = desk.current.program.earning.campaigns
+    wrong = {name.split(".")[2] for name in wish.errors if name.startswith(f"{CAMPAIGNS}.")}
+    mine = [
+        one
+        for one in campaigns_typed(typed)
+        if one not in there and (one in wish.program.earning.campaigns or one in wrong)
+    ]
+    return [
+        *(Planned(one, each.name, False) for one, each in there.items()),
+        *(Planned(one, typed.get(f"{CAMPAIGNS}.{one}.name") or one, True) for one in mine),
+    ]
 
 
 def channels(desk: Desk, fields: Mapping[str, str]) -> Sequence[tuple[str, str]]:
@@ -130,9 +179,11 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
     ]
     spoken_in = language(None, desk.shop.country)
     letters = {}
+    names = {}
     for what, name in LETTERS.items():
         if (kind := context.kinds.get(name)) is not None:
             words = choose_words(program, name, spoken_in, kind.words)
+            names[what] = f"The {named(name).noun}"
             letters[what] = sample_letter(
                 kind,
                 words,
@@ -149,6 +200,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
         "is_made_up": is_made_up,
         "campaigns": campaigns,
         "letters": letters,
+        "names": names,
         "delay": spoken("thanks.delay_minutes", program.thanks.delay_minutes, reader),
         "notices": spoken("expiry.notice_days", program.expiry.notice_days, reader),
         "hours": spoken("messages.window", program.messages.window, reader),
@@ -225,7 +277,7 @@ def in_words(listed: Sequence[Change], reader: Reader) -> list[tuple[str, str, s
     groups = {setting.key: group.title for group in GROUPS for setting in group.settings}
     return [
         (
-            groups[named.key] if (named := setting_named(one.key)) is not None else "Messages",
+            groups[setting.key] if (setting := setting_named(one.key)) is not None else "Messages",
             label(one.key, reader),
             spoken(one.key, one.before, reader),
             spoken(one.key, one.after, reader),
@@ -237,9 +289,9 @@ def in_words(listed: Sequence[Change], reader: Reader) -> list[tuple[str, str, s
 def also_changed(desk: Desk, wish: Wish, reader: Reader) -> dict[str, str]:
     """Say beside each setting that others changed, too, what it is set to by now."""
     now = desk.current.program
-    return {
-        key: "Meanwhile a campaign that you changed was changed by somebody else, too."
-        if key == CAMPAIGNS
-        else f"Meanwhile this was set to: {spoken(key, setting_of(now, key), reader)}."
-        for key in wish.both
-    }
+    said = {}
+    for key in wish.both:
+        section, _, one = key.rpartition(".")
+        value = now.earning.campaigns.get(one) if section == CAMPAIGNS else setting_of(now, key)
+        said[key] = f"Meanwhile this was set to: {spoken(key, value, reader)}." if value is not None else TAKEN_OUT
+    return said

@@ -14,8 +14,8 @@ from tests.conftest import REPOSITORY
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "addresses", "assets", "books", "connections", "door", "fields", "frame", "install", "journal", "oauth",
-        "offers", "programs", "sessions", "stripe_accounts", "told", "wording",
+        "addresses", "assets", "books", "connections", "door", "fields", "frame", "install", "journal", "naming",
+        "oauth", "offers", "programs", "sessions", "stripe_accounts", "told", "wording",
     },
     "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},
@@ -23,7 +23,7 @@ DUTIES = {
         "desk", "editor", "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored",
         "sending", "stopping", "trials", "undelivered", "upcoming", "words", "zones",
     },
-    "points": {"adjust", "audit", "expiry", "forecast", "lots", "posting", "seal", "standing", "statement"},
+    "points": {"adjust", "audit", "expiry", "forecast", "lots", "posting", "purses", "seal", "standing", "statement"},
     "privacy": {"gate", "kept", "leaving"},
 }
 # fmt: on

@@ -242,14 +242,14 @@ async def test_somebody_who_cannot_be_worked_out_is_put_off_and_holds_up_nobody(
     bo = Buyer(platform_id="71", email="bo@x.example", customer_email="bo@x.example")
     await nora.hears(nora.order(), nora.order("1002", buyer=bo))
     await clock_strikes(nora)
-    read = expiry.purse
+    read = expiry.purses
 
-    def stumbles(shop: Any, number: int, *more: Any) -> Any:
-        if number == 1:
+    def stumbles(shop: Any, people: list[int], *more: Any) -> Any:
+        if 1 in people:
             raise ValueError("this purse trips me")
-        return read(shop, number, *more)
+        return read(shop, people, *more)
 
-    monkeypatch.setattr(expiry, "purse", stumbles)
+    monkeypatch.setattr(expiry, "purses", stumbles)
     await clock_strikes(nora, YEAR)
     assert await entries(nora) == [("expire:2:0", "expiry", 60)]
     monkeypatch.undo()

@@ -6,6 +6,7 @@ import pytest
 
 from handlers.points.jobs import enrol_holders, expire_due
 from integration.clock import DAY, HOUR
+from integration.facts import Buyer, CustomerSeen, CustomersMerged
 from tests.handlers.messages.stage import Stage
 from tests.handlers.points.test_expiry import YEAR, clock_strikes
 
@@ -96,6 +97,43 @@ async def test_by_age_what_lapses_within_a_month_is_told_of_in_one_notice(nora: 
         await nora.hears(nora.order(f"20{n}"))
     subjects = await days_pass(nora, 370)
     assert [subject.split()[0] for subject in subjects] == ["180", "180"]
+
+
+EVE = Buyer(platform_id="71", email="eve@x.example", customer_email="eve@x.example")
+
+
+async def merge(nora: Stage, kept: str, gone: str) -> None:
+    """Two customers turn out to be one."""
+    await nora.hears(CustomersMerged(kept, gone))
+    await nora.settles()
+
+
+@pytest.mark.parametrize(("kept", "gone"), [("70", "71"), ("71", "70")])
+async def test_who_was_told_is_not_told_again_as_another_customer(nora: Stage, kept: str, gone: str) -> None:
+    """Elsa was told of November; then she turns out to be Eve, whichever number she goes under from then on."""
+    await nora.set({"expiry": {"after": "age"}}, at=0)
+    assert len(await days_pass(nora, 320)) == 1
+    await nora.hears(CustomerSeen("shopify", EVE, nora.clock.now()), nora.order("1002", buyer=EVE))
+    await merge(nora, kept, gone)
+    assert await days_pass(nora, 10) == []
+    assert len(await days_pass(nora, 30)) == 1  # the second notice, a week before
+
+
+async def test_two_notices_that_wait_are_one_mail_once_two_customers_are_one(nora: Stage) -> None:
+    """Both had been told they would be; the send window opens after the merge."""
+    await nora.set({"messages": {"window": "10:00-11:00"}, "expiry": {"after": "age"}}, at=0)
+    await nora.hears(nora.order("1002", buyer=EVE))
+    await clock_strikes(nora)
+    await days_pass(nora, 320)
+    assert list((await nora.states("points_expiring")).values()) == ["waiting", "waiting"]
+    await merge(nora, "71", "70")
+    await nora.later(21 * HOUR + HOUR // 2)
+    states = await nora.messages("points_expiring")
+    assert sorted(state for state, _ in states.values()) == ["cancelled", "sent"]
+    assert [reason for state, reason in states.values() if state == "cancelled"] == [
+        "they are told of this already, under a number they had before"
+    ]
+    assert len(nora.mails) == 1
 
 
 async def test_a_notice_is_worked_out_late_where_the_program_stood_still(nora: Stage) -> None:

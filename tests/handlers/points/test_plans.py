@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from handlers.points import audit, expiry, jobs, statement
+from handlers.points import audit, expiry, jobs, purses, statement
 from integration.database.engine import _SESSION, Database
 from integration.database.steps import Sql, ask
 
@@ -40,11 +40,12 @@ async def test_postgresql_never_reads_a_merchants_whole_ledger(postgres_database
     ("statement", "index"),
     [
         (jobs._DUE, "ix_expiries_due (merchant_id=? AND due_at>? AND due_at<?)"),
-        (expiry._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
-        (expiry._ALIASES, "ix_customers_merged"),
-        (expiry._ENTRIES, "ix_ledger_entries_source (source=? AND merchant_id=?)"),
-        (expiry._ENTRIES, "ix_ledger_entries_destination (destination=? AND merchant_id=?)"),
-        (expiry._SOLD, "ix_sales_customer (customer=? AND merchant_id=?)"),
+        (purses._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (purses._ALIASES, "ix_customers_merged"),
+        (purses._ENTRIES, "ix_ledger_entries_source_at (source=? AND merchant_id=?)"),
+        (purses._ENTRIES, "ix_ledger_entries_destination_at (destination=? AND merchant_id=?)"),
+        (statement._SPENT, "ix_ledger_entries_source_at (source=? AND merchant_id=?)"),
+        (purses._SOLD, "ix_sales_customer (customer=? AND merchant_id=?)"),
         (expiry._LAPSED, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
         (expiry._HOLDERS, "sqlite_autoindex_accounts_1 (merchant_id=? AND account>?)"),
         (expiry._STIR, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
@@ -95,10 +96,10 @@ async def test_postgresql_finds_people_whose_points_lapse_by_index(postgres_data
                 await connection.execute(f"ANALYZE {table}")
         for sql, arguments, index in (
             (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_expiries_due"),
-            (expiry._ENTRIES.postgres, ([1], ["customer:7:available"], [0]), "ix_ledger_entries_destination"),
-            (expiry._SOLD.postgres, ([1], [7]), "ix_sales_customer"),
+            (purses._ENTRIES.postgres, ([1], ["customer:7:available"], [0]), "ix_ledger_entries_destination"),
+            (purses._SOLD.postgres, ([1], [7]), "ix_sales_customer"),
             (expiry._LAPSED.postgres, ([1], [7]), "pk_expiries"),
-            (expiry._ROOTS.postgres, ([1], [7]), "pk_customers"),
+            (purses._ROOTS.postgres, ([1], [7]), "pk_customers"),
         ):
             plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
             words = "\n".join(row[0] for row in plan)

@@ -276,6 +276,84 @@ async def test_a_campaign_is_added_changed_and_taken_out(house: House, nora: Vis
     assert (await versions(house))[-1][1].earning.campaigns == {}
 
 
+CAMPAIGN = {"name": "Spring", "starts": "2026-11-27", "ends": "2026-11-30", "multiplier": "3"}
+
+
+async def a_campaign(house: House, nora: Visitor) -> Program:
+    """Nora plans “Spring”; returns the programme, version 2."""
+    typed = {f"earning.campaigns.+.{part}": text for part, text in CAMPAIGN.items()}
+    path, _ = await reviewed(nora, form() | typed)
+    await nora.post(path, {})
+    return (await versions(house))[-1][1]
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """Read what a browser would send of the programme's form."""
+    found = {}
+    for tag in re.findall(r"<input [^>]*>", page.partition('id="programme"')[2]):
+        name, value = (re.search(rf' {what}="([^"]*)"', tag) for what in ("name", "value"))
+        if name is not None and ('type="checkbox"' not in tag or " checked" in tag):
+            found[name[1]] = value[1] if value is not None else ""
+    return {name: text for name, text in found.items() if name == "base" or ".campaigns." in name}
+
+
+async def test_a_campaign_changed_while_somebody_takes_it_out_is_kept_and_the_clash_told(
+    house: House, nora: Visitor
+) -> None:
+    """What was typed stands in the form that comes back, and saving that form puts the campaign back."""
+    program, key = await a_campaign(house, nora), "earning.campaigns.spring"
+    otto = await house.signed_in(NORA, who="link:otto")
+    mine, _ = await reviewed(nora, form(program) | {"base": "2", f"{key}.multiplier": "4"})
+    theirs, _ = await reviewed(otto, form(program) | {"base": "2", f"{key}.remove": "on"})
+    await otto.post(theirs, {})
+    page = await follows(nora, await nora.post(mine, {}))
+    assert "changed while you were typing" in page.text and "By otto" in page.text
+    assert "Meanwhile this campaign was taken out. It stands here as you typed it" in page.text
+    typed = fields_of(page.text)
+    assert (typed["base"], typed[f"{key}.multiplier"], typed[f"{key}.ends"]) == ("3", "4", "2026-11-30")
+    assert "nothing to save" in (await follows(nora, await nora.post(PAGE, typed | {f"{key}.remove": "on"}))).text
+    path, review = await reviewed(nora, typed)
+    assert "4 times the points" in review.text
+    await nora.post(path, {})
+    kept = (await versions(house))[-1][1].earning.campaigns
+    assert [(one, each.name, int(each.multiplier)) for one, each in kept.items()] == [("spring", "Spring", 4)]
+
+
+async def test_a_campaign_that_cannot_be_read_is_not_lost_when_somebody_takes_it_out(
+    house: House, nora: Visitor
+) -> None:
+    """Beside the field that is wrong stands all that was typed."""
+    program, key = await a_campaign(house, nora), "earning.campaigns.spring"
+    theirs, _ = await reviewed(nora, form(program) | {"base": "2", f"{key}.remove": "on"})
+    await nora.post(theirs, {})
+    wrong = {f"{key}.ends": "2026-11-01", f"{key}.multiplier": "4"}
+    answer = await nora.post(PAGE, form(program) | {"base": "2"} | wrong)
+    assert answer.status_code == 422
+    assert fields_of(answer.text).items() >= {f"{key}.name": "Spring", **wrong}.items()
+
+
+async def test_taking_out_a_campaign_that_somebody_changed_is_told(house: House, nora: Visitor) -> None:
+    """What it was set to meanwhile stands beside it."""
+    program, key = await a_campaign(house, nora), "earning.campaigns.spring"
+    theirs, _ = await reviewed(nora, form(program) | {"base": "2", f"{key}.multiplier": "5"})
+    await nora.post(theirs, {})
+    _, page = await reviewed(nora, form(program) | {"base": "2", f"{key}.remove": "on"})
+    assert "Meanwhile this was set to: “Spring”" in page.text and "5 times the points" in page.text
+    assert fields_of(page.text)[f"{key}.remove"] == "on"
+
+
+async def test_two_people_who_add_campaigns_of_one_name_both_have_theirs(house: House, nora: Visitor) -> None:
+    """The second gets an id of its own, though it was typed before there was another."""
+    await a_campaign(house, nora)
+    second = {f"earning.campaigns.+.{part}": text for part, text in (CAMPAIGN | {"multiplier": "5"}).items()}
+    page = await follows(nora, await nora.post(PAGE, form() | second))
+    assert "changed while you were typing" in page.text
+    path, _ = await reviewed(nora, fields_of(page.text))
+    await nora.post(path, {})
+    kept = (await versions(house))[-1][1].earning.campaigns
+    assert {one: int(each.multiplier) for one, each in kept.items()} == {"spring": 3, "spring-2": 5}
+
+
 async def test_terms_of_expiry_are_said_to_touch_points_people_have(nora: Visitor) -> None:
     """The one change that reaches back says so, and shows the notice people get before."""
     path, page = await reviewed(nora, form(expiry__enabled="on", expiry__remind="on", expiry__notice_days="60, 14"))

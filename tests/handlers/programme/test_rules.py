@@ -18,6 +18,9 @@ RICH = Program.model_validate(
             "exclude_tags": ["wholesale", "staff party"],
             "exclude_channels": ["pos", "a fair stall"],
             "rates": {"EUR": "1.08", "JPY": "0.0065"},
+            "campaigns": {
+                "spring": {"name": "Spring", "starts": "2026-04-01", "ends": "2026-04-07", "multiplier": "2"}
+            },
         },
         "thanks": {"enabled": True, "when": "every", "delay_minutes": 1440},
         "messages": {"window": "08:30-24:00", "from_address": "nora@tea.example", "from_name": "Nora’s Tea"},
