@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +39,8 @@ TABLE_WAIT_S = 1
 TABLE_TRIES = 120
 INDEX_TRIES = 3_600  # of a process that waits for another's indexes
 PAUSE_S = 1.0
-_NEW_INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX \S+ ON (?P<table>\S+)")
+_NEW_INDEX = re.compile(r"\s*CREATE (UNIQUE )?INDEX (IF NOT EXISTS )?\S+ ON (?P<table>\S+)")
+_OLD_INDEX = re.compile(r"\s*DROP INDEX (?P<name>[a-z_]+)")
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ def upgrade(url: str) -> None:
     """Run every revision the database lacks, in one transaction, under a lock; nothing to do is quick.
 
     Other processes may go on using a PostgreSQL meanwhile: nobody is kept waiting for longer than TABLE_WAIT_S at a
-    time, and indexes of tables that hold anything are made after the transaction, without a lock on the table.
+    time, and indexes of tables that hold anything are made after the transaction, without a lock on the table. Those
+    they take the place of go last.
     Synchronous: call it from a thread where a loop runs. Takes any `DATABASE_URL` the program takes
     (`sqlite:///path`, `postgresql://…`). Raises ValueError for a URL of another kind, and the driver's
     error where the database cannot be reached; then nothing has changed.
@@ -160,22 +162,31 @@ async def _on_postgres(url: str, run: Callable[[Connection], T], locked: bool) -
         if not locked:
             async with engine.begin() as connection:
                 return await connection.run_sync(run)
-        result = await _changed(engine, run)
-        await _index(engine)
+        result, idle = await _changed(engine, run)
+        await _index(engine, idle)
         return result
     finally:
         await engine.dispose()
 
 
-async def _changed(engine: AsyncEngine, run: Callable[[Connection], T]) -> T:
-    """Run a change under the lock of all who migrate, again and again while its tables are in use."""
+async def _changed(engine: AsyncEngine, run: Callable[[Connection], T]) -> tuple[T, list[str]]:
+    """Run a change under the lock of all who migrate, again and again while its tables are in use.
+
+    Returns also which indexes are to be dropped once the new ones are there.
+    """
+
+    def changed(connection: Connection, idle: list[str]) -> T:
+        return run(_leaving_indexes_out(connection, idle))
+
     for _ in range(TABLE_TRIES):
+        idle: list[str] = []
         try:
             async with engine.begin() as connection:
                 await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"))
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
                 await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_WAIT_S}s'"))
-                return await connection.run_sync(lambda own: run(_leaving_indexes_out(own)))
+                result = await connection.run_sync(changed, idle)
+            return result, idle
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != asyncpg.LockNotAvailableError.sqlstate:
                 raise
@@ -183,23 +194,33 @@ async def _changed(engine: AsyncEngine, run: Callable[[Connection], T]) -> T:
     raise TimeoutError("the tables are in use without a pause")
 
 
-def _leaving_indexes_out(connection: Connection) -> Connection:
-    """Make no index on a table that holds anything: nobody could write to it meanwhile."""
+def _leaving_indexes_out(connection: Connection, idle: list[str]) -> Connection:
+    """Make no index on a table that holds anything: nobody could write to it meanwhile.
+
+    Drop none of it either, but name it in `idle`: until what takes its place is there, everybody would read the table.
+    """
 
     def before(own: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
-        found = _NEW_INDEX.match(statement)
-        if found and own.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {found['table']})").scalar():
+        def holds(table: str) -> bool:
+            return bool(own.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {table})").scalar())
+
+        if (new := _NEW_INDEX.match(statement)) and holds(new["table"]):
             return "SELECT 1", parameters
+        if old := _OLD_INDEX.match(statement):
+            table = f"SELECT indrelid::regclass FROM pg_index WHERE indexrelid = '{old['name']}'::regclass"
+            if holds(str(own.exec_driver_sql(table).scalar_one())):
+                idle.append(old["name"])
+                return "SELECT 1", parameters
         return statement, parameters
 
     event.listen(connection, "before_cursor_execute", before, retval=True)
     return connection
 
 
-async def _index(engine: AsyncEngine) -> None:
-    """Make the declared indexes that are missing while everybody goes on, one process at a time.
+async def _index(engine: AsyncEngine, idle: Sequence[str]) -> None:
+    """Make the declared indexes that are missing while everybody goes on, one process at a time; then drop the idle.
 
-    What an earlier process did not finish is made anew.
+    What an earlier process did not finish is made anew. An idle one that it did not drop stays, and does no harm.
     """
     async with engine.connect() as unbound:
         connection = await unbound.execution_options(isolation_level="AUTOCOMMIT")
@@ -216,6 +237,10 @@ async def _index(engine: AsyncEngine) -> None:
         for index in await connection.run_sync(_missing_indexes):
             words = str(CreateIndex(index).compile(dialect=engine.dialect))
             await connection.execute(text(words.replace("INDEX ", "INDEX CONCURRENTLY ", 1)))
+        wanted = {index.name for table in declared().tables.values() for index in table.indexes}
+        for name in idle:
+            if name not in wanted:
+                await connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
 
 
 def _missing_indexes(connection: Connection) -> list[Index]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from config.migrate import _alembic, _in_transaction, differences, upgrade
+from config.migrate import _alembic, _changed, _in_transaction, _index, differences, upgrade
 from tests.conftest import ENGINES, REPOSITORY, apart
 
 
@@ -140,6 +141,72 @@ def test_an_index_of_a_table_that_holds_something_is_made_without_locking_it(pos
     in_thread(upgrade, postgres_database)
     assert apart(valid()) == [True, True]
     assert in_thread(differences, postgres_database) == []
+
+
+def test_an_index_goes_only_when_what_takes_its_place_is_there(empty_url):
+    """Processes of both releases look entries up meanwhile; without any index each would read the whole ledger."""
+    seen = []
+
+    def before(connection):
+        settings = _alembic()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0025")
+        connection.execute(
+            text(
+                "INSERT INTO ledger_entries (merchant_id, number, key, source, destination, micropoints, reason, at)"
+                " VALUES (1, 1, 'k', 'a', 'b', 1, 'accrual', 1)"
+            )
+        )
+
+    def indexes(connection):
+        found = {index["name"] for index in inspect(connection).get_indexes("ledger_entries")}
+        return {name for name in found if "source" in name}
+
+    def step(connection):
+        seen.append(indexes(connection))
+
+    in_thread(lambda: _in_transaction(empty_url, before, locked=False))
+    in_thread(lambda: _in_transaction(empty_url, step, locked=False))
+    in_thread(upgrade, empty_url)
+    in_thread(lambda: _in_transaction(empty_url, step, locked=False))
+    assert seen == [{"ix_ledger_entries_source"}, {"ix_ledger_entries_source_at"}]
+    assert in_thread(differences, empty_url) == []
+
+
+def test_an_index_in_use_is_not_dropped_within_the_change(postgres_database):
+    """It is named instead, to be dropped when the new ones are finished."""
+
+    async def change():
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(postgres_database))
+        async with engine.begin() as connection:
+            await connection.execute(text("INSERT INTO books (merchant_id) VALUES (1)"))
+            await connection.execute(text("CREATE INDEX ix_former ON books (head)"))
+            await connection.execute(text("CREATE INDEX ix_bare ON ledger_entries (reason)"))
+
+        def run(connection):
+            for name in ("ix_former", "ix_bare"):
+                connection.execute(text(f"DROP INDEX {name}"))
+
+        def there(connection):
+            found = [
+                one["name"] for table in ("books", "ledger_entries") for one in inspect(connection).get_indexes(table)
+            ]
+            return [name for name in ("ix_former", "ix_bare") if name in found]
+
+        async def left():
+            async with engine.begin() as connection:
+                return await connection.run_sync(there)
+
+        _, idle = await _changed(engine, run)
+        before = await left()
+        await _index(engine, idle)
+        after = await left()
+        await engine.dispose()
+        return idle, before, after
+
+    import asyncpg
+
+    assert apart(change()) == (["ix_former"], ["ix_former"], [])
 
 
 GONE = {"drop_table", "drop_column", "rename_table", "drop_constraint"}

@@ -14,7 +14,10 @@ depends_on = None
 def upgrade() -> None:
     """Make what this revision adds, and drop what it takes the place of."""
     for side in ("destination", "source"):
-        op.create_index(f"ix_ledger_entries_{side}_at", "ledger_entries", [side, "merchant_id", "at"])
+        # Declared already, and so perhaps made by whoever migrated to an earlier revision with this release.
+        op.create_index(
+            f"ix_ledger_entries_{side}_at", "ledger_entries", [side, "merchant_id", "at"], if_not_exists=True
+        )
         op.drop_index(f"ix_ledger_entries_{side}", "ledger_entries")
 
 
