@@ -222,9 +222,10 @@ class Work:
             one = await self.part(partial(_forget_rest, self, one))
             if one.removed == before.removed:
                 break
-        if await self.context.database.read(lambda: personal.is_mail_on_its_way(self.merchant_id, one.numbers)):
-            reason = "a mail to the person is on its way: its address goes with the next run"
-            return await self.part(lambda now: store.write(one._replace(next_at=now + MINUTE, reason=reason)))
+        waits_for = await self.context.database.read(lambda: personal.still_needed_by(one, self.context.clock.now()))
+        if waits_for:
+            return await self.part(lambda now: store.write(one._replace(next_at=now + MINUTE, reason=waits_for)))
+        one = await self.part(lambda now: personal.give_codes_up(one))
         files = leaving.delete_shelves(self.context, self.merchant_id)
         done = store.counted(one, "files", files)
         done = await self.part(lambda now: store.finish(done, "done", now))

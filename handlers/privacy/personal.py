@@ -10,7 +10,8 @@ from handlers.customers.identify import find as find_number
 from handlers.holders import Holder, Name, Sections, Subject, deleting
 from handlers.messages.personal import on_their_way
 from handlers.privacy import store
-from handlers.privacy.rules import AGAIN, LOOK_AGAIN, WAIT_FOR_FILES, plainest
+from handlers.privacy.rules import AGAIN, LOOK_AGAIN, WAIT_FOR_CODES, WAIT_FOR_FILES, plainest
+from handlers.rewards.personal import give_up, under_way
 from handlers.sales.personal import is_anothers
 from handlers.sales.rules import SaleFacts
 from integration.clock import to_datetime, to_iso
@@ -188,9 +189,19 @@ def notes(merchant_id: int, found: Found) -> Steps[dict[Name, str | None]]:
     return {name: reasons.get(plainest(*name)) or anywhere for name in people}
 
 
-def is_mail_on_its_way(merchant_id: int, numbers: Sequence[int]) -> Steps[bool]:
-    """Tell whether a mail to one of these customers is being sent: its address will be written down."""
-    return (yield from on_their_way(merchant_id, tuple(numbers)))
+def still_needed_by(one: store.Request, now: int) -> Steps[str]:
+    """Say what goes out at this moment that needs what is left of a person, so that it goes later; empty = nothing."""
+    if (yield from on_their_way(one.merchant_id, one.numbers)):
+        return "a mail to the person is on its way: its address goes with the next run"
+    if now < one.asked_at + WAIT_FOR_CODES and (yield from under_way(one.merchant_id, one.numbers)):
+        return "unused codes of the person's rewards are being switched off, and go with one of the next runs"
+    return ""
+
+
+def give_codes_up(one: store.Request) -> Steps[store.Request]:
+    """Forget codes that could not be switched off in time: their platform is not connected any more."""
+    gone = yield from give_up(one.merchant_id, one.numbers)
+    return (yield from store.write(store.counted(one, "rewards", gone)))
 
 
 def owed_to(merchant_id: int, found: Found | None, now: int) -> Steps[list[store.Owed]]:

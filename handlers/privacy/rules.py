@@ -28,6 +28,7 @@ UNINSTALLED_BEFORE = 48 * HOUR  # a shop's redaction comes so long after it left
 KEEP_FILES = 30 * DAY  # an export that nobody fetched
 WAIT_FOR_FILES = 14 * DAY  # of a forgetting, at most, until a file of the same person has been fetched
 LOOK_AGAIN = 10 * MINUTE  # whether it has been
+WAIT_FOR_CODES = 21 * DAY  # of the same 30, at most, until unused codes of rewards are switched off at the platform
 DIGEST = 40  # hexadecimal characters: 160 bits
 LEAST_WORD = 4  # characters of a name that bodies are searched for
 

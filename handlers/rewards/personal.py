@@ -1,24 +1,54 @@
 """What rewards tell of persons: who had which, and the codes only they know."""
 
+from collections.abc import Sequence
+
 from handlers.holders import Holder, Sections, Subject, deleting
 from handlers.rewards.store import of_people
 from integration.clock import to_iso
-from integration.database.steps import BIG, Steps, ask, keyed
+from integration.database.steps import BIG, Sql, Steps, ask, keyed
 
-_CLEAN = keyed(
-    "UPDATE redemptions SET code = NULL, reason = NULL FROM {keys} k"
-    " WHERE redemptions.merchant_id = k.merchant_id AND redemptions.customer = k.customer"
-    " AND (code IS NOT NULL OR reason IS NOT NULL) AND state NOT IN ('asked', 'issued', 'returning')",
-    merchant_id=BIG,
-    customer=BIG,
+_KEY = {"merchant_id": BIG, "customer": BIG}
+_NAMED = (
+    "(r.code IS NOT NULL OR r.reason IS NOT NULL OR r.platform_id IS NOT NULL"
+    " OR r.key <> 'forgotten-' || r.merchant_id || '-' || r.number)"
 )
+# What the platform is still to be asked about needs its code and what it is called there.
+_OPEN = "(r.state IN ('asked', 'issued', 'returning') OR r.next_at IS NOT NULL)"
+_UNDER_WAY = keyed(
+    "SELECT r.number FROM {keys} k CROSS JOIN redemptions r"
+    f" WHERE r.merchant_id = k.merchant_id AND r.customer = k.customer AND {_OPEN}",
+    **_KEY,
+)
+
+
+def _cleaning(which: str) -> Sql:
+    return keyed(
+        "UPDATE redemptions SET code = NULL, reason = NULL, platform_id = NULL, next_at = NULL,"
+        " key = 'forgotten-' || redemptions.merchant_id || '-' || redemptions.number"
+        " WHERE (merchant_id, number) IN (SELECT r.merchant_id, r.number FROM {keys} k CROSS JOIN redemptions r"
+        f" WHERE r.merchant_id = k.merchant_id AND r.customer = k.customer AND {_NAMED}{which})",
+        **_KEY,
+    )
+
+
+_CLEAN, _GIVE_UP = _cleaning(f" AND NOT {_OPEN}"), _cleaning("")
 _VOID = keyed(
     "UPDATE redemptions SET state = 'returning', next_at = k.now, attempts = 0 FROM {keys} k"
     " WHERE redemptions.merchant_id = k.merchant_id AND redemptions.customer = k.customer AND state = 'issued'",
-    merchant_id=BIG,
-    customer=BIG,
+    **_KEY,
     now=BIG,
 )
+
+
+def under_way(merchant_id: int, numbers: Sequence[int]) -> Steps[bool]:
+    """Tell whether a platform is still to be asked about one of these customers' rewards: to switch a code off."""
+    return bool((yield from ask(_UNDER_WAY, [(merchant_id, number) for number in sorted(numbers)])))
+
+
+def give_up(merchant_id: int, numbers: Sequence[int]) -> Steps[int]:
+    """Take the codes away of rewards whose platform cannot be asked; returns of how many."""
+    rows = yield from ask(_GIVE_UP, [(merchant_id, number) for number in sorted(numbers)])
+    return int(rows[0][0]) if rows else 0
 
 
 def export(subject: Subject) -> Steps[Sections]:

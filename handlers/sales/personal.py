@@ -143,6 +143,7 @@ def nobody(facts: SaleFacts, words: frozenset[str]) -> SaleFacts:
             country=None,
             region=None,
             tags=tuple(tag for tag in told.tags if tag.casefold() in words),
+            codes=(),
             payment_ids=(),
         )
 

@@ -24,6 +24,12 @@ from tests.journeys.street import Street
 from tests.journeys.town import Person, Town
 from tests.properties.tape import SHOP_DOMAIN, SHOP_ID
 
+# Personal columns in which nobody's own words stand: one of a few words each, or whoever works for the merchant.
+FEW_WORDS = {
+    "consents.state", "customer_identities.kind", "customers.country", "customers.locale", "customers.region",
+    "imports.who", "reviews.locale", "suppressions.reason",
+}  # fmt: skip
+
 
 class Zoe:
     """Somebody with unmistakable words, planted wherever a shop keeps anything."""
@@ -35,8 +41,10 @@ class Zoe:
         self.town = town
         self.first, self.last, self.phone = f"Zephyrine{mark}x", f"Quaxington{mark}x", f"+4477009{mark}"
         self.email = f"zephyrine@quaxington{mark}x.example"
+        self.code = f"QUAXCODE{mark}X"
         self.who = Person(self.first, self.email, shopify=880011200000 + town.number, stripe=f"cus_quaxington{mark}x")
         self.words = {self.email, self.phone, self.first, self.last, str(self.who.shopify), str(self.who.stripe)}
+        self.words |= {self.code}
         self.orders: list[int] = []
 
     async def lives(self) -> None:
@@ -71,6 +79,7 @@ class Zoe:
             " VALUES (?1, 'sms', ?2, 'refused', ?3, 1)"
         )
         await run(lambda: ask(plain(refused), (town.merchant, self.phone, f"no {self.phone}")))
+        await self._stands_elsewhere(number, now)
         mine = f"AND sale IN (SELECT s.number FROM sales s WHERE s.merchant_id = :m AND s.customer = {number})"
         self.words |= {row[0] for row in await town.rows("SELECT value FROM sale_identities", mine)}
 
@@ -131,6 +140,39 @@ class Zoe:
         assert all(await record_all(context.database, [found]))
         await self.town.street.idle()
 
+    async def _stands_elsewhere(self, number: int, now: int) -> None:
+        """Put her name wherever else something may be called after her, or quote her."""
+        name, terms = (
+            f"{self.first} {self.last}",
+            '{"name": "5 off", "kind": "amount_off", "points": 500, "value": "5"}',
+        )
+        mine = "WHERE merchant_id = ?1 AND customer = ?2"
+        for statement, values in (
+            (
+                "INSERT INTO imports (merchant_id, number, state, digest, file, encoding, newcomers, who, read_at,"
+                " finished_at) VALUES (?1, 1, 'done', 'x', ?2, 'utf-8', 'add', 'link:nora', ?3, ?3)",
+                (f"{name}.csv", now),
+            ),
+            (
+                "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+                " value_minor, currency, state, reason, code, platform_id, asked_at) VALUES"
+                " (?1, 1, ?3, ?2, 'five', 1, 'amount_off', ?4, 500, 500, 'EUR', 'voided', ?3, ?3, ?3, ?5)",
+                (number, name, terms, now),
+            ),
+            (
+                f"UPDATE messages SET details = ?3, receipt = ?3, trace = ?3, reason = ?3 {mine} AND sent_at > 0",
+                (number, name),
+            ),
+            (f"UPDATE sales SET name = ?3 {mine}", (number, name)),
+            (
+                "UPDATE events SET reason = ?2 WHERE merchant_id = ?1 AND topic = 'orders/strange'",
+                (f"no {self.email}",),
+            ),
+        ):
+            await self.town.street.context.database.run(
+                lambda sql=statement, of=values: ask(plain(sql), (self.town.merchant, *of))  # type: ignore[misc]
+            )
+
     def named(self, value: Any) -> None:
         """Put her name, phone and address wherever a platform would."""
         if isinstance(value, list):
@@ -143,28 +185,31 @@ class Zoe:
         name = f"{self.first} {self.last}"
         if value.get("id") == self.who.shopify or value.get("email") == self.email:
             value |= {"first_name": self.first, "last_name": self.last, "phone": self.phone, "note": name}
+        if value.get("line_items") and (value.get("customer") or {}).get("id") == self.who.shopify:
+            value["discount_codes"] = [{"code": self.code, "amount": "0.00", "type": "fixed_amount"}]
         if value.get("billing_details"):
             value["billing_details"] |= {"name": name, "phone": self.phone}
 
 
 async def everything(street: Street, merchant: int | None = None) -> dict[str, str]:
-    """Read every table as text in lower case, bodies unpacked."""
+    """Read every column (`table.column`) as text in lower case, bodies unpacked."""
     shown = {}
     async with street.context.engine.connect() as connection:
         for table in declared().sorted_tables:
             rows = (await connection.execute(select(table))).mappings().all()
-            if table.name == "event_bodies":
-                bodies = [unpack(bytes(row["body"]), row["size"]) for row in rows]
-                shown[table.name] = " ".join(body.decode(errors="replace") for body in bodies).lower()
-            else:
-                shown[table.name] = json.dumps([dict(row) for row in rows], default=repr, ensure_ascii=False).lower()
+            for column in table.columns:
+                values = [row[column.name] for row in rows]
+                if table.name == "event_bodies" and column.name == "body":
+                    values = [unpack(bytes(row["body"]), row["size"]).decode(errors="replace") for row in rows]
+                text_ = json.dumps(values, default=repr, ensure_ascii=False)
+                shown[f"{table.name}.{column.name}"] = text_.lower()
     return shown
 
 
 def found(shown: dict[str, str], words: set[str]) -> dict[str, set[str]]:
-    """Name the tables in which words stand."""
-    met = {table: {word for word in words if word.lower() in text_} for table, text_ in shown.items()}
-    return {table: words_ for table, words_ in met.items() if words_}
+    """Name the columns in which words stand."""
+    met = {place: {word for word in words if word.lower() in text_} for place, text_ in shown.items()}
+    return {place: words_ for place, words_ in met.items() if words_}
 
 
 async def carried_out(street: Street) -> None:
@@ -194,8 +239,14 @@ def test_nothing_is_left_of_somebody_who_is_forgotten(town: Town, runner: asynci
         await zoe.lives()
         planted = found(await everything(street), zoe.words)
         of_merchants = {None, "merchants", "programme", "words", "pages", "privacy"}
-        kept_of_people = {name for name, kept in TABLES.items() if kept.by not in of_merchants}
-        assert kept_of_people - {"imports"} <= planted.keys()
+        personal = {
+            f"{name}.{column}"
+            for name, kept in TABLES.items()
+            for column in kept.personal.split()
+            if kept.by not in of_merchants
+        }
+        # A column that comes anew has to be planted here, and emptied by its holder, before this passes.
+        assert personal - planted.keys() == FEW_WORDS
         number = await town._number(zoe.who)
         before = await town.rows("SELECT account, micropoints FROM accounts", "ORDER BY account")
         await zoe.is_asked_to_be_forgotten()
