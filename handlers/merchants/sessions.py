@@ -49,11 +49,8 @@ _LOCK = plain(
 )
 _OPEN = plain("INSERT INTO sessions (merchant_id, digest, who, created_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?4)")
 _FIND = plain(
-    "SELECT who, seen_at FROM sessions"
-    " WHERE merchant_id = ?1 AND digest = ?2 AND ended_at IS NULL AND created_at > ?3 AND seen_at > ?4"
-)
-_STILL_OPEN = plain(
-    "SELECT s.who FROM sessions s JOIN merchants m ON m.id = s.merchant_id WHERE s.merchant_id = ?1 AND s.digest = ?2"
+    "SELECT s.who, s.seen_at FROM sessions s JOIN merchants m ON m.id = s.merchant_id"
+    " WHERE s.merchant_id = ?1 AND s.digest = ?2"
     " AND s.ended_at IS NULL AND s.created_at > ?3 AND s.seen_at > ?4 AND m.closed_at IS NULL"
 )
 _SEEN = plain("UPDATE sessions SET seen_at = ?3 WHERE merchant_id = ?1 AND digest = ?2 AND seen_at < ?3")
@@ -113,7 +110,7 @@ def use_link(token: str, vault: Vault, now: int) -> Steps[tuple[Session, str] | 
 
 
 def find_session(cookie: str, vault: Vault, now: int) -> Steps[tuple[Session, bool] | None]:
-    """Return the open session of a cookie, and whether it is time to write down that it is in use."""
+    """Return the open session of a cookie, of a merchant who has not left; and whether to write its use down."""
     named = _named(_SESSION, cookie, vault)
     if named is None:
         return None
@@ -125,7 +122,7 @@ def find_session(cookie: str, vault: Vault, now: int) -> Steps[tuple[Session, bo
 
 def still_open(merchant_id: int, digest: str, now: int) -> Steps[str | None]:
     """Return who is signed in by a session; None where it, or its merchant's account, is not open any more."""
-    rows = yield from ask(_STILL_OPEN, (merchant_id, digest, now - SESSION_LIFE, now - IDLE_LIFE))
+    rows = yield from ask(_FIND, (merchant_id, digest, now - SESSION_LIFE, now - IDLE_LIFE))
     return str(rows[0][0]) if rows else None
 
 

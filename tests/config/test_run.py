@@ -127,7 +127,10 @@ def test_serve_receives_tells_its_health_and_ends_within_ten_seconds(shop: Shop)
         metrics = client.get(f"{url}/metrics").text
         assert 'regulars_delivery_seconds_count{source="shopify",status="200"} 3.0' in metrics
         assert 'regulars_delivery_seconds_count{source="shopify",status="401"} 1.0' in metrics
-        assert client.get(f"{url}/nowhere").status_code == 404
+        for path in ("nowhere", "docs", "openapi.json", "debug", ".env", "%2e%2e/etc/passwd"):
+            answer = client.get(f"{url}/{path}")
+            assert (answer.status_code, answer.text) == (404, "Not Found")
+            assert "server" not in answer.headers, "nobody is told what to look for weaknesses of"
     assert find(shop.data_dir) is not None
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)

@@ -148,6 +148,8 @@ async def test_a_merchant_who_left_is_let_in_no_more(house: House) -> None:
     await house.does("UPDATE connections SET closed_at = 1 WHERE merchant_id = 1")
     await house.does("UPDATE merchants SET closed_at = 1 WHERE id = 1")
     assert not await is_in(nora) and not await is_in(admin)
+    sent = await nora.get("/app")
+    assert (await nora.get(sent.headers["location"])).status_code == 200, "sent to sign in, and not round in a circle"
 
 
 async def test_without_https_a_session_stays_on_the_machine(database: Any) -> None:
@@ -267,6 +269,17 @@ async def test_a_forged_token_opens_nothing(house: House) -> None:
             assert (await visitor.get(f"/app?id_token={token}")).status_code == 302
 
 
+async def test_a_good_token_counts_in_its_own_place_alone(house: House) -> None:
+    """Said twice, after another word than Bearer, in a form or in a cookie, it is none."""
+    good, stranger = house.token(), house.stranger()
+    assert (await stranger.get("/app", Authorization=f"bearer {good}")).status_code == 200
+    for word in ("Basic", "Token", "Bearer,", ""):
+        assert (await stranger.get("/app", Authorization=f"{word} {good}".strip())).status_code == 401, word
+    assert (await stranger.get(f"/app?id_token={good}&id_token={good}")).status_code == 302
+    assert (await stranger.get("/app", Cookie=f"{COOKIE}={good}; id_token={good}")).status_code == 302
+    assert (await stranger.client.post("/app/sign-out", data={"id_token": good})).status_code == 401
+
+
 async def test_a_token_of_a_shop_nobody_installed_in_opens_nothing(house: House) -> None:
     """A real token of another shop of Shopify's."""
     answer = await house.embedded("stranger.myshopify.com").get("/app")
@@ -342,6 +355,7 @@ async def test_a_form_has_limits(house: House) -> None:
         (b"a=" + b"x" * 600_000, "application/x-www-form-urlencoded", 413),
         (b"a=" + b"x" * 200_000, "application/x-www-form-urlencoded", 413),
         (b"&".join(b"a=1" for _ in range(1_100)), "application/x-www-form-urlencoded", 413),
+        (b"&".join(b"a=" + b"x" * 1_000 for _ in range(900)), "application/x-www-form-urlencoded", 413),
         (f"form-token={token}&a=%00".encode(), "application/x-www-form-urlencoded", 400),
         (b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.csv"\r\n\r\n1\r\n--x--\r\n', multipart, 413),
         (b"--x\r\nrubbish", multipart, 403),
@@ -351,10 +365,11 @@ async def test_a_form_has_limits(house: House) -> None:
         answer = await nora.client.post("/app/sign-out", content=body, headers={"Content-Type": kind})
         assert answer.status_code == status, (kind, body[:20], answer.status_code)
         assert "Traceback" not in answer.text and "<h1>" in answer.text
-    endless = await nora.client.post(
-        "/app/sign-out", content=_endless(), headers={"Content-Type": "application/x-www-form-urlencoded"}
-    )
-    assert endless.status_code == 413
+    for unannounced in (_endless(), _many()):
+        answer = await nora.client.post(
+            "/app/sign-out", content=unannounced, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        assert answer.status_code == 413
     assert await is_in(nora)
 
 
@@ -365,6 +380,12 @@ async def test_a_length_that_is_no_number_is_refused(house: House, length: str, 
     for path, visitor in (("/app/sign-in", house.stranger()), ("/app/sign-out", await house.signed_in())):
         answer = await visitor.client.request("POST", path, headers=headers, content=_endless())
         assert answer.status_code == status, path
+
+
+async def _many() -> Any:
+    """Yield fields that are few and small enough, each by itself."""
+    for _ in range(900):
+        yield b"&a=" + b"x" * 1_000
 
 
 async def _endless() -> Any:

@@ -37,7 +37,7 @@ def request(path: str = "/app") -> Request:
     [
         "https://evil.example/app", "//evil.example/app", "/\\evil.example", "/app\\@evil.example", "/app//evil",
         "/%2f%2fevil.example", "https:evil.example", "javascript:alert(1)", "/app\r\nSet-Cookie: a=b", "/application",
-        "/app/../c/review", "\t/app", "/app\t", "/app /x", "/app#x", "/appé", "/c/review/x", "",
+        "/app/../c/review", "/app/\\evil.example", "\t/app", "/app\t", "/app /x", "/app#x", "/appé", "/c/review/x", "",
     ],
 )  # fmt: skip
 def test_what_is_no_page_of_ours_is_gone_to_by_nobody(path: str) -> None:
