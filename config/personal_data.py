@@ -61,7 +61,7 @@ TABLES: dict[str, Kept] = {
     # --- Merchants ---
     "merchants": Kept(
         "merchants",
-        personal="name email country language policies",
+        personal="name email shop_email country language policies",
         free="id currency timezone created_at closed_at messages_paused_at described_at",
     ),
     "daily_figures": Kept(

@@ -235,11 +235,17 @@ _GIVE = plain(
     " refresh_after = NULL, refresh_problem = NULL, revoked_at = NULL, revoked_why = NULL, closed_at = NULL"
     " WHERE id = ?1 AND (refreshed_at IS NULL OR refreshed_at <= ?10)"
 )
-_FILL = plain("UPDATE merchants SET country = coalesce(country, ?2), email = coalesce(email, ?3) WHERE id = ?1")
-_RETURN = plain("UPDATE merchants SET closed_at = NULL, email = coalesce(?2, email) WHERE id = ?1")
+_FILL = plain(
+    "UPDATE merchants SET country = coalesce(country, ?2), email = coalesce(email, ?3),"
+    " shop_email = coalesce(shop_email, ?3) WHERE id = ?1"
+)
+_RETURN = plain(
+    "UPDATE merchants SET closed_at = NULL, email = coalesce(?2, email), shop_email = coalesce(?2, shop_email)"
+    " WHERE id = ?1"
+)
 _ADD = plain(
-    "INSERT INTO merchants (name, currency, timezone, country, email, created_at)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO NOTHING RETURNING id"
+    "INSERT INTO merchants (name, currency, timezone, country, email, shop_email, created_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (name) DO NOTHING RETURNING id"
 )
 _CONNECT = plain(
     "INSERT INTO connections (merchant_id, platform, account, mode, token, token_expires_at, refresh_token,"

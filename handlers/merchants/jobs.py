@@ -38,6 +38,8 @@ _DESCRIBE = plain(
     "UPDATE merchants SET language = coalesce(?2, language), policies = coalesce(?3, policies), described_at = ?4"
     " WHERE id = ?1"
 )
+_MOVED = plain("UPDATE merchants SET email = ?2 WHERE id = ?1 AND email = shop_email AND shop_email <> ?2")
+_TOLD = plain("UPDATE merchants SET email = coalesce(email, ?2), shop_email = ?2 WHERE id = ?1")
 _ONE = plain(
     f"SELECT {_COLUMNS} FROM connections WHERE id = ?1",
     postgres=f"SELECT {_COLUMNS} FROM connections WHERE id = ?1 FOR UPDATE",
@@ -71,13 +73,20 @@ async def describe_due(context: Context) -> None:
 
 
 async def describe(context: Context, connection: int) -> None:
-    """Ask a shop for its language and its policies; what it does not show us stays unknown."""
+    """Ask a shop for its address, its language and its policies; what it does not show us stays as it was.
+
+    A shop's address changes with its owner: who was let in by link before is out, unless somebody chose an address.
+    """
     held = await context.database.read(lambda: held_by(connection))
     if held is None:
         return
     key = Key(context, connection)
-    language = policies = None
+    email = language = policies = None
     try:
+        try:
+            email = (await context.shopify.ping(held.account, key)).email
+        except Rejected as error:
+            log.info("address_not_told", connection=connection, reason=str(error))
         try:
             language = await about.language(context.shopify, held.account, key)
         except Rejected as error:
@@ -89,8 +98,20 @@ async def describe(context: Context, connection: int) -> None:
     except Revoked as error:
         await key.give_up(error)
         raise
-    told = (held.merchant_id, language, policies, context.clock.now())
-    await context.database.run(lambda: ask(_DESCRIBE, told))
+    told, now = (held.merchant_id, language, policies), context.clock.now()
+
+    def keep() -> Steps[bool]:
+        yield from ask(_DESCRIBE, (*told, now))
+        if email is None:
+            return False
+        moved = yield from ask(_MOVED, (held.merchant_id, email))
+        yield from ask(_TOLD, (held.merchant_id, email))
+        if moved[0][0]:
+            yield from sessions.end_sessions(held.merchant_id, now)
+        return bool(moved[0][0])
+
+    if await context.database.run(keep):
+        log.warning("shop_has_another_address", merchant=held.merchant_id)
 
 
 async def reseal(context: Context) -> int:

@@ -9,8 +9,9 @@ from integration.database.steps import Steps, ask, plain
 _VERSIONS = plain("SELECT version, document, who FROM program_versions WHERE merchant_id = ?1 ORDER BY version")
 _VERSION = plain("UPDATE program_versions SET document = ?3, who = NULL WHERE merchant_id = ?1 AND version = ?2")
 _NAMELESS = plain(
-    "UPDATE merchants SET name = 'Forgotten shop ' || id, email = NULL, country = NULL, language = NULL,"
-    " policies = NULL, closed_at = coalesce(closed_at, ?2) WHERE id = ?1 AND name <> 'Forgotten shop ' || id"
+    "UPDATE merchants SET name = 'Forgotten shop ' || id, email = NULL, shop_email = NULL, country = NULL,"
+    " language = NULL, policies = NULL, closed_at = coalesce(closed_at, ?2)"
+    " WHERE id = ?1 AND name <> 'Forgotten shop ' || id"
 )
 _connections = deleting("connections")
 

@@ -12,7 +12,8 @@ merchants = Table(
     Column("currency", Text, nullable=False),
     Column("timezone", Text, nullable=False),
     Column("country", Text),
-    Column("email", Text),  # where mail for the merchant goes, test orders' mail among it
+    Column("email", Text),  # where mail for the merchant goes, links to sign in and test orders' mail among it
+    Column("shop_email", Text),  # as the shop itself told when last asked; email follows where it is the same
     Column("language", Text),  # of the shop, as BCP 47: en, pt-BR
     Column("policies", Text),  # JSON: the shop's own pages by kind, {"REFUND_POLICY": "https://…"}
     Column("described_at", Instant),  # when the shop was last asked about itself

@@ -272,6 +272,33 @@ async def test_a_shop_that_is_back_under_another_owner_is_theirs_alone(harbour: 
     assert await harbour.rows("SELECT email FROM merchants") == [("new-owner@pretend-shop.example",)]
 
 
+@pytest.mark.parametrize("was_chosen", [False, True])
+async def test_a_shop_that_changes_hands_without_leaving_is_its_new_owners(harbour: Harbour, was_chosen: bool) -> None:
+    """Told by webhook, believed when the shop itself is asked; an address that somebody chose here stays."""
+    await harbour.visit()
+    await jobs.describe_due(harbour.here)
+    if was_chosen:
+        await harbour.rows("UPDATE merchants SET email = 'books@marlow.example'")
+    cookie = await let_in(harbour)
+    harbour.clock.passes(60)
+    harbour.shop.email = "new-owner@pretend-shop.example"
+    told = harbour.shop.update_shop()
+    harbour.shop.email = "owner@pretend-shop.example"
+    await harbour.hear(told)
+    await jobs.describe_due(harbour.here)
+    assert await is_in(harbour, cookie), "a body alone, which may be an old one, changes nothing"
+    harbour.shop.email = "new-owner@pretend-shop.example"
+    await harbour.hear(harbour.shop.update_shop())
+    await jobs.describe_due(harbour.here)
+    ((email, shop_email),) = await harbour.rows("SELECT email, shop_email FROM merchants")
+    assert shop_email == "new-owner@pretend-shop.example"
+    assert email == ("books@marlow.example" if was_chosen else shop_email)
+    assert await is_in(harbour, cookie) == was_chosen
+    asked = len(harbour.pretend.calls)
+    await jobs.describe_due(harbour.here)
+    assert len(harbour.pretend.calls) == asked
+
+
 async def test_a_shop_the_operator_connects_again_begins_without_sessions(harbour: Harbour) -> None:
     """As when it comes back by itself."""
     await harbour.visit()
