@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from handlers.inbox.idle import busy
 from handlers.merchants import jobs, sessions
@@ -13,6 +14,8 @@ from handlers.merchants.install import arrive
 from handlers.privacy import jobs as privacy
 from integration.clock import DAY, HOUR, MINUTE
 from integration.errors import Forged, Rejected, Unavailable
+from integration.facts import ShopSeen
+from integration.shopify.admin import Token
 from integration.shopify.grants import NotInstalled
 from integration.vault import Unsealable, Vault
 from tests.handlers.merchants.harbour import NOON, TEA, Harbour
@@ -142,6 +145,21 @@ async def test_a_token_shopify_finds_too_old_is_answered_like_a_forged_one(harbo
     harbour.clock.passes(75)
     with pytest.raises(Forged):
         await arrive(harbour.here, *session)
+
+
+async def test_a_token_that_opens_another_shop_is_not_taken_for_this_ones(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Shopify, or who stands between, answers: the shop itself says whose it is, or nothing is kept."""
+    ping = harbour.here.shopify.ping
+
+    async def another(shop: str, token: Token) -> ShopSeen:
+        return replace_fields(await ping(shop, token), domain="evil.myshopify.com")
+
+    monkeypatch.setattr(harbour.here.shopify, "ping", another)
+    with pytest.raises(Rejected):
+        await harbour.visit()
+    assert await harbour.rows("SELECT count(*) FROM merchants") == [(0,)]
 
 
 async def test_access_that_was_lost_comes_back_with_the_next_visit(harbour: Harbour) -> None:
@@ -326,6 +344,28 @@ async def test_an_uninstall_told_late_does_not_end_the_next_installation(harbour
     await harbour.hear(left)
     assert (await harbour.connection())["closed_at"] is None
     assert await is_in(harbour, cookie)
+
+
+async def test_an_uninstall_while_a_token_is_exchanged_counts(harbour: Harbour) -> None:
+    """The visit is as old as its session token, however long Shopify and we took over it."""
+    session = harbour.session()
+    harbour.clock.passes(3)
+    left = harbour.shop.uninstall()
+    harbour.shop.install()
+    harbour.clock.passes(2)
+    await arrive(harbour.here, *session)
+    await harbour.rows("UPDATE connections SET revoked_at = ?1", harbour.clock.now())
+    await harbour.hear(left)
+    assert (await harbour.connection())["closed_at"] is not None
+
+
+async def test_a_renewal_that_was_under_way_does_not_undo_a_new_grant(harbour: Harbour) -> None:
+    """Who renews the pair before has lost the claim with it: the one that was given last stands."""
+    await harbour.visit()
+    await harbour.rows("UPDATE connections SET revoked_at = 1, refresh_claim = 'a slow process'")
+    harbour.clock.passes(60)
+    await harbour.visit()
+    assert (await harbour.connection())["refresh_claim"] is None
 
 
 async def test_an_uninstall_told_twice_and_late_is_one(harbour: Harbour) -> None:

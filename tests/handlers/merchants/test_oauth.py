@@ -96,6 +96,7 @@ async def test_a_state_is_of_one_shop_and_lives_ten_minutes(harbour: Harbour, br
     state = httpx.URL(begun.headers["location"]).params["state"]
     sent = harbour.pretend.tokens.signed({"code": "c", "shop": TEA, "state": state})
     assert (await browser.ours.get(f"{oauth.BACK}?{sent}")).status_code == 400
+    assert harbour.asked("code") == 0
     back = await browser.begins()
     harbour.clock.passes(10 * MINUTE / SECOND)
     assert (await browser.ours.get(await browser.consents(back))).status_code == 400
