@@ -108,8 +108,9 @@ async def _kept(context: Context, merchant_id: int, number: int, upload: Upload,
         problems.extend(counted((one.kind or "", 1) for one, _ in kept if one.problem is not None).items())
     if not lines:
         raise Unfit("The file has a heading and no lines.")
+    sums, now = (lines, good, known, micropoints), context.clock.now()
     await context.database.run(
-        lambda: store.close_reading(merchant_id, number, (lines, good, known, micropoints), counted(problems))
+        lambda: store.close_reading(merchant_id, number, upload.who, sums, counted(problems), now)
     )
 
 

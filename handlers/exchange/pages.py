@@ -17,7 +17,7 @@ from handlers.exchange.store import Import
 from handlers.merchants import addresses
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import guard, moved, show, told
-from handlers.merchants.journal import looked
+from handlers.merchants.journal import is_looking, looked
 from handlers.merchants.rules import Refused
 from integration.clock import MINUTE
 from integration.database.steps import Steps
@@ -77,13 +77,16 @@ async def import_page(request: Request, visit: Visit) -> Response:
     one = await _import(request, visit)
     now = context.clock.now()
 
-    def look() -> Steps[list[tuple[object, ...]]]:
-        problems = yield from store.problems_of(one.merchant_id, one.number, SHOWN_PROBLEMS)
-        return problems
+    what = (visit.merchant_id, visit.who, "lines of an import", None, now)
 
-    problems = await context.database.read(look)
-    if problems:
-        await context.database.run(lambda: looked(visit.merchant_id, visit.who, "lines of an import", None, now))
+    def look() -> Steps[tuple[list[tuple[object, ...]], bool]]:
+        problems = yield from store.problems_of(one.merchant_id, one.number, SHOWN_PROBLEMS)
+        # The page loads itself anew while an import is under way.
+        return problems, bool(problems) and not (yield from is_looking(*what))
+
+    problems, is_new = await context.database.read(look)
+    if is_new:
+        await context.database.run(lambda: looked(*what))
     return show(
         visit,
         "import.html",

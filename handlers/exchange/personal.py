@@ -1,6 +1,8 @@
 """What lines of imported files tell of persons: addresses and names, until the lines are pruned."""
 
 from handlers.customers.rules import normalise
+from handlers.exchange.rules import FORGOTTEN
+from handlers.exchange.store import leave_out
 from handlers.holders import Holder, Sections, Subject, deleting
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed
 
@@ -13,12 +15,13 @@ _SHOW = keyed(
     **_BY_ADDRESS,
 )
 _LINES = keyed(
-    "SELECT l.merchant_id, l.number, l.line FROM {keys} k CROSS JOIN import_lines l"
-    f" WHERE l.email = k.email AND l.merchant_id = k.merchant_id LIMIT {MOST_AT_ONCE}",
+    "SELECT l.merchant_id, l.number, l.line, l.micropoints, l.problem, l.customer FROM {keys} k"
+    f" CROSS JOIN import_lines l WHERE l.email = k.email AND l.merchant_id = k.merchant_id LIMIT {MOST_AT_ONCE}",
     **_BY_ADDRESS,
 )
 _FORGET = keyed(
-    "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL FROM {keys} k"
+    "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL, problem = CASE WHEN problem IS NULL"
+    f" AND customer IS NULL THEN '{FORGOTTEN}' ELSE problem END FROM {{keys}} k"
     " WHERE import_lines.merchant_id = k.merchant_id AND import_lines.number = k.number AND import_lines.line = k.line",
     merchant_id=BIG,
     number=BIG,
@@ -46,7 +49,14 @@ def forget(subject: Subject, now: int) -> Steps[int]:
     """
     lines = yield from ask(_LINES, _addresses(subject))
     yield from ask(_RENAME, sorted({line[:2] for line in lines}))
-    touched = yield from ask(_FORGET, sorted(lines))
+    touched = yield from ask(_FORGET, sorted(line[:3] for line in lines))
+    # What was looked at and is still to be brought in comes without them.
+    still: dict[int, list[int]] = {}
+    for _, number, _, micropoints, problem, customer in lines:
+        if problem is None and customer is None:
+            still.setdefault(number, []).append(micropoints)
+    for number, amounts in sorted(still.items()):
+        yield from leave_out(subject.merchant_id, number, len(amounts), sum(amounts))
     return touched[0][0] if touched else 0
 
 

@@ -137,6 +137,7 @@ MOST_POINTS = 10_000_000  # of one line; all of them together then fit a 64-bit 
 LONGEST_CELL = 500
 LONGEST_EMAIL = 254
 MOST_COLUMNS = 100
+FORGOTTEN = "This person was forgotten, and is not brought back by a file."
 
 # Headings by which other apps' files name what we need, as they are compared: small, with single spaces.
 HEADINGS = {
@@ -250,8 +251,7 @@ def twice(row: Row, first: int) -> Row:
 
 def forgotten(row: Row) -> Row:
     """Mark a line of somebody who was forgotten: nothing of them is kept, not even here."""
-    words = "This person was forgotten, and is not brought back by a file."
-    return Row(row.line, None, 0, problem=words, kind="forgotten")
+    return Row(row.line, None, 0, problem=FORGOTTEN, kind="forgotten")
 
 
 def unknown(row: Row) -> Row:

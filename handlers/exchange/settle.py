@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from handlers.customers.identify import People, Person, load, save
-from handlers.exchange.store import Import, advance
+from handlers.exchange.rules import FORGOTTEN
+from handlers.exchange.store import Import, advance, leave_out
 from handlers.holders import Name
 from handlers.merchants.books import lock_books, save_books
 from handlers.points.expiry import settle_before_taking, stir
@@ -32,14 +33,13 @@ def take(one: Import, token: str, now: int, *, gone: Gone) -> Steps[Import | Non
     lines = yield from ask(_TO_TAKE, (merchant_id, one.number, one.after_line, BATCH))
     if not lines:
         return None
-    one = yield from advance(one, token, lines[-1][0], len(lines), 0)
-    people = (yield from load({merchant_id: {("email", line[1]) for line in lines}}, counters, now))[merchant_id]
     dead = yield from gone(merchant_id, {("email", line[1]) for line in lines})
-    postings, owned, left = [], [], []
-    for line, email, first_name, last_name, micropoints in lines:
-        if ("email", email) in dead:
-            left.append((merchant_id, one.number, line))
-            continue
+    left = [line for line in lines if ("email", line[1]) in dead]
+    taken = [line for line in lines if ("email", line[1]) not in dead]
+    one = yield from advance(one, token, lines[-1][0], len(taken), 0)
+    people = (yield from load({merchant_id: {("email", line[1]) for line in taken}}, counters, now))[merchant_id]
+    postings, owned = [], []
+    for line, email, first_name, last_name, micropoints in taken:
         customer = _owner(people, email, first_name, last_name)
         key = f"import:{one.number}:{line}"
         mine = account(customer, "available")
@@ -50,7 +50,9 @@ def take(one: Import, token: str, now: int, *, gone: Gone) -> Steps[Import | Non
     yield from post(postings, counters, now)
     yield from save_books(counters.values())
     yield from ask(_OWNED, owned)
-    yield from ask(_LEFT_OUT, left)
+    yield from ask(_LEFT_OUT, [(merchant_id, one.number, line[0]) for line in left])
+    if left:
+        return (yield from leave_out(merchant_id, one.number, len(left), sum(line[4] for line in left)))
     return one
 
 
@@ -107,7 +109,7 @@ _TO_TAKE_BACK = plain(
     " AND line > ?3 AND customer IS NOT NULL ORDER BY line LIMIT ?4"
 )
 _LEFT_OUT = keyed(
-    "UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL, problem = 'They asked to be forgotten.'"
+    f"UPDATE import_lines SET email = NULL, first_name = NULL, last_name = NULL, problem = '{FORGOTTEN}'"
     " FROM {keys} k WHERE import_lines.merchant_id = k.merchant_id AND import_lines.number = k.number"
     " AND import_lines.line = k.line",
     merchant_id=BIG,

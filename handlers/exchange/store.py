@@ -148,10 +148,12 @@ def add_lines(
 
 
 def close_reading(
-    merchant_id: int, number: int, sums: tuple[int, int, int, int], problems: dict[str, int]
+    merchant_id: int, number: int, who: str, sums: tuple[int, int, int, int], problems: dict[str, int], now: int
 ) -> Steps[None]:
     """Keep what a file held in all: lines, good ones, known ones, micropoints, and problems by kind."""
     yield from ask(_READ, (merchant_id, number, *sums, msgspec.json.encode(problems).decode()))
+    detail = {"lines": sums[0], "good": sums[1]}
+    yield from note(merchant_id, who, "uploaded a file of balances", f"import:{number}", detail, now)
 
 
 def drop(merchant_id: int, number: int, who: str | None, now: int) -> Steps[bool]:
@@ -235,6 +237,21 @@ def advance(one: Import, token: str, line: int, moved: int, micropoints: int) ->
     if rows[0][0] != 1:
         raise Lost(f"import {one.number} is carried out by another process, or was turned round")
     return one._replace(after_line=line, moved=one.moved + moved, taken_back=one.taken_back + micropoints)
+
+
+def leave_out(merchant_id: int, number: int, lines: int, micropoints: int) -> Steps[Import | None]:
+    """Take lines of people who were forgotten since the file was looked at off an import's control totals.
+
+    The books must be locked: it may be under way.
+    """
+    one = yield from find(merchant_id, number)
+    if one is None:
+        return None
+    problems = one.problems | {"forgotten": one.problems.get("forgotten", 0) + lines}
+    one = one._replace(good=one.good - lines, micropoints=one.micropoints - micropoints, problems=problems)
+    told = msgspec.json.encode(problems).decode()
+    yield from ask(_LEAVE_OUT, (merchant_id, number, one.good, one.micropoints, told))
+    return one
 
 
 def finish(one: Import, token: str, now: int) -> Steps[None]:
@@ -359,6 +376,9 @@ _CLAIM = plain(
 _ADVANCE = plain(
     f"UPDATE imports SET after_line = ?5, moved = moved + ?6, taken_back = taken_back + ?7,"
     f" claimed_until = {{clock}} + {LEASE} WHERE merchant_id = ?1 AND number = ?2 AND claim = ?3 AND state = ?4"
+)
+_LEAVE_OUT = plain(
+    "UPDATE imports SET good = ?3, micropoints = ?4, problems = ?5 WHERE merchant_id = ?1 AND number = ?2"
 )
 _ENDED = (
     "UPDATE imports SET state = ?5, claim = NULL, claimed_until = NULL, {column} = ?6"
