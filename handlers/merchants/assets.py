@@ -30,6 +30,11 @@ def address(name: str) -> str:
     return PREFIX + _names()[name]
 
 
+def release() -> str:
+    """Return a digest of all files: a page of another release is loaded anew, not put into the one that is open."""
+    return hashlib.sha256(" ".join(sorted(_names().values())).encode()).hexdigest()[:12]
+
+
 async def static_file(request: Request) -> Response:
     """Serve a file by its digested name; one of an earlier release is gone."""
     file = _files().get(request.path_params["name"])

@@ -22,7 +22,7 @@ from jinja2.runtime import Context as Values
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from handlers.merchants.assets import address
+from handlers.merchants.assets import address, release
 from integration.clock import MINUTE, SECOND, to_datetime
 from integration.money import to_decimal
 from integration.vault import Unsealable, Vault
@@ -215,7 +215,7 @@ def _templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals.update(static=address, pages=PAGES, app_bridge=APP_BRIDGE)
+    templates.globals.update(static=address, release=release(), pages=PAGES, app_bridge=APP_BRIDGE)
     templates.filters.update(_FILTERS)
     return templates
 

@@ -1,14 +1,21 @@
-// Stands in for Shopify's App Bridge: fetches carry a fresh token, a bounce goes on, the save bar and toasts are kept
-// in `window.bridge` for the test to look at.
+// Stands in for Shopify's App Bridge: fetches carry a fresh token, a bounce goes on, and the navigation, title, save bar
+// and toasts are handed to the stand-in for the admin around us; `window.bridge` keeps them for the test to look at.
 (() => {
   const own = document.currentScript;
   window.bridge = { toasts: [], saveBar: false, key: document.querySelector("meta[name=shopify-api-key]")?.content };
   if ([...document.scripts].filter((script) => script.src && !script.defer && script.type !== "module")[0] !== own)
     throw new Error("App Bridge must be the first script");
+  const tell = (what) => parent.postMessage(what, "*");
+  const setSaveBar = (shown) => tell({ saveBar: (window.bridge.saveBar = shown) });
   window.shopify = {
     idToken: () => window.mintToken(),
-    toast: { show: (words, options) => window.bridge.toasts.push([words, options]) },
-    saveBar: { show: () => (window.bridge.saveBar = true), hide: () => (window.bridge.saveBar = false) },
+    toast: {
+      show: (words, options) => {
+        window.bridge.toasts.push([words, options]);
+        tell({ toast: words });
+      },
+    },
+    saveBar: { show: () => setSaveBar(true), hide: () => setSaveBar(false) },
   };
   const plain = window.fetch;
   window.fetch = async (input, options = {}) => {
@@ -30,6 +37,28 @@
       location.replace(url);
     });
   }
+  // What the admin shows around the page, and what is pressed there.
+  const arrived = () => {
+    const links = [...document.querySelectorAll("s-app-nav s-link")];
+    tell({
+      nav: links.map((link) => [link.getAttribute("href"), link.textContent.trim()]),
+      title: document.querySelector("ui-title-bar")?.getAttribute("title") ?? "",
+    });
+    setSaveBar(false);
+  };
+  document.addEventListener("DOMContentLoaded", arrived);
+  document.addEventListener("turbo:render", arrived);
+  addEventListener("message", ({ source, data }) => {
+    if (source !== parent) return;
+    const form = document.querySelector("form[data-save-bar]");
+    if (data.press === "Save") form?.requestSubmit();
+    if (data.press === "Discard") form?.reset(), setSaveBar(false);
+    if (data.go) {
+      const link = [...document.querySelectorAll("s-app-nav s-link")].find((one) => one.getAttribute("href") === data.go);
+      const moves = new CustomEvent("shopify:navigate", { bubbles: true, cancelable: true });
+      if (link.dispatchEvent(moves)) location.assign(data.go);
+    }
+  });
   // The save bar shows while a form that asks for it differs from how it came.
   const values = (form) => new URLSearchParams(new FormData(form)).toString();
   document.addEventListener("focusin", (event) => {
@@ -38,6 +67,9 @@
   });
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("form[data-save-bar]");
-    if (form) window.bridge.saveBar = values(form) !== form.bridgeValues;
+    if (form) setSaveBar(values(form) !== form.bridgeValues);
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("form[data-save-bar]")) setSaveBar(false);
   });
 })();

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.browser.admin import PATIENCE_MS
 from tests.browser.shop import RunningShop
 from tests.conftest import missing
 
 CHROMIUM = "/usr/bin/chromium"
-PATIENCE_MS = 15_000
 # A page of Shopify's admin, which the tests stand in for, must be able to frame a page of this machine.
 QUIET = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessForNavigations"
 

@@ -7,7 +7,6 @@ assert violations(page) == [] and complaints == []
 """
 
 import asyncio
-import json
 import os
 import socket
 import threading
@@ -16,19 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Frame, Page, Route
+from playwright.sync_api import Browser, Frame, Page
 
 from handlers.merchants.sessions import new_link
 from integration.clock import Clock
 from integration.database.engine import Database
+from tests.browser.admin import DESKTOP, in_admin, window
 from tests.visits import KEY, NORA, SHOPS, House
 
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 320, "height": 640}
-ADMIN = "https://admin.shopify.com/store/nora/apps/regulars"
-BRIDGE = "https://cdn.shopify.com/shopifycloud/app-bridge.js"
 _AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
-_BRIDGE = (Path(__file__).parent / "app_bridge.js").read_text(encoding="utf-8")
 _SECONDS = 20
 
 
@@ -40,6 +35,7 @@ class RunningShop:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.house: House
+        self.links: dict[str, str] = {}  # that letters led to, where a test had some sent
         self._loop = asyncio.new_event_loop()
         self._ready, self._failure = threading.Event(), ""
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
@@ -67,10 +63,12 @@ class RunningShop:
         )
         return f"{self.url}/app/sign-in/{token}"
 
-    def alone(self, browser: Browser, size: dict[str, int] = DESKTOP, **more: Any) -> tuple[Page, list[str]]:
-        """A browser that followed Nora's link, and a list that fills with whatever its pages complain of."""
-        page, complaints = self._page(browser, size, **more)
-        page.goto(self.link())
+    def alone(
+        self, browser: Browser, size: dict[str, int] = DESKTOP, merchant: int = NORA, **more: Any
+    ) -> tuple[Page, list[str]]:
+        """A browser that followed a merchant's link, and a list that fills with whatever its pages complain of."""
+        page, complaints = window(browser, size, self.url, **more)
+        page.goto(self.link(merchant))
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/app")
         return page, complaints
@@ -79,39 +77,9 @@ class RunningShop:
         self, browser: Browser, size: dict[str, int] = DESKTOP, shop: str = SHOPS[NORA], path: str = "/app"
     ) -> tuple[Page, Frame, list[str]]:
         """The page in a frame of a stand-in for Shopify's admin, with a stand-in for App Bridge."""
-        page, complaints = self._page(browser, size)
-        page.context.expose_function("mintToken", lambda: self.house.token(shop))
-        self._stand_in(page.context, shop, path)
-        page.goto(ADMIN)
-        frame = page.frame(name="app")
-        assert frame is not None
-        frame.wait_for_selector("main")
+        page, complaints = window(browser, size, self.url)
+        frame = in_admin(page, self.url, shop, lambda: self.house.token(shop), path)
         return page, frame, complaints
-
-    def _page(self, browser: Browser, size: dict[str, int], **more: Any) -> tuple[Page, list[str]]:
-        context = browser.new_context(viewport=size, locale="en-GB", timezone_id="Europe/Paris", **more)  # type: ignore[arg-type]
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        known = (self.url, ADMIN, BRIDGE, "about:")
-        page.on("request", lambda asked: None if asked.url.startswith(known) else complaints.append(asked.url))
-        return page, complaints
-
-    def _stand_in(self, context: BrowserContext, shop: str, path: str) -> None:
-        start = f"{self.url}{path}{'&' if '?' in path else '?'}embedded=1&shop={shop}&host=YWRtaW4&locale=en&id_token="
-
-        def admin(route: Route) -> None:
-            source = json.dumps(start + self.house.token(shop))
-            html = (
-                "<!doctype html><html lang=en><title>Admin</title>"
-                "<style>body{margin:0}iframe{border:0;width:100%;height:100vh}</style>"
-                f"<iframe name=app title=Regulars src={source}></iframe>"
-            )
-            route.fulfill(content_type="text/html", body=html)
-
-        context.route(f"{ADMIN}**", admin)
-        context.route(BRIDGE, lambda route: route.fulfill(content_type="text/javascript", body=_BRIDGE))
 
     async def _serve(self) -> None:
         try:

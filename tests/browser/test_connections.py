@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from handlers.exchange.jobs import carry_out
-from tests.browser.shop import DESKTOP, PHONE, RunningShop, pictured, too_wide, violations
+from tests.browser.admin import DESKTOP, PHONE
+from tests.browser.shop import RunningShop, pictured, too_wide, violations
 from tests.visits import NORA
 
 

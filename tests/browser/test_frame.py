@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.shop import ADMIN, DESKTOP, PHONE, RunningShop, painted, pictured, too_wide, violations
+from tests.browser.admin import ADMIN, DESKTOP, PHONE
+from tests.browser.shop import RunningShop, painted, pictured, too_wide, violations
 from tests.visits import OTTO, SHOPS
 
 

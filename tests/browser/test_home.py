@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.shop import DESKTOP, PHONE, RunningShop, pictured, too_wide, violations
+from tests.browser.admin import DESKTOP, PHONE
+from tests.browser.shop import RunningShop, pictured, too_wide, violations
 from tests.handlers.insights.test_home import Life
 from tests.visits import NORA
 

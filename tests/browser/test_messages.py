@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
-from tests.browser.shop import DESKTOP, PHONE, RunningShop, pictured, too_wide, violations
+from tests.browser.admin import DESKTOP, PHONE
+from tests.browser.shop import RunningShop, pictured, too_wide, violations
 from tests.handlers.activity.conftest import came, order
 from tests.handlers.messages.stage import PROGRAM, Stage
 from tests.visits import House

@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
-from tests.browser.shop import DESKTOP, PHONE, RunningShop, pictured, too_wide, violations
+from tests.browser.admin import DESKTOP, PHONE
+from tests.browser.shop import RunningShop, pictured, too_wide, violations
 from tests.handlers.programme.test_pages import sells
 
 

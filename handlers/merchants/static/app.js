@@ -39,10 +39,17 @@ function isUnsaved() {
   return unsaved !== null && document.contains(unsaved.form) && values(unsaved.form) !== unsaved.before;
 }
 
+// A link to a field with an error, or past the navigation, leaves nothing.
+function isWithinPage(address) {
+  const url = new URL(address, location.href);
+  return url.hash !== "" && url.origin + url.pathname + url.search === location.origin + location.pathname + location.search;
+}
+
 addEventListener("beforeunload", (event) => {
   if (isUnsaved()) event.preventDefault();
 });
 document.addEventListener("turbo:before-visit", (event) => {
+  if (isWithinPage(event.detail.url)) return;
   if (isUnsaved() && !confirm("What you changed on this page is not saved. Leave it?")) event.preventDefault();
   else unsaved = null;
 });
@@ -52,6 +59,14 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("turbo:submit-end", (event) => {
   // What did not arrive is still unsaved.
   if (event.detail.error && event.target.matches("form[data-save-bar]")) unsaved = { form: event.target, before: null };
+});
+
+// A link of the admin's own navigation was chosen: the page is fetched, with App Bridge's token.
+document.addEventListener("shopify:navigate", (event) => {
+  const url = new URL(event.target.getAttribute?.("href") ?? "", location.href);
+  if (url.origin !== location.origin) return;
+  event.preventDefault();
+  window.Turbo.visit(url.href);
 });
 
 function ready() {

@@ -1,0 +1,197 @@
+"""Every page of the app in Chromium: fit for everybody, alone and in the admin, full and empty, quick and still.
+
+A new line in config/routes.py that answers GET needs one here:
+
+    "/app/customers/{number}/hold": ("/app/customers/1/hold",),
+
+The addresses land on something in the shop that tests/browser/eventful.py makes; `EMPTY` names those that are also
+looked at in a shop in which nothing has happened yet.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+from starlette.routing import Route
+
+from config.routes import ROUTES
+from tests.browser.admin import DESKTOP, PHONE, embedded, window
+from tests.browser.eventful import make_eventful
+from tests.browser.shop import RunningShop, painted, too_wide, violations
+from tests.visits import OTTO
+
+ELSA, DEBTOR = "/app/customers/1", "/app/customers/2"
+
+# Of the merchant, by route: addresses in Nora's shop. `{draft}` is of whoever looks.
+PAGES: Mapping[str, tuple[str, ...]] = {
+    "/app": ("/app",),
+    "/app/programme": ("/app/programme", "/app/programme?draft={draft}"),
+    "/app/programme/review/{draft}": ("/app/programme/review/{draft}",),
+    "/app/programme/history": ("/app/programme/history",),
+    "/app/programme/restore/{version}": ("/app/programme/restore/1",),
+    "/app/programme/what-if": ("/app/programme/what-if?points=50&worth=5",),
+    "/app/messages": ("/app/messages",),
+    "/app/messages/queue": ("/app/messages/queue",),
+    "/app/messages/undelivered": ("/app/messages/undelivered",),
+    "/app/messages/stop/{key}": ("/app/messages/stop/thank_you:sale:92",),
+    "/app/messages/pause": ("/app/messages/pause",),
+    "/app/messages/resume": ("/app/messages/resume",),
+    "/app/messages/words/{kind}": ("/app/messages/words/thank_you", "/app/messages/words/points_adjusted?language=fr"),
+    "/app/messages/words/{kind}/reset": ("/app/messages/words/thank_you/reset?language=en",),
+    "/app/connections": ("/app/connections",),
+    "/app/connections/stripe": ("/app/connections/stripe",),
+    "/app/connections/stripe/{connection:int}/disconnect": ("/app/connections/stripe/11/disconnect",),
+    "/app/connections/domain": ("/app/connections/domain",),
+    "/app/connections/data": ("/app/connections/data",),
+    "/app/connections/data/{number:int}": ("/app/connections/data/3", "/app/connections/data/4"),
+    "/app/connections/data/{number:int}/undo": ("/app/connections/data/4/undo",),
+    "/app/customers": ("/app/customers", "/app/customers?q=elsa", "/app/customers?q=nobody"),
+    "/app/customers/{number}": (ELSA, DEBTOR),
+    "/app/customers/{number}/export": (f"{ELSA}/export",),
+    "/app/customers/{number}/forget": (f"{ELSA}/forget",),
+    "/app/customers/{number}/adjust": (f"{ELSA}/adjust", f"{ELSA}/adjust?points=-5&reason=A+gift"),
+    "/app/customers/{number}/forgive": (f"{DEBTOR}/forgive",),
+    "/app/customers/{number}/hold": (f"{ELSA}/hold",),
+    "/app/customers/{number}/release": (f"{ELSA}/release",),
+    "/app/customers/{number}/language": (f"{ELSA}/language",),
+    "/app/activity": ("/app/activity", "/app/activity?state=failed"),
+    "/app/activity/events/{number}": ("/app/activity/events/1", "/app/activity/events/2"),
+    "/app/activity/events/{number}/body": ("/app/activity/events/1/body",),
+    "/app/activity/events/{number}/replay": ("/app/activity/events/2/replay",),
+    "/app/activity/replay": ("/app/activity/replay",),
+    "/app/activity/recovered": ("/app/activity/recovered",),
+    "/app/activity/duplicates": ("/app/activity/duplicates",),
+    "/app/activity/changes": ("/app/activity/changes",),
+    "/app/activity/looks": ("/app/activity/looks",),
+    "/app/requests": ("/app/requests",),
+    "/app/{rest:path}": ("/app/nowhere",),
+}
+# Those in which something can be missing.
+EMPTY = (
+    "/app", "/app/programme", "/app/programme/history", "/app/programme/what-if?points=50&worth=5", "/app/messages",
+    "/app/messages/queue", "/app/messages/undelivered", "/app/connections", "/app/connections/data", "/app/customers",
+    "/app/activity", "/app/activity/replay", "/app/activity/recovered", "/app/activity/duplicates",
+    "/app/activity/looks", "/app/requests",
+)  # fmt: skip
+# Those that somebody opens every day.
+MAIN = (
+    "/app", "/app/programme", "/app/programme/history", "/app/programme/what-if?points=50&worth=5", "/app/customers",
+    ELSA, "/app/messages", "/app/messages/queue", "/app/messages/words/thank_you", "/app/activity",
+    "/app/connections", "/app/connections/data", "/app/requests",
+)  # fmt: skip
+LARGEST_MS, MOST_SHIFT = 1_500, 0.01
+TRIES = 3  # the machine may have been busy with something else
+# Before the door, and customers' own: with what is answered. `{review}` and `{unsubscribe}` are the letters' own links.
+OUTSIDE: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "/app/sign-in": (("/app/sign-in", 200),),
+    "/app/sign-in/{token}": (("{link}", 200), ("/app/sign-in/guessed", 404)),
+    "/app/bounce": (("/app/bounce?shop=nora.myshopify.com&shopify-reload=https://evil.example/", 400),),
+    "/app/install": (("/app/install?shop=", 400),),
+    "/app/install/back": (("/app/install/back?code=guessed&shop=nora.myshopify.com", 400),),
+    "/c/unsubscribe/{token}": (("{unsubscribe}", 200), ("/c/unsubscribe/guessed", 400)),
+    "/c/review/{token}": (("{review}", 200), ("/c/review/guessed", 404)),
+}
+# What is no page: figures for operators, files, letters as they are shown within a page, and redirects.
+NO_PAGES = {
+    "/", "/healthz", "/readyz", "/metrics", "/app/static/{name}", "/app/connections/files/{token}",
+    "/app/customers/file/{token}", "/app/customers/letter/{token}", "/app/messages/letter/{token}",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shop(sqlite_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
+    """Nora's eventful shop and Otto's empty one, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("every-page")
+    running = RunningShop(sqlite_database(folder), folder)
+    running.start()
+    try:
+        running.links = make_eventful(running)
+        yield running
+    finally:
+        running.stop()
+
+
+def test_every_page_has_its_line() -> None:
+    """A page that nobody opened here may shut somebody out."""
+    routes = [route for route in ROUTES if isinstance(route, Route) and "GET" in (route.methods or set())]
+    assert {route.path for route in routes} == {*PAGES, *OUTSIDE, *NO_PAGES}
+
+
+def hold(page: Page, address: str, complaints: list[str], status: int = 200) -> list[str]:
+    """Open an address; returns what is wrong with it."""
+    answer = page.goto(address)
+    assert answer is not None and answer.status == status, (address, answer and answer.status)
+    page.wait_for_function("!document.documentElement.hasAttribute('aria-busy')")
+    wrong = [*violations(page), *(["it scrolls sideways"] if too_wide(page) else []), *complaints]
+    complaints.clear()
+    return [f"{address}: {one}" for one in wrong if status == 200 or str(status) not in one]
+
+
+def is_late(page: Page, address: str) -> list[str]:
+    """Open an address with nothing in the cache, up to TRIES times; returns what kept it from standing at once."""
+    cold = page.context.new_cdp_session(page)
+    cold.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    found: list[str] = []
+    for _ in range(TRIES):
+        page.goto(address)
+        largest, shift = painted(page)
+        assert largest > 0, address
+        if largest < LARGEST_MS and shift < MOST_SHIFT:
+            return []
+        found.append(f"{address}: painted after {largest:.0f} ms, shifted by {shift:.4f}")
+    return found
+
+
+def all_of(draft: int) -> list[tuple[str, int]]:
+    """List the merchant's pages with their status, for whoever typed a draft."""
+    addresses = [address.format(draft=draft) for several in PAGES.values() for address in several]
+    return [(address, 404 if address == "/app/nowhere" else 200) for address in addresses]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pages_stand_at_once_and_do_not_jump(browser: Browser, shop: RunningShop, size: dict[str, int]) -> None:
+    """The largest part is painted within a second and a half without a cache; nobody but us is asked for anything."""
+    page, complaints = shop.alone(browser, size)
+    wrong = [one for path in MAIN for one in is_late(page, shop.url + path)]
+    page.context.close()
+    assert wrong == [] and complaints == []
+
+
+@pytest.mark.parametrize("place", ["alone", "in the admin"])
+def test_every_page_is_for_everybody(browser: Browser, shop: RunningShop, place: str) -> None:
+    """With something on each: alone on a screen, in the admin on a phone; axe finds nothing, nothing is too wide."""
+    if place == "alone":
+        page, complaints = shop.alone(browser, DESKTOP)
+        pages, admitted = all_of(draft=7), str
+    else:
+        page, complaints = window(browser, PHONE, shop.url)
+        pages = all_of(draft=8)
+        admitted = embedded(page, lambda: shop.house.token())
+    wrong = []
+    for path, status in pages:
+        wrong += hold(page, admitted(shop.url + path), complaints, status)
+    page.context.close()
+    assert wrong == []
+
+
+def test_every_empty_page_is_for_everybody(browser: Browser, shop: RunningShop) -> None:
+    """In a shop in which nothing has happened yet."""
+    page, complaints = shop.alone(browser, PHONE, merchant=OTTO)
+    wrong = [one for path in EMPTY for one in hold(page, shop.url + path, complaints)]
+    page.context.close()
+    assert wrong == []
+
+
+def test_every_page_outside_the_door_is_for_everybody(browser: Browser, shop: RunningShop) -> None:
+    """Signing in, what is refused, and what customers' own links open."""
+    page, complaints = window(browser, PHONE, shop.url)
+    links = {**shop.links, "link": shop.link()}
+    wrong = []
+    for several in OUTSIDE.values():
+        for path, status in several:
+            address = path.format(**links)
+            address = address if address.startswith("http") else shop.url + address
+            wrong += hold(page, address, complaints, status)
+    page.context.close()
+    assert wrong == []
