@@ -295,10 +295,11 @@ def _forget_some(work: Work, one: Request, now: int) -> Steps[Request]:
     merchant_id = one.merchant_id
     key = yield from store.key_of(merchant_id, work.context.vault)
     found = yield from personal.find(merchant_id, (yield from store.names(one.id)), one.numbers)
+    one = one._replace(numbers=found.numbers)
     waiting = yield from personal.put_off(one, found, now)
     if waiting is not None:
         return waiting
-    one = one._replace(numbers=found.numbers, reason=None)
+    one = one._replace(reason=None)
     yield from store.keep_names(one.id, found.names)
     sales = yield from personal.sales_of(merchant_id, found, SALES_AT_ONCE)
     if sales.own or sales.others:

@@ -70,6 +70,7 @@ async def test_a_file_is_made_and_fetched_before_its_person_is_forgotten(house: 
     asked, forgetting = (1, 2) if first == DATA else (2, 1)
     assert (stands[asked].stage, stands[forgetting].stage, stands[3].stage) == ("done", "find", "done")
     assert f"data request {asked} has been downloaded" in (stands[forgetting].reason or "")
+    assert stands[forgetting].numbers == (1,)  # so that Elsa's page says what it waits for
     assert await known(house) == ["elsa@home.example"]
     assert (await fetched(house, asked))["person"][0]["email"] == "elsa@home.example"
     house.clock.offset += LOOK_AGAIN
