@@ -11,8 +11,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v "$$p" && break; done)
 PIP := $(PYTHON_IN) -m pip --disable-pip-version-check --no-input
-# Two processes halve the run; each has its own PostgreSQL and Valkey.
-WORKERS ?= 2
+# Tests wait a good deal: three processes keep two cores busy. Each has its own PostgreSQL and Valkey.
+WORKERS ?= 3
 
 help:  ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

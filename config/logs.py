@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 MOST_CHARACTERS = 1_000  # of one value
+MOST_LOOKED_AT = 2 * MOST_CHARACTERS  # to look for addresses takes the square of a text's length
 MOST_PLACES = 30  # of a traceback, the innermost
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -109,8 +110,12 @@ def _in_print(logger: Any, method: str, entry: MutableMapping[str, Any]) -> Muta
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
+        more = len(value) > MOST_LOOKED_AT
+        value = value[:MOST_LOOKED_AT]
         for pattern, instead in _MASKED:
             value = pattern.sub(instead, value)
+        if more:  # An address that was cut through is not masked: the end is not shown.
+            value = f"{value[:-MOST_CHARACTERS]}…"
         if not value.isprintable():
             value = value.encode("unicode_escape").decode("ascii")
         return value if len(value) <= MOST_CHARACTERS else f"{value[:MOST_CHARACTERS]}…"

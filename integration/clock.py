@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -20,6 +21,12 @@ class Clock:
     def now(self) -> int:
         """Return the present instant."""
         return time.time_ns() // 1000 + self.offset
+
+
+@cache
+def timezones() -> frozenset[str]:
+    """Return the names of all time zones, looked for once: each is a file somewhere."""
+    return frozenset(available_timezones())
 
 
 def to_datetime(instant: int) -> datetime:

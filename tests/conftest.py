@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+import structlog
 
 from config.commands.run import COLLECT_AFTER
 from config.migrate import upgrade
@@ -27,10 +28,13 @@ MEMORY_BYTES = 2 << 30  # a run needs a fifth of that
 
 
 def pytest_configure() -> None:
-    """Keep the files of databases in memory where there is plenty: a test makes and drops hundreds of small ones."""
+    """Spare the tests what they have no use for: disks, and pictures of errors."""
+    # A test makes and drops hundreds of small files.
     if "TMPDIR" not in os.environ and _has_room(MEMORY):
         # For programs the tests start too.
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    # A test that makes something fail has it logged: to draw every frame with its variables takes longer than the test.
+    structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
 def pytest_collection_finish() -> None:

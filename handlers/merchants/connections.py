@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
-from zoneinfo import available_timezones
 
 from babel.core import get_global
 from pydantic import EmailStr, TypeAdapter, ValidationError
@@ -15,6 +14,7 @@ from handlers.inbox.record import adopt
 from handlers.merchants.programs import first_version
 from handlers.merchants.rules import Refused
 from handlers.merchants.sessions import end_sessions
+from integration.clock import timezones
 from integration.database.steps import BIG, Steps, ask, insert, plain
 from integration.vault import Vault
 
@@ -125,7 +125,7 @@ def checked(wish: Wish) -> Wish:
     currency = wish.currency.strip().upper()
     if currency not in _currencies():
         raise Refused(f"{wish.currency!r} is not a currency in use; write its ISO 4217 code, such as USD.")
-    if wish.timezone not in available_timezones():
+    if wish.timezone not in timezones():
         raise Refused(f"{wish.timezone!r} is not an IANA time zone; write one such as Europe/Paris.")
     country = wish.country.strip().upper() if wish.country else None
     if country is not None and country not in get_global("territory_currencies"):

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import WeakValueDictionary
-from zoneinfo import available_timezones
 
 import structlog
 
@@ -18,6 +17,7 @@ from handlers.inbox.work import BELL
 from handlers.merchants.connections import MOST_NAME
 from handlers.merchants.programs import first_version
 from handlers.merchants.sessions import end_sessions
+from integration.clock import timezones
 from integration.database.steps import BIG, Steps, ask, insert, plain
 from integration.errors import Forged, OutsideError, Rejected, Unavailable
 from integration.facts import ShopSeen
@@ -198,7 +198,7 @@ def _joined(
 ) -> Steps[tuple[int, int]]:
     """Make a merchant of a shop's own record, with everything off; returns connection and merchant."""
     plain_name = " ".join("".join(c for c in record.name or "" if c.isprintable()).split())[:MOST_NAME]
-    timezone = record.timezone if record.timezone in available_timezones() else "UTC"
+    timezone = record.timezone if record.timezone in timezones() else "UTC"
     merchant_id: int | None = None
     for name in (plain_name or shop, f"{plain_name[: MOST_NAME - len(shop) - 3]} ({shop})"):
         values = (name, record.currency or "USD", timezone, record.country, record.email, now)

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -130,6 +131,17 @@ def test_a_value_is_cut_and_an_object_is_named_by_its_type(capsys: pytest.Captur
     (line,) = (line for line in told(capsys) if line["event"] == "odd")
     assert len(line["long"]) <= logs.MOST_CHARACTERS + 1
     assert (line["thing"], line["none"], line["yes"]) == ("ValueError", None, True)
+
+
+def test_a_long_value_is_masked_in_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason comes from outside: a megabyte of it must not stop the process, nor show an address it is cut in."""
+    logs.configure("info", "json")
+    for before in ("a" * 1_000_000, "ada@hats.example " * 60_000, *("x" * (1_000 * n - 8) + " " for n in (1, 2))):
+        began = time.process_time()
+        structlog.get_logger().warning("odd", long=f"{before}ada@hats.example {'b' * 2_000}")
+        assert time.process_time() - began < 1
+        (line,) = (line for line in told(capsys) if line["event"] == "odd")
+        assert "ada" not in line["long"] and "hats" not in line["long"]
 
 
 def test_a_chain_of_errors_is_told_by_its_types(capsys: pytest.CaptureFixture[str]) -> None:

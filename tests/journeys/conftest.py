@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests import mailbox as mail
 from tests.databases import Databases
@@ -15,7 +16,7 @@ from tests.journeys.street import Street
 @pytest.fixture(scope="session")
 def runner() -> Iterator[asyncio.Runner]:
     """One event loop, in which the program runs while a journey is played."""
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.databases import Databases
@@ -33,7 +34,7 @@ settings.register_profile(
 @pytest.fixture(scope="session")
 def runner() -> Iterator[asyncio.Runner]:
     """One event loop for all examples; hypothesis calls its tests from outside a loop."""
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner
 
 
