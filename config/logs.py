@@ -24,6 +24,7 @@ _OURS = re.compile(r"(config|handlers|integration)(\.|$)")
 # The last wall. Mail servers quote addresses, and drivers the URL they were given.
 _MASKED = (
     (re.compile(r"\b(?:shp[a-z]{2,3}|whsec|[rsp]k_(?:live|test))_\w+"), "(secret)"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "(token)"),
     (re.compile(r"://[^\s/]*:[^\s/]*@"), "://(secret)/"),
     (re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;]+"), "(address)"),
 )

@@ -256,7 +256,8 @@ def _journeys(home: House, http: httpx.Client) -> list[str]:
         http.get(path, headers=own).text
         for path in (f"/c/review/{HEADERS['page token']}", f"/c/unsubscribe/{HEADERS['page token']}", "/metrics",
                      f"/broken?name={PERSON['first name']}", f"/later?name={PERSON['last name']}",
-                     f"/{PERSON['street']}")
+                     f"/{PERSON['street']}", f"/app?id_token={HEADERS['page token']}", "/app/customers",
+                     f"/app/customers/file/{HEADERS['page token']}", f"/app/sign-in/{HEADERS['page token']}")
     ]  # fmt: skip
     home.until("thread_crashed")
     known = http.get("/metrics", headers={"Authorization": f"Bearer {SECRETS['metrics token']}"})

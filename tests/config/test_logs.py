@@ -99,7 +99,7 @@ def test_of_a_library_only_the_words_it_always_says_are_kept(
 @pytest.mark.parametrize(
     "secret",
     ["ada@hats.example", "<ada+x@hats.example>", "shpat_0123", "shpss_0123", "whsec_0123", "rk_live_0123",
-     "sk_test_0123",
+     "sk_test_0123", "eyJ0123.eyJ0123.x0123",
      "postgresql://ada:hunter2@db/hats", "smtp://x:hunter2@mail"],
 )  # fmt: skip
 def test_what_looks_like_an_address_or_a_secret_is_masked(capsys: pytest.CaptureFixture[str], secret: str) -> None:

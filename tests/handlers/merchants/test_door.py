@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from handlers.merchants import sessions
 from integration.channels import Letter, Receipt
@@ -200,10 +201,14 @@ async def test_a_mailbox_that_refuses_keeps_nobody_elses_link_back(
         return await send(letter)
 
     monkeypatch.setattr(type(house.mail), "send", refusing)
-    answer = await house.stranger().client.post("/app/sign-in", data={"email": "both@shop.example"})
+    with capture_logs() as logged:
+        answer = await house.stranger().client.post("/app/sign-in", data={"email": "both@shop.example"})
     assert answer.status_code == 200
     [mail] = house.mail.mailbox
     assert len(tried) == 2 and mail["Subject"] == tried[1]
+    assert logged == [{"event": "sign_in_link_not_mailed", "log_level": "warning", "reason": "451 try again later"}], (
+        "neither the address nor what the link holds"
+    )
 
 
 async def test_a_mailbox_is_not_flooded(house: House) -> None:
@@ -308,15 +313,26 @@ async def test_a_document_without_a_token_goes_by_the_bounce_page_and_only_once(
     assert (await admin.get(f"{back}&id_token=refused")).status_code == 302
 
 
-async def test_a_token_is_never_repeated(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither pages nor redirects nor logs hold a part of a token, good or bad."""
+async def test_a_token_is_never_repeated(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither pages nor redirects nor logs hold a part of a token, good or bad, whatever goes wrong."""
     good, bad = house.token(), house.token(aud="another")
-    for path in (f"/app?id_token={good}", f"/app?id_token={bad}&embedded=1", f"/app/none?id_token={good}"):
-        answer = await house.stranger().get(path)
-        for token in (good, bad):
-            assert token[-40:] not in answer.text + str(answer.headers)
-            assert token[-40:] not in caplog.text
-    assert SECRET not in caplog.text
+    paths = (f"/app?id_token={good}", f"/app?id_token={bad}&embedded=1", f"/app/none?id_token={good}")
+    answers = []
+    with capture_logs() as logged:
+        answers += [await house.stranger().get(path) for path in paths]
+        answers.append(await house.stranger().get("/app", Authorization=f"Bearer {bad}"))
+        monkeypatch.setattr("handlers.merchants.door._visit", _broken)
+        answers.append(await house.stranger().get(paths[0]))
+    assert [answer.status_code for answer in answers] == [200, 302, 404, 401, 500]
+    told = f"{logged}{caplog.text}{[(answer.text, answer.headers) for answer in answers]}"
+    assert "page_failed" in {entry["event"] for entry in logged}
+    assert good[-40:] not in told and bad[-40:] not in told and SECRET not in told
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise RuntimeError("a fault of ours")
 
 
 # --- Where one is sent, and what is said there ---

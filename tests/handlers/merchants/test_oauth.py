@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from config.asgi import build
 from handlers.merchants import oauth
@@ -106,8 +107,11 @@ async def test_a_state_is_of_one_shop_and_lives_ten_minutes(harbour: Harbour, br
 async def test_what_shopify_did_not_sign_is_refused(harbour: Harbour, browser: Browser) -> None:
     """One changed character, and nothing is asked of anybody."""
     back = await browser.consents(await browser.begins())
-    for changed in (back.replace("code=", "code=0"), back + "&extra=1", back.replace("hmac=", "hmac=0")):
-        assert (await browser.ours.get(changed)).status_code == 400
+    with capture_logs() as logged:
+        for changed in (back.replace("code=", "code=0"), back + "&extra=1", back.replace("hmac=", "hmac=0")):
+            assert (await browser.ours.get(changed)).status_code == 400
+    brought = httpx.URL(back).params
+    assert len(logged) == 3 and not any(brought[name] in str(logged) for name in ("code", "state", "hmac"))
     assert harbour.asked("code") == 0
 
 
