@@ -20,6 +20,7 @@ from handlers.merchants.door import opened
 from handlers.messages import desk, editor
 from handlers.messages import pages as messages
 from handlers.privacy import pages as privacy
+from handlers.programme import desk as programme_desk
 from handlers.programme import pages as programme
 from handlers.reviews import pages as reviews
 
@@ -51,6 +52,9 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/programme/history", opened(programme.history_page), name="programme-history"),
     Route("/app/programme/restore/{version}", opened(programme.restore_page), name="programme-restore"),
     Route("/app/programme/restore/{version}", opened(programme.restore_posted), methods=["POST"]),
+    Route("/app/programme/rewards", opened(programme_desk.kinds_page), name="reward-kinds"),
+    Route("/app/programme/rewards/{reward}", opened(programme_desk.reward_page), name="reward"),
+    Route("/app/programme/rewards/{reward}", opened(programme_desk.reward_posted), methods=["POST"]),
     Route("/app/programme/what-if", opened(programme.what_if_page), name="what-if"),
     Route("/app/messages", opened(desk.messages_page), name="messages"),
     Route("/app/messages/queue", opened(desk.queue_page), name="queue"),

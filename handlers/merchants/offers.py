@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from handlers.merchants.fields import (
-    Days,
     Moment,
     Products,
     Rate,
@@ -106,5 +105,4 @@ class Rewards(Section):
 
     enabled: bool = False
     return_expired: bool = True  # points of a code that lapses unused come back
-    remind_days: Days = 14  # before a code lapses unused; 0 = no reminder
     catalogue: Annotated[dict[RewardId, Reward], Field(max_length=MOST_REWARDS)] = Field(default_factory=dict)

@@ -10,13 +10,14 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
 from handlers.merchants.naming import named
+from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Campaign, Program
 
 MOST_NAMED = 8  # entries of a list that are named in a difference; the others are counted
 
 Kind = Literal[
     "switch", "decimal", "whole", "duration", "choice", "window", "text", "email", "words", "countries", "products",
-    "channels", "rates", "campaigns", "notices",
+    "channels", "rates", "campaigns", "catalogue", "notices",
 ]  # fmt: skip
 
 
@@ -24,7 +25,7 @@ class Setting(NamedTuple):
     """One setting of the programme: how it is asked for, and what a change of it touches.
 
     `touches` is `sales` (those made from then on; earlier ones keep the version they were made under), `waiting` (every
-    message that has not gone out yet) or `points` (those people have already).
+    message that has not gone out yet), `points` (those people have already) or `rewards` (what points buy).
     """
 
     key: str
@@ -33,7 +34,7 @@ class Setting(NamedTuple):
     hint: str = ""
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    touches: Literal["sales", "waiting", "points"] = "sales"
+    touches: Literal["sales", "waiting", "points", "rewards"] = "sales"
 
 
 class Group(NamedTuple):
@@ -118,6 +119,19 @@ GROUPS = (
         "Bonus campaigns",
         "More points for a while. Of two that fit a product at the same time, the one that gives more counts, alone.",
         (Setting("earning.campaigns", "Campaign", "campaigns"),),
+    ),
+    Group(
+        "rewards",
+        "Rewards",
+        "What customers can have for their points. Who has taken one keeps it as it was, whatever you change later.",
+        (
+            Setting("rewards.enabled", "Customers can spend points on rewards", "switch", touches="rewards"),
+            Setting("rewards.catalogue", "Reward", "catalogue", touches="rewards"),
+            Setting(
+                "rewards.return_expired", "Points of a code that lapses unused come back", "switch", touches="rewards"
+            ),
+        ),
+        "rewards",
     ),
     Group(
         "expiry",
@@ -264,6 +278,8 @@ GROUPS = (
         ),
     ),
 )
+TABLES = frozenset({"campaigns", "catalogue"})
+"""Kinds of settings that hold many things, each with an id and a key of its own: `earning.campaigns.spring`."""
 SETTINGS: Mapping[str, Setting] = {setting.key: setting for group in GROUPS for setting in group.settings}
 GROUP_OF: Mapping[str, Group] = {setting.key: group for group in GROUPS for setting in group.settings}
 
@@ -292,7 +308,7 @@ def changes(old: Program, new: Program) -> list[Change]:
     listed = []
     for key, setting in SETTINGS.items():
         before, after = setting_of(old, key), setting_of(new, key)
-        if setting.kind == "campaigns":
+        if setting.kind in TABLES:
             ids = dict.fromkeys((*before, *after))
             listed += [
                 Change(f"{key}.{one}", before.get(one), after.get(one))
@@ -350,6 +366,8 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
     match setting.kind:
         case "campaigns":
             return "none" if value is None else _campaign(value, reader)
+        case "catalogue":
+            return "none" if value is None else reward_words(value, reader)
         case "switch":
             return "on" if value else "off"
         case "decimal":
@@ -392,6 +410,42 @@ def _campaign(one: Campaign, reader: Reader) -> str:
         if listed:
             words.append(f"{name} {_listed(listed)}")
     return " ".join(words)
+
+
+KINDS_OF_REWARDS = (
+    ("amount_off", "Money off an order", "shopify"),
+    ("percentage_off", "A percentage off an order", "shopify"),
+    ("free_shipping", "Free shipping", "shopify"),
+    ("free_product", "A free product", "shopify"),
+    ("by_hand", "Something you hand over", ""),
+)
+
+
+def reward_words(one: Reward, reader: Reader) -> str:
+    """Say what a reward gives, for how many points, and under which conditions."""
+    what = {kind: words for kind, words, _ in KINDS_OF_REWARDS}.get(one.kind, one.kind.replace("_", " "))
+    if one.value:
+        what += f", {_money(one.value, reader)}"
+    if one.percent:
+        what += f", {_number(one.percent, reader)} %"
+    words = [f"“{one.name}”: {what}", f"for {_counted(one.points, 'points', reader)}"]
+    if one.incremental:
+        words.append("and any multiple")
+    if one.min_order:
+        words.append(f"on orders from {_money(one.min_order, reader)}")
+    if one.products:
+        words.append(f"for {_listed([reader.products.get(each, f'product {each}') for each in one.products])}")
+    if one.valid_days:
+        words.append(f"good for {_counted(one.valid_days, 'days', reader)}")
+    if one.stock is not None:
+        words.append(f"{_counted(one.stock, 'times', reader)} in all")
+    if one.per_customer is not None:
+        words.append(f"{_counted(one.per_customer, 'times', reader)} a customer")
+    return ", ".join(words) + ("" if one.enabled else " (not offered)")
+
+
+def _money(value: Decimal, reader: Reader) -> str:
+    return str(format_currency(value, reader.currency, locale=reader.locale))
 
 
 def _moment(text: str, reader: Reader) -> str:

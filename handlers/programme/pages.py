@@ -37,6 +37,7 @@ from handlers.programme.views import (
     previews,
     read_reward,
     reader_of,
+    rewards_listed,
     told,
     wished,
 )
@@ -129,6 +130,7 @@ def _form(
         brief=False,
         adding=any(fields.get(f"{CAMPAIGNS}.{NEW}.{part}") for part in ("name", "starts", "ends")),
         unit=unit(reader),
+        rewards_here=rewards_listed(desk.current.program, wish.program, reader),
         campaigns_here=campaigns(desk, typed, wish),
         labels={key: label(key, reader) for key in SETTINGS},
         hints={key: hint(setting, reader) for key, setting in SETTINGS.items()},

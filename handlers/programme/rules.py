@@ -5,12 +5,13 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Campaign, Program
-from handlers.merchants.wording import CHANNELS, SETTINGS, UNITS, Setting, setting_of
+from handlers.merchants.wording import CHANNELS, SETTINGS, TABLES, UNITS, Setting, setting_of
 from integration.money import exponent
 
 MOST_TYPED = 20_000  # characters of one field
@@ -21,6 +22,7 @@ MOST_WORD = 255  # characters of a tag or a channel's name
 # What must have been previewed before it is first switched on, by the setting that switches it on.
 SWITCHES = {
     "earning.enabled": "earning",
+    "rewards.enabled": "rewards",
     "expiry.enabled": "expiry",
     "expiry.remind": "expiry",
     "thanks.enabled": "thanks",
@@ -55,6 +57,9 @@ def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] 
         if setting.kind == "campaigns":
             document[section][name] = _campaigns(key, document[section][name], fields, errors, taken)
             continue
+        if setting.kind == "catalogue":
+            document[section][name] = _catalogue(key, document[section][name], fields, errors)
+            continue
         try:
             value = _read(setting, fields)
         except Wrong as wrong:
@@ -68,7 +73,7 @@ def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] 
         kept = base.model_dump(mode="json")
         for error in failure.errors(include_url=False):
             section, name = str(error["loc"][0]), str(error["loc"][1]) if len(error["loc"]) > 1 else ""
-            errors.setdefault(f"{section}.{name}", _sentence(error))
+            errors.setdefault(f"{section}.{name}", sentence(error))
             document[section][name] = kept[section].get(name)
         return Typed(Program.model_validate(document), errors)
 
@@ -78,7 +83,7 @@ def is_field(name: str) -> bool:
     setting, _, part = name.partition(":")
     if part:
         return setting in SETTINGS and SETTINGS[setting].kind == "channels"
-    if _CAMPAIGN_FIELD.fullmatch(name):
+    if _CAMPAIGN_FIELD.fullmatch(name) or _REWARD_FIELD.fullmatch(name):
         return True
     return name in SETTINGS or (name.rpartition(".")[0] in SETTINGS and name.rpartition(".")[2] in _PARTS)
 
@@ -101,6 +106,9 @@ def first_switched_on(earlier: tuple[Program, ...], wanted: Program) -> tuple[st
     return tuple(dict.fromkeys(found))
 
 
+_Named = TypeVar("_Named", Campaign, Reward)
+
+
 def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tuple[str, ...]]:
     """Put what I changed of the base over what others made of it meanwhile.
 
@@ -115,7 +123,7 @@ def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tupl
         old, my, their = (setting_of(program, key) for program in (base, mine, theirs))
         if my == old:
             continue
-        if SETTINGS[key].kind == "campaigns":
+        if SETTINGS[key].kind in TABLES:
             mixed, twice = _mixed(old, my, their)
             document[section][name] = {one: each.model_dump(mode="json") for one, each in mixed.items()}
             both += [f"{key}.{one}" for one in twice]
@@ -127,9 +135,9 @@ def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tupl
 
 
 def _mixed(
-    old: Mapping[str, Campaign], mine: Mapping[str, Campaign], theirs: Mapping[str, Campaign]
-) -> tuple[dict[str, Campaign], list[str]]:
-    """Put my campaigns over theirs, one by one; returns which of them both changed, too."""
+    old: Mapping[str, _Named], mine: Mapping[str, _Named], theirs: Mapping[str, _Named]
+) -> tuple[dict[str, _Named], list[str]]:
+    """Put my campaigns or rewards over theirs, one by one; returns which of them both changed, too."""
     result, twice = dict(theirs), []
     for one in dict.fromkeys((*old, *mine)):
         if mine.get(one) == old.get(one):
@@ -151,6 +159,8 @@ _CAMPAIGN_PARTS = ("name", "starts", "ends", "multiplier", "extra_per_unit", "pr
 _CAMPAIGN_FIELD = re.compile(
     rf"{re.escape(CAMPAIGNS)}\.(\+|[a-z0-9][a-z0-9_-]{{0,39}})\.({'|'.join(_CAMPAIGN_PARTS)}|remove)"
 )
+CATALOGUE = "rewards.catalogue"
+_REWARD_FIELD = re.compile(rf"{re.escape(CATALOGUE)}\.([a-z0-9][a-z0-9_-]{{0,39}})")
 _PARTS = frozenset({"from", "to", "unit", "shown"})  # of settings that have several fields
 _ABSENT: Any = object()  # the form does not have this field: its setting stays
 _NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
@@ -175,7 +185,7 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
         case "switch":
             return typed == "on"
         case "decimal":
-            return str(_decimal(typed))
+            return str(read_decimal(typed))
         case "whole":
             return _whole(key, typed)
         case "duration":
@@ -187,20 +197,23 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
         case "email":
             return typed or None
         case "words":
-            return _words(re.split(r"[,\n]", typed))
+            return read_words(re.split(r"[,\n]", typed))
         case "countries":
             return _countries(typed)
         case "notices":
-            return [_days(word) for word in _words(re.split(r"[,;\s]+", typed))]
+            return [_days(word) for word in read_words(re.split(r"[,;\s]+", typed))]
         case "products":
-            return _products(typed)
+            return read_products(typed)
         case "rates":
             return _rates(typed)
     return typed
 
 
-def _decimal(typed: str) -> Decimal:
-    """Read a number with a point or a comma for its decimals, but not with both: 1,500 could mean two things."""
+def read_decimal(typed: str) -> Decimal:
+    """Read a number with a point or a comma for its decimals, but not with both: 1,500 could mean two things.
+
+    Raises Wrong.
+    """
     text = typed.replace("\u00a0", "").replace(" ", "")
     if not text:
         raise Wrong("Write a number, such as 3 or 1.5.")
@@ -233,7 +246,7 @@ def _duration(key: str, typed: str, unit: str) -> int:
     if factor is None:
         raise Wrong("Choose minutes, hours or days.")
     low, high = _limits(key)
-    minutes = _decimal(typed) * factor
+    minutes = read_decimal(typed) * factor
     if minutes != minutes.to_integral_value() or not low <= minutes <= high:
         raise Wrong(f"Choose a time of {high // 1440} days at most; 0 means at once.")
     return int(minutes)
@@ -261,7 +274,7 @@ def _channels(key: str, fields: Mapping[str, str]) -> Any:
     listed = fields.get(f"{key}.shown")
     if listed is None:
         return _ABSENT
-    return [name for name in _words(listed.split("\n")) if fields.get(f"{key}:{name}") == "on"]
+    return [name for name in read_words(listed.split("\n")) if fields.get(f"{key}:{name}") == "on"]
 
 
 def campaigns_typed(fields: Mapping[str, str]) -> list[str]:
@@ -296,12 +309,29 @@ def _campaigns(
                 place = str(error["loc"][0]) if error["loc"] else ("ends" if "ends" in error["msg"] else "multiplier")
                 errors.setdefault(
                     f"{key}.{one}.{place}",
-                    _MISSING.get(place, _sentence(error)) if error["type"] in _EMPTY else _sentence(error),
+                    _MISSING.get(place, sentence(error)) if error["type"] in EMPTY else sentence(error),
                 )
             continue
         if len(errors) == before:
-            place = _campaign_id(checked.name, {*result, *taken}) if one == NEW else one
+            place = named_id(checked.name, {*result, *taken}) if one == NEW else one
             result[place] = checked.model_dump(mode="json")
+    return result
+
+
+def _catalogue(key: str, kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
+    """Read rewards over those there are: each as JSON, as its own page wrote it; an empty text takes one out."""
+    result = dict(kept)
+    for name, text in fields.items():
+        match = _REWARD_FIELD.fullmatch(name)
+        if match is None:
+            continue
+        if not text:
+            result.pop(match[1], None)
+            continue
+        try:
+            result[match[1]] = Reward.model_validate_json(text).model_dump(mode="json")
+        except ValidationError:
+            errors[f"{key}.{match[1]}"] = "This reward cannot be read any more. Open it and save it again."
     return result
 
 
@@ -310,11 +340,11 @@ def _campaign_parts(place: str, typed: Mapping[str, str], errors: dict[str, str]
     for part, text in typed.items():
         try:
             if part in ("multiplier", "extra_per_unit"):
-                read[part] = str(_decimal(text)) if text else ("1" if part == "multiplier" else "0")
+                read[part] = str(read_decimal(text)) if text else ("1" if part == "multiplier" else "0")
             elif part == "products":
-                read[part] = _products(text)
+                read[part] = read_products(text)
             elif part in ("tags", "channels"):
-                read[part] = _words(re.split(r"[,\n]", text))
+                read[part] = read_words(re.split(r"[,\n]", text))
             else:
                 read[part] = text
         except Wrong as wrong:
@@ -322,14 +352,15 @@ def _campaign_parts(place: str, typed: Mapping[str, str], errors: dict[str, str]
     return read
 
 
-def _campaign_id(name: str, taken: Collection[str]) -> str:
-    """Make an id of a campaign's name that no other one has."""
+def named_id(name: str, taken: Collection[str]) -> str:
+    """Make an id of a campaign's or a reward's name that no other one has."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:30] or "campaign"
+    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:30] or "one"
     return next(one for n in range(len(taken) + 1) if (one := stem if n == 0 else f"{stem}-{n + 1}") not in taken)
 
 
-def _words(parts: list[str]) -> list[str]:
+def read_words(parts: list[str]) -> list[str]:
+    """Read a list of words, each once. Raises Wrong."""
     found = list(dict.fromkeys(word for part in parts if (word := part.strip())))
     if len(found) > MOST_LISTED:
         raise Wrong(f"This list is too long: {MOST_LISTED} at most.")
@@ -346,16 +377,17 @@ def _days(word: str) -> int:
 
 
 def _countries(typed: str) -> list[str]:
-    found = [word.upper() for word in _words(re.split(r"[,;\s]+", typed))]
+    found = [word.upper() for word in read_words(re.split(r"[,;\s]+", typed))]
     for word in found:
         if not re.fullmatch(r"[A-Z]{2}", word):
             raise Wrong(f"Write countries as two letters each, such as DE; “{word[:40]}” is not.")
     return list(dict.fromkeys(found))
 
 
-def _products(typed: str) -> list[str]:
+def read_products(typed: str) -> list[str]:
+    """Read products, one a line, by number or address. Raises Wrong."""
     found = []
-    for line in _words(typed.split("\n")):
+    for line in read_words(typed.split("\n")):
         match = _PRODUCT.fullmatch(line)
         if match is None:
             raise Wrong(
@@ -368,15 +400,15 @@ def _products(typed: str) -> list[str]:
 
 def _rates(typed: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in _words(typed.split("\n")):
+    for line in read_words(typed.split("\n")):
         match = _CURRENCY.fullmatch(line)
         if match is None:
             raise Wrong(f"Write each line as a currency and a number, such as EUR 1.08; “{line[:40]}” is not.")
-        found[match[1].upper()] = str(_decimal(match[2]))
+        found[match[1].upper()] = str(read_decimal(match[2]))
     return found
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def sentence(error: Mapping[str, Any]) -> str:
     """Turn a refusal of the programme's own rules into what to do."""
     context = error.get("ctx", {})
     match error["type"]:
@@ -391,23 +423,23 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"{text[:1].upper()}{text[1:]}."
 
 
-def read_points(typed: str) -> int:
-    """Read how many points a reward costs. Raises Wrong."""
+def read_count(typed: str, least: int = 0) -> int:
+    """Read a whole number of points, days or pieces. Raises Wrong."""
     text = typed.replace("\u00a0", "").replace(" ", "")
-    if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
-        raise Wrong("Write a whole number of points, such as 500.")
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+        raise Wrong("Write a whole number, such as 500.")
     return int(text)
 
 
 def read_money(typed: str, currency: str) -> int:
     """Read an amount of money as minor units of a currency. Raises Wrong."""
-    value = _decimal(typed).scaleb(exponent(currency))
+    value = read_decimal(typed).scaleb(exponent(currency))
     if value != value.to_integral_value() or not 1 <= value <= MOST_MONEY:
         raise Wrong(f"Write an amount in {currency}, such as 5.")
     return int(value)
 
 
-_EMPTY = ("missing", "string_too_short")
+EMPTY = ("missing", "string_too_short")
 _MISSING = {
     "name": "Give it a name you will recognise it by.",
     "starts": "Choose the day it starts.",
@@ -447,6 +479,8 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
                 for one, each in value.items()
                 for part in _CAMPAIGN_PARTS
             }
+        case "catalogue":
+            return {f"{key}.{one}": each.model_dump_json() for one, each in value.items()}
         case "rates":
             return {key: "\n".join(f"{name} {plain_number(rate, mark)}" for name, rate in value.items())}
     return {key: "" if value is None else str(value)}

@@ -1,6 +1,6 @@
 """What the programme's pages show: what they stand on, wishes over it, previews, pictures, differences in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from babel import Locale
@@ -19,6 +19,7 @@ from handlers.merchants.wording import (
     Reader,
     changes,
     label,
+    reward_words,
     setting_named,
     setting_of,
     spoken,
@@ -30,12 +31,13 @@ from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
 from handlers.programme import store
 from handlers.programme.rules import (
     CAMPAIGNS,
+    CATALOGUE,
     NEW,
     Wrong,
     campaigns_typed,
     merged,
+    read_count,
     read_money,
-    read_points,
     shown,
     understand,
 )
@@ -148,6 +150,28 @@ def campaigns(desk: Desk, typed: Mapping[str, str], wish: Wish) -> Sequence[Plan
     ]
 
 
+class Offered(NamedTuple):
+    """A reward in a list: what it is, and whether it is new or changed here and not saved."""
+
+    key: str
+    name: str
+    words: str
+    state: str
+
+
+def rewards_listed(now: Program, wanted: Program, reader: Reader) -> Sequence[Offered]:
+    """List the rewards somebody wants, the cheapest first; what is taken out stays until that is saved."""
+    before, after = now.rewards.catalogue, wanted.rewards.catalogue
+    listed = []
+    for one in dict.fromkeys((*before, *after)):
+        each = after.get(one) or before[one]
+        state = "taken out, not saved" if one not in after else ""
+        if one in after and before.get(one) != after[one]:
+            state = "new, not saved" if one not in before else "changed, not saved"
+        listed.append((each.points, Offered(one, each.name, reward_words(each, reader), state)))
+    return [offered for _, offered in sorted(listed, key=lambda pair: (pair[0], pair[1].key))]
+
+
 def channels(desk: Desk, fields: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """List the channels to choose from: the usual ones, those of the latest orders, those that were typed."""
     seen = [order.source_name for sale in desk.sales if (order := sale.facts.order) is not None and order.source_name]
@@ -202,6 +226,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
         "letters": letters,
         "names": names,
         "delay": spoken("thanks.delay_minutes", program.thanks.delay_minutes, reader),
+        "offers": rewards_listed(program, program, reader),
         "notices": spoken("expiry.notice_days", program.expiry.notice_days, reader),
         "hours": spoken("messages.window", program.messages.window, reader),
     }
@@ -231,7 +256,11 @@ def read_reward(
     fields["worth"] = str(usual) if worth is None else worth[:20]
     errors: dict[str, str] = {}
     numbers: dict[str, int] = {}
-    for name, read in (("points", read_points), ("worth", lambda typed: read_money(typed, visit.currency))):
+    readers: tuple[tuple[str, Callable[[str], int]], ...] = (
+        ("points", lambda typed: read_count(typed, least=1)),
+        ("worth", lambda typed: read_money(typed, visit.currency)),
+    )
+    for name, read in readers:
         try:
             numbers[name] = read(fields[name])
         except Wrong as wrong:
@@ -292,6 +321,10 @@ def also_changed(desk: Desk, wish: Wish, reader: Reader) -> dict[str, str]:
     said = {}
     for key in wish.both:
         section, _, one = key.rpartition(".")
-        value = now.earning.campaigns.get(one) if section == CAMPAIGNS else setting_of(now, key)
+        tables: dict[str, Mapping[str, Any]] = {
+            CAMPAIGNS: now.earning.campaigns,
+            CATALOGUE: now.rewards.catalogue,
+        }
+        value = tables[section].get(one) if section in tables else setting_of(now, key)
         said[key] = f"Meanwhile this was set to: {spoken(key, value, reader)}." if value is not None else TAKEN_OUT
     return said

@@ -55,10 +55,13 @@ class Row:
 
 
 async def programme_of_otto(house: House) -> None:
-    """Otto has a second version of his programme, and something typed that he has not saved."""
+    """Otto has a second version of his programme with a reward, and something typed that he has not saved."""
+    five = '{"catalogue": {"five": {"name": "5 off", "kind": "amount_off", "points": 500, "value": "5"}}}'
     await house.does(
         "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
-        " SELECT 2, 2, 0, 0, document FROM program_versions WHERE merchant_id = 2"
+        " SELECT 2, 2, 0, 0, substr(document, 1, length(document) - 1) || ?1"
+        " FROM program_versions WHERE merchant_id = 2",
+        f', "rewards": {five}}}',
     )
     await house.does(
         "INSERT INTO program_drafts (merchant_id, number, base, fields, who, at) VALUES (2, 7, 2, '{}', 'link:otto', 0)"
@@ -134,6 +137,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/programme"): Row(VISITOR, "/app/programme", fields={"earning.hold_days": "14"}),
     ("POST", "/app/programme/preview"): Row(VISITOR, "/app/programme/preview", fields={"earning.hold_days": "14"}),
     ("GET", "/app/programme/history"): Row(VISITOR, "/app/programme/history"),
+    ("GET", "/app/programme/rewards"): Row(VISITOR, "/app/programme/rewards"),
+    ("GET", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),
+    ("POST", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),
     ("GET", "/app/programme/what-if"): Row(VISITOR, "/app/programme/what-if"),
     ("GET", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),
     ("POST", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),

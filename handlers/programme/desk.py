@@ -1,0 +1,202 @@
+"""The page of one reward: typed, put beside what else is typed and not saved, and reviewed with it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from handlers.context import Context
+from handlers.merchants.door import Visit
+from handlers.merchants.frame import moved, show
+from handlers.merchants.offers import CODES, INCREMENTAL, OF_MONEY, Reward
+from handlers.merchants.wording import KINDS_OF_REWARDS
+from handlers.programme import store
+from handlers.programme.rules import (
+    CATALOGUE,
+    EMPTY,
+    Wrong,
+    named_id,
+    plain_number,
+    read_count,
+    read_decimal,
+    read_products,
+    read_words,
+    sentence,
+)
+from handlers.programme.views import Desk, Wish, look, wished
+
+TEMPLATES = Path(__file__).parent / "templates"
+HERE = "/app/programme"
+
+
+async def kinds_page(request: Request, visit: Visit) -> Response:
+    """Show the kinds of rewards there are, and what each needs."""
+    context: Context = request.app.state.context
+    desk = await context.database.read(lambda: look(visit, None))
+    kinds = [
+        (kind, words, platform, not platform or platform in desk.shop.platforms)
+        for kind, words, platform in KINDS_OF_REWARDS
+    ]
+    return show(visit, "reward_kinds.html", TEMPLATES, kinds=kinds, explained=EXPLAINED)
+
+
+async def reward_page(request: Request, visit: Visit) -> Response:
+    """Show one reward as it is, or a new one of a kind."""
+    context: Context = request.app.state.context
+    desk, wish = await _at_hand(context, visit)
+    one = request.path_params["reward"]
+    there = wish.program.rewards.catalogue.get(one)
+    kind = request.query_params.get("kind", "")
+    if there is None and (one != "new" or kind not in EXPLAINED):
+        raise HTTPException(404)
+    fields = reward_fields(there) if there is not None else {"enabled": "on", **USUAL[kind], "kind": kind}
+    return _form(visit, desk, one, fields, {})
+
+
+async def reward_posted(request: Request, visit: Visit) -> Response:
+    """Take a reward that was typed, or take one out: nothing changes before that is reviewed and saved."""
+    context: Context = request.app.state.context
+    form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    desk, wish = await _at_hand(context, visit)
+    one = request.path_params["reward"]
+    there = wish.program.rewards.catalogue.get(one)
+    kind = there.kind if there is not None else form.get("kind", "")
+    if (there is None and one != "new") or kind not in EXPLAINED:
+        raise HTTPException(404)
+    text = ""
+    if form.get("do") != "remove":
+        reward, errors = reward_typed(kind, form)
+        if reward is None:
+            return _form(visit, desk, one, {**form, "kind": kind}, errors, 422)
+        text = reward.model_dump_json()
+        if one == "new":
+            taken = {*wish.program.rewards.catalogue, *desk.current.program.rewards.catalogue, "new"}
+            one = named_id(reward.name, taken)
+    unsaved = desk.unsaved
+    fields = {**(unsaved.fields if unsaved is not None else {}), f"{CATALOGUE}.{one}": text}
+    base = unsaved.base if unsaved is not None else desk.current.number
+    now = context.clock.now()
+    if wished(desk, fields, base).program == desk.current.program:
+        return moved(request, visit, HERE, "There is nothing to save: everything is as it was.")
+    number = await context.database.run(lambda: store.keep_draft(visit.merchant_id, base, fields, visit.who, now))
+    return moved(request, visit, f"{HERE}/review/{number}")
+
+
+async def _at_hand(context: Context, visit: Visit) -> tuple[Desk, Wish]:
+    """Read the programme with what this person has typed and not saved over it."""
+    desk = await context.database.read(lambda: look(visit, None))
+    if desk.unsaved is None:
+        return desk, wished(desk, {}, desk.current.number)
+    return desk, wished(desk, desk.unsaved.fields, desk.unsaved.base)
+
+
+def _form(
+    visit: Visit, desk: Desk, one: str, fields: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+) -> Response:
+    kind = fields["kind"]
+    return show(
+        visit,
+        "reward.html",
+        TEMPLATES,
+        status,
+        one=one,
+        kind=kind,
+        kind_words={name: said for name, said, _ in KINDS_OF_REWARDS}[kind],
+        explained=EXPLAINED[kind],
+        fields=fields,
+        errors=errors,
+        has_value=kind in OF_MONEY,
+        is_code=kind in CODES,
+        may_be_incremental=kind in INCREMENTAL,
+        titles=desk.titles,
+        currency=visit.currency,
+    )
+
+
+EXPLAINED: Mapping[str, str] = {
+    "amount_off": "A code that takes an amount of money off an order, once.",
+    "percentage_off": "A code that takes a share off an order, once.",
+    "free_shipping": "A code that pays for shipping, once.",
+    "free_product": "A code that takes the price of one piece off a product, once.",
+    "by_hand": "Anything else: a service, a visit, early access. Customers read how to get it, and you note when it was"
+    " handed over.",
+}
+USUAL: Mapping[str, dict[str, str]] = {
+    "amount_off": {"name": "5 off", "points": "500", "value": "5", "min_order": "10", "valid_days": "90"},
+    "percentage_off": {"name": "10 % off", "points": "800", "percent": "10", "valid_days": "90"},
+    "free_shipping": {"name": "Free shipping", "points": "400", "valid_days": "90"},
+    "free_product": {"points": "1000", "valid_days": "90"},
+    "by_hand": {"points": "1000", "valid_days": "90"},
+}
+
+
+# --- What is typed ------------------------------------------------------------------------------
+
+_REWARD_SWITCHES = (
+    "enabled",
+    "incremental",
+    "with_order_discounts",
+    "with_product_discounts",
+    "with_shipping_discounts",
+)
+_REWARD_NUMBERS = ("value", "percent", "min_order")
+_REWARD_COUNTS = ("points", "valid_days", "stock", "per_customer", "most_steps")
+_REWARD_TEXTS = ("name", "starts", "ends", "instructions")
+# Where a refusal of the whole reward belongs, by a word in it.
+_REWARD_PLACES = (
+    ("share a discount", "shared"),
+    ("percentage", "percent"),
+    ("value", "value"),
+    ("product", "products"),
+    ("how the customer", "instructions"),
+    ("multiple", "incremental"),
+    ("ends after", "ends"),
+)
+
+
+def reward_typed(kind: str, fields: Mapping[str, str]) -> tuple[Reward | None, dict[str, str]]:
+    """Read one reward's own page; returns the reward, or what to do about each field."""
+    read: dict[str, Any] = {"kind": kind, "shared": fields.get("shared") == "on"}
+    read |= {name: fields.get(name) == "on" for name in _REWARD_SWITCHES}
+    errors: dict[str, str] = {}
+    for name in (*_REWARD_NUMBERS, *_REWARD_COUNTS, *_REWARD_TEXTS, "products", "tiers"):
+        text = fields.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            if name in _REWARD_NUMBERS:
+                read[name] = str(read_decimal(text))
+            elif name in _REWARD_COUNTS:
+                read[name] = read_count(text)
+            elif name == "products":
+                read[name] = read_products(text)
+            else:
+                read[name] = read_words(re.split(r"[,\n]", text)) if name == "tiers" else text
+        except Wrong as wrong:
+            errors[name] = str(wrong)
+    if errors:
+        return None, errors
+    try:
+        return Reward.model_validate(read), {}
+    except ValidationError as failure:
+        for error in failure.errors(include_url=False):
+            words = str(error["msg"])
+            place = str(error["loc"][0]) if error["loc"] else next((f for w, f in _REWARD_PLACES if w in words), "name")
+            missing = error["type"] in EMPTY
+            errors.setdefault(place, "Write something here." if missing else sentence(error))
+        return None, errors
+
+
+def reward_fields(reward: Reward) -> dict[str, str]:
+    """Return a reward as the fields of its page: what `reward_typed` reads back as the same."""
+    fields = {"kind": reward.kind, "shared": "on" if reward.shared else ""}
+    fields |= {name: "on" if getattr(reward, name) else "" for name in _REWARD_SWITCHES}
+    fields |= {name: plain_number(value) for name in _REWARD_NUMBERS if (value := getattr(reward, name))}
+    fields |= {name: str(value) for name in _REWARD_COUNTS if (value := getattr(reward, name)) is not None}
+    fields |= {name: getattr(reward, name) or "" for name in _REWARD_TEXTS}
+    return fields | {"products": "\n".join(reward.products), "tiers": ", ".join(reward.tiers)}

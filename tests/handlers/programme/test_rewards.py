@@ -1,0 +1,124 @@
+"""The page of one reward: typed, put beside what else is not saved, reviewed, and in force only then."""
+
+from typing import Any
+
+import pytest
+
+from handlers.merchants.offers import Reward
+from handlers.programme.desk import reward_fields, reward_typed
+from tests.handlers.programme.test_pages import PAGE, follows, form, versions
+from tests.visits import NORA, House, Visitor
+
+FIVE = {
+    "kind": "amount_off", "name": "5 off", "points": "500", "value": "5", "min_order": "10", "valid_days": "90",
+    "enabled": "on", "with_product_discounts": "on", "with_shipping_discounts": "on", "shared": "", "do": "review",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def house(database: Any) -> House:
+    """Nora's and Otto's shops on each engine."""
+    return await House(database).open()
+
+
+@pytest.fixture
+async def nora(house: House) -> Visitor:
+    """Nora, signed in."""
+    return await house.signed_in(NORA)
+
+
+async def typed(nora: Visitor, one: str = "new", **changes: str) -> str:
+    """Type a reward and go to the review; returns its path."""
+    answer = await nora.post(f"{PAGE}/rewards/{one}", FIVE | changes)
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["location"].partition("?")[0])
+
+
+async def test_a_reward_is_in_force_once_it_was_reviewed_and_saved(house: House, nora: Visitor) -> None:
+    """What it is stands in the review in words; nothing changes before it is saved."""
+    assert (await nora.get(f"{PAGE}/rewards")).status_code == 200
+    assert 'value="500"' in (await nora.get(f"{PAGE}/rewards/new?kind=amount_off")).text
+    path = await typed(nora)
+    review = await nora.get(path)
+    assert "“5 off”: Money off an order, €5.00, for 500 points, on orders from €10.00" in review.text
+    assert (await versions(house))[-1][1].rewards.catalogue == {}
+    await nora.post(path, {"base": "1"})
+    saved = (await versions(house))[-1][1].rewards
+    assert saved.catalogue["5-off"].points == 500
+    assert not saved.enabled
+    page = (await nora.get(PAGE)).text
+    assert f'href="{PAGE}/rewards/5-off"' in page
+
+
+async def test_a_change_and_a_removal_are_reviewed_like_any_other(house: House, nora: Visitor) -> None:
+    """Who has taken it already keeps it: the review says so."""
+    await nora.post(await typed(nora), {"base": "1"})
+    path = await typed(nora, "5-off", points="600")
+    review = (await nora.get(path)).text
+    assert "for 500 points" in review and "for 600 points" in review
+    assert "Who has taken one already keeps it" in review
+    await nora.post(path, {"base": "2"})
+    assert (await versions(house))[-1][1].rewards.catalogue["5-off"].points == 600
+    await nora.post(await typed(nora, "5-off", do="remove"), {"base": "3"})
+    assert (await versions(house))[-1][1].rewards.catalogue == {}
+
+
+async def test_a_reward_joins_what_else_was_typed_and_not_saved(house: House, nora: Visitor) -> None:
+    """A rate typed on the programme's page is not lost by adding a reward."""
+    await nora.post(PAGE, form(earning__points_per_unit="2") | {"do": "preview"})
+    path = await typed(nora)
+    review = (await nora.get(path)).text
+    assert "Points for each €1 spent" in review and "“5 off”" in review
+    kept = await nora.get(f"{PAGE}?draft={path.rpartition('/')[2]}")
+    assert "new, not saved" in kept.text
+    assert 'name="rewards.catalogue.5-off"' in kept.text
+    await nora.post(path, {"base": "1"})
+    program = (await versions(house))[-1][1]
+    assert (program.earning.points_per_unit, len(program.rewards.catalogue)) == (2, 1)
+
+
+async def test_rewards_go_live_only_after_their_preview(house: House, nora: Visitor) -> None:
+    """What customers will see stands on the page before it is switched on for the first time."""
+    await nora.post(await typed(nora), {"base": "1"})
+    program = (await versions(house))[-1][1]
+    answer = await nora.post(PAGE, form(program, rewards__enabled="on") | {"base": "2", "do": "review"})
+    path = answer.headers["location"].partition("?")[0]
+    refused = await follows(nora, await nora.post(path, {"base": "2"}))
+    assert "look at the preview first" in refused.text
+    review = (await nora.get(path)).text
+    assert "can spend their points on rewards" in review and "What points buy" in review
+    await nora.post(path, {"base": "2"})
+    assert (await versions(house))[-1][1].rewards.enabled
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "words"),
+    [
+        ({"points": "many"}, "points", "Write a whole number"),
+        ({"points": ""}, "points", "Write something here."),
+        ({"value": ""}, "value", "needs a value"),
+        ({"name": " "}, "name", "Write something here."),
+        ({"starts": "2026-12-01", "ends": "2026-11-01"}, "ends", "ends after it starts"),
+        ({"incremental": "on", "shared": "on"}, "shared", "share a discount"),
+    ],
+)
+async def test_what_cannot_be_a_reward_is_said_beside_its_field(
+    house: House, nora: Visitor, changes: dict[str, str], place: str, words: str
+) -> None:
+    """What was typed stays, and nothing is kept."""
+    answer = await nora.post(f"{PAGE}/rewards/new", FIVE | changes)
+    assert answer.status_code == 422
+    assert f'id="f-{place}-error">' in answer.text and words in answer.text
+    assert len(await versions(house)) == 1
+
+
+async def test_a_page_of_no_reward_is_not_found(nora: Visitor) -> None:
+    """Neither an unknown reward nor an unknown kind."""
+    for path in (f"{PAGE}/rewards/none", f"{PAGE}/rewards/new", f"{PAGE}/rewards/new?kind=gold"):
+        assert (await nora.get(path)).status_code == 404
+
+
+def test_a_reward_is_what_its_fields_say() -> None:
+    """What the page shows reads back as the same reward."""
+    reward = Reward(name="Half", kind="percentage_off", points=9, percent="50", products=("1", "2"), stock=3)
+    assert reward_typed("percentage_off", reward_fields(reward)) == (reward, {})
