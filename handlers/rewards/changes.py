@@ -13,6 +13,7 @@ from handlers.rewards import store
 from handlers.rewards.kinds import Issued
 from handlers.rewards.rules import (
     KEEPS,
+    OPEN,
     Holdings,
     Move,
     State,
@@ -25,9 +26,12 @@ from handlers.rewards.rules import (
     where,
 )
 from handlers.rewards.store import Redemption
+from integration.clock import SECOND
 from integration.database.steps import Steps, ask, plain
+from integration.errors import Unavailable
 
 MOST_KEY = 100
+TURN_PAUSE = 2 * SECOND  # before it is looked again whether the customer's other reward of the kind is done
 REDEEMED = "program:redeemed"
 
 _BALANCE = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
@@ -158,7 +162,55 @@ def _posting(redemption: Redemption, root: int, move: Move, n: int) -> Posting:
     )
 
 
-# --- What the platform said ---------------------------------------------------------------------
+# --- What the platform is asked, and what it said -----------------------------------------------
+
+
+class Begun(NamedTuple):
+    """A redemption its platform is to be asked about; `again` where somebody may have been at it before."""
+
+    redemption: Redemption
+    again: bool
+
+
+def begin(claimed: Redemption, alone: bool, now: int) -> Steps[Begun | None]:
+    """Write down that the platform is about to be asked, before it is: an end that is not clear is seen later.
+
+    None where the claim was lost meanwhile, and where another of the same customer and kind is under way with which
+    it could be mistaken (`alone`): then it waits for that.
+    """
+    counters = (yield from lock_books([claimed.merchant_id]))[claimed.merchant_id]
+    present = yield from store.one(claimed.merchant_id, claimed.number)
+    if present is None or present.claim != claimed.claim:
+        return None
+    if alone and (yield from _is_another_under_way(present)):
+        attempts = max(0, present.attempts - 1)
+        waiting = present._replace(claim=None, claimed_until=None, next_at=now + TURN_PAUSE, attempts=attempts)
+        yield from store.put([waiting])
+        return None
+    again = present.tried_at is not None
+    if not again:
+        yield from store.put([present := present._replace(tried_at=now)])
+    yield from save_books([counters])
+    return Begun(present, again)
+
+
+def _is_another_under_way(mine: Redemption) -> Steps[bool]:
+    root = (yield from store.root_of(mine.merchant_id, mine.customer)) or mine.customer
+    numbers = yield from store.numbers_of(mine.merchant_id, root)
+    had = yield from store.of_people(mine.merchant_id, numbers)
+    return any(
+        each.tried_at is not None and each.number != mine.number and each.kind == mine.kind and each.state in OPEN
+        for each in had
+    )
+
+
+def noted(claimed: Redemption, mark: str) -> Steps[None]:
+    """Keep where the platform's account stood before it is asked. Raises Unavailable where the claim was lost."""
+    yield from lock_books([claimed.merchant_id])
+    present = yield from store.one(claimed.merchant_id, claimed.number)
+    if present is None or present.claim != claimed.claim:
+        raise Unavailable("somebody else has taken this reward over")
+    yield from store.put([present._replace(mark=mark)])
 
 
 def _held(claimed: Redemption) -> Steps[tuple[Redemption | None, Counters]]:
@@ -182,6 +234,8 @@ def issued(claimed: Redemption, made: Issued, connection: int | None, now: int) 
         issued_at=present.issued_at or now,
         attempts=0,
         reason=None,
+        tried_at=None,
+        mark=None,
     )
     if present.state == "asked":
         there = there._replace(state="issued", next_at=None)
@@ -193,17 +247,25 @@ def declined(claimed: Redemption, reason: str, now: int) -> Steps[Redemption | N
     present, counters = yield from _held(claimed)
     if present is None:
         return None
-    closed = present._replace(state="refused", reason=reason, next_at=None, closed_at=now)
+    closed = present._replace(state="refused", reason=reason, next_at=None, closed_at=now, tried_at=None, mark=None)
     return (yield from settled(closed, counters, now))
 
 
-def put_off(claimed: Redemption, reason: str | None, until: int, counts: bool = True) -> Steps[Redemption | None]:
-    """Have the platform asked again later, for a reason in words. None where the claim was lost meanwhile."""
+def put_off(
+    claimed: Redemption, reason: str | None, until: int, counts: bool = True, clear: bool = False
+) -> Steps[Redemption | None]:
+    """Have the platform asked again later, for a reason in words; `clear` where it surely did nothing so far.
+
+    None where the claim was lost meanwhile.
+    """
     present, counters = yield from _held(claimed)
     if present is None:
         return None
     attempts = present.attempts if counts else max(0, present.attempts - 1)
-    yield from store.put([waiting := present._replace(reason=reason, next_at=until, attempts=attempts)])
+    waiting = present._replace(reason=reason, next_at=until, attempts=attempts)
+    if clear:
+        waiting = waiting._replace(tried_at=None, mark=None)
+    yield from store.put([waiting])
     yield from save_books([counters])
     return waiting
 
@@ -216,6 +278,7 @@ def ended(claimed: Redemption, used: bool, returns: bool, now: int) -> Steps[Red
     present, counters = yield from _held(claimed)
     if present is None:
         return None
+    present = present._replace(tried_at=None, mark=None)
     if used or present.state == "used":
         over = present._replace(state="used", used_at=present.used_at or now, next_at=None, reason=None)
     elif present.expires_at is None or now < present.expires_at:

@@ -11,6 +11,7 @@ from handlers.context import Context
 from handlers.inbox.keys import Key
 from handlers.merchants.books import shops
 from handlers.rewards import changes, store
+from handlers.rewards.changes import Begun
 from handlers.rewards.kinds import Declined, Issued, Kind, Pending, Wanted
 from handlers.rewards.store import Redemption
 from integration.clock import HOUR, MINUTE, SECOND
@@ -95,8 +96,8 @@ class _Account(NamedTuple):
 class _At:
     """One merchant's account, asked with the key that holds at that moment."""
 
-    def __init__(self, context: Context, account: _Account) -> None:
-        self._context, self._account = context, account
+    def __init__(self, context: Context, account: _Account, redemption: Redemption) -> None:
+        self._context, self._account, self._redemption = context, account, redemption
         self.key = Key(context, account.connection)
 
     async def shopify(self, name: str, variables: dict[str, Any]) -> Mapping[str, Any]:
@@ -110,6 +111,10 @@ class _At:
         """Return Stripe's client with the account's key."""
         return self._context.stripe.client(await self.key())
 
+    async def note(self, mark: str) -> None:
+        """Keep where the account stood before it is asked."""
+        await self._context.database.run(lambda: changes.noted(self._redemption, mark))
+
 
 async def _tend(context: Context, redemption: Redemption) -> None:
     kind = context.rewards.get(redemption.kind)
@@ -119,17 +124,21 @@ async def _tend(context: Context, redemption: Redemption) -> None:
     if kind.platform is not None and account is None:
         await _wait(context, redemption, f"{kind.platform.title()} is not connected.", NO_ACCESS_PAUSE)
         return
-    at = _At(context, account) if account is not None else _Nobody()
+    at = _At(context, account, redemption) if account is not None else _Nobody()
+    now = context.clock.now()
+    begun = await context.database.run(lambda: changes.begin(redemption, kind.alone, now))
+    if begun is None:
+        return
     try:
         async with asyncio.timeout(ASK_SECONDS):
             if redemption.state == "asked":
-                await _issue(context, kind, redemption, at, account)
+                await _issue(context, kind, begun, at, account)
             else:  # It is to be taken back; or was used, and others must not use its code again.
-                await _take_back(context, kind, redemption, at)
+                await _take_back(context, kind, begun, at)
     except TimeoutError:
-        await _failed(context, redemption, Unavailable(f"{kind.platform} took longer than {ASK_SECONDS:g} s"), at)
+        await _failed(context, begun, Unavailable(f"{kind.platform} took longer than {ASK_SECONDS:g} s"), at)
     except (OutsideError, Unsealable) as error:
-        await _failed(context, redemption, error, at)
+        await _failed(context, begun, error, at)
 
 
 class _Nobody:
@@ -143,13 +152,17 @@ class _Nobody:
     async def stripe(self) -> Any:
         raise Rejected("this reward has no platform")
 
+    async def note(self, mark: str) -> None:
+        raise Rejected("this reward has no platform")
+
 
 async def _issue(
-    context: Context, kind: Kind, redemption: Redemption, at: "_At | _Nobody", account: _Account | None
+    context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody", account: _Account | None
 ) -> None:
+    redemption = begun.redemption
     wanted = await context.database.read(lambda: _wanted(redemption, kind))
     # What was asked once may have come to be, whatever we heard of it.
-    made = await kind.issue(at, wanted, redemption.attempts > 1)
+    made = await kind.issue(at, wanted, begun.again)
     point("reward.asked")
     now = context.clock.now()
     match made:
@@ -164,9 +177,10 @@ async def _issue(
             await context.database.run(lambda: changes.put_off(redemption, "It is being made.", later))
 
 
-async def _take_back(context: Context, kind: Kind, redemption: Redemption, at: "_At | _Nobody") -> None:
+async def _take_back(context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody") -> None:
+    redemption = begun.redemption
     wanted = await context.database.read(lambda: _wanted(redemption, kind))
-    stands = await kind.take_back(at, wanted)
+    stands = await kind.take_back(at, wanted, begun.again)
     point("reward.taken_back")
     now = context.clock.now()
     if stands == "unused":
@@ -177,9 +191,11 @@ async def _take_back(context: Context, kind: Kind, redemption: Redemption, at: "
     await context.database.run(lambda: changes.ended(redemption, stands == "used", returns, now))
 
 
-async def _failed(context: Context, redemption: Redemption, error: Exception, at: "_At | _Nobody") -> None:
+async def _failed(context: Context, begun: Begun, error: Exception, at: "_At | _Nobody") -> None:
     """Put off what a platform did not do; give up what it refuses again and again, if it is surely not there."""
-    now = context.clock.now()
+    redemption, now = begun.redemption, context.clock.now()
+    # An earlier question may have been done all the same: then nobody can say that it is not there, and it waits.
+    surely_nothing = isinstance(error, Rejected) and not begun.again
     if isinstance(error, Revoked):
         if at.key is None or await at.key.give_up(error):
             await _wait(context, redemption, "The shop took our access away.", NO_ACCESS_PAUSE)
@@ -188,7 +204,7 @@ async def _failed(context: Context, redemption: Redemption, error: Exception, at
     if isinstance(error, Unsealable):
         await _wait(context, redemption, "The key to the platform cannot be opened.", NO_ACCESS_PAUSE)
         return
-    if isinstance(error, Rejected) and redemption.state == "asked" and redemption.attempts >= MOST_REFUSALS:
+    if surely_nothing and redemption.state == "asked" and redemption.attempts >= MOST_REFUSALS:
         reason = f"{error}."
         await context.database.run(lambda: changes.declined(redemption, reason, now))
         log.warning("reward_refused", merchant=redemption.merchant_id, reward=redemption.number)
@@ -196,13 +212,15 @@ async def _failed(context: Context, redemption: Redemption, error: Exception, at
     pause = PAUSES[min(redemption.attempts, len(PAUSES)) - 1]
     if isinstance(error, Unavailable) and error.retry_after is not None:
         pause = max(pause, round(error.retry_after * SECOND))
-    await _wait(context, redemption, f"{error}.", pause, counts=True)
+    await _wait(context, redemption, f"{error}.", pause, counts=True, clear=surely_nothing)
 
 
-async def _wait(context: Context, redemption: Redemption, reason: str, pause: int, counts: bool = False) -> None:
+async def _wait(
+    context: Context, redemption: Redemption, reason: str, pause: int, counts: bool = False, clear: bool = False
+) -> None:
     until = context.clock.now() + pause
     log.info("reward_waits", merchant=redemption.merchant_id, reward=redemption.number, reason=reason)
-    await context.database.run(lambda: changes.put_off(redemption, reason, until, counts))
+    await context.database.run(lambda: changes.put_off(redemption, reason, until, counts, clear))
 
 
 # --- What a platform is told --------------------------------------------------------------------
@@ -255,6 +273,7 @@ def _wanted(redemption: Redemption, kind: Kind) -> Steps[Wanted]:
         expires_at=redemption.expires_at,
         platform_id=redemption.platform_id,
         parent=parent,
+        mark=redemption.mark,
     )
 
 

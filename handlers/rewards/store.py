@@ -45,6 +45,8 @@ redemptions = Table(
     Column("next_at", Instant),  # when to ask the platform next; null = nothing to ask
     Column("claim", Text),
     Column("claimed_until", Instant),
+    Column("tried_at", Instant),  # since when what is wanted was asked for without a clear answer; null = never
+    Column("mark", Text),  # where the platform's account stood before it was asked: what came since may be ours
     # What the ledger has of it, kept in the same transaction.
     Column("reserved", Number, nullable=False, server_default="0"),  # micropoints
     Column("spent", Number, nullable=False, server_default="0"),
@@ -105,6 +107,8 @@ class Redemption(NamedTuple):
     spent: int
     restored: int
     postings: int
+    tried_at: int | None = None
+    mark: str | None = None
 
     @property
     def offer(self) -> Reward:

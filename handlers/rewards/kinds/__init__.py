@@ -20,6 +20,7 @@ class Wanted(NamedTuple):
     expires_at: int | None
     platform_id: str | None  # once it is there
     parent: str | None  # what its code is added to, where the reward shares one discount
+    mark: str | None = None  # where the account stood before it was first asked, as `Platform.note` kept it
 
     @property
     def title(self) -> str:
@@ -61,13 +62,22 @@ class Platform(Protocol):
         """Return Stripe's client for the account's key. Raises as `Key` does."""
         ...
 
+    async def note(self, mark: str) -> None:
+        """Keep where the account stood, before the platform is asked for what it would do once more if asked again."""
+        ...
+
 
 class Kind(Protocol):
     """One kind of reward; named once in the list of kinds.
 
     `issue` may have been cut off at any point before, also after the platform acted: it looks before it makes
     anything twice, so that calling it again gives the same thing. All raise Unavailable, Rejected or Revoked as the
-    adapters do; what only this redemption can never have is Declined.
+    adapters do, Rejected only where the platform surely did nothing; what only this redemption can never have is
+    Declined.
+
+    Taking back means that nothing of it can be used any more: a code is switched off; a gift card is deactivated, if
+    all of it is there; store credit and credit for invoices are taken off the account again, if they are still there.
+    Where a part was spent it counts as used, and stays.
     """
 
     @property
@@ -80,6 +90,11 @@ class Kind(Protocol):
         """`shopify` or `stripe`; None = nobody is asked."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Whether a customer's are asked for one after the other: the platform does not tell them apart."""
+        ...
+
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Bring it into being; `again` = somebody may have tried before."""
         ...
@@ -88,6 +103,9 @@ class Kind(Protocol):
         """Say what has become of it."""
         ...
 
-    async def take_back(self, at: Platform, wanted: Wanted) -> Standing:
-        """Make it unusable, unless it was used; afterwards it is `gone` or `used`."""
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
+        """Make it unusable, unless it was used: `gone` or `used`, or `unused` while the platform is at it.
+
+        `again` = somebody may have tried before.
+        """
         ...

@@ -8,6 +8,7 @@ class ByHand:
 
     name = "by_hand"
     platform = None
+    alone = False
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """It is there as soon as it is wanted; its code is what the customer shows."""
@@ -17,6 +18,6 @@ class ByHand:
         """Only the merchant can say that it was used."""
         return "unused"
 
-    async def take_back(self, at: Platform, wanted: Wanted) -> Standing:
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
         """What was not handed over can always be taken back."""
         return "gone"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
 from integration.clock import to_iso
-from integration.errors import Rejected
+from integration.errors import Rejected, Unavailable
 from integration.money import to_decimal
 
 TAG = "regulars"
@@ -26,6 +26,7 @@ class Discount:
     document: str
     particulars: Callable[[Wanted], Mapping[str, Any]]
     platform: str = "shopify"
+    alone: bool = False
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Make the discount under our code, or add the code to its parent; never twice."""
@@ -36,7 +37,7 @@ class Discount:
         if wanted.reward.shared and wanted.parent is not None:
             return await _added(at, wanted)
         answer = await at.shopify(self.document, {"discount": {**frame(wanted), **self.particulars(wanted)}})
-        made = _only(answer)
+        made = only(answer)
         errors = made.get("userErrors") or []
         if any(error.get("code") == _TAKEN for error in errors):
             # Somebody made it under our code, which nobody can guess: it was us.
@@ -47,7 +48,7 @@ class Discount:
             return Declined(said(errors))
         node = made.get("codeDiscountNode")
         if not isinstance(node, dict) or not node.get("id"):
-            raise Rejected("Shopify made a discount and does not say which")
+            raise Unavailable("Shopify made a discount and does not say which")
         return _issued(wanted, str(node["id"]))
 
     async def look(self, at: Platform, wanted: Wanted) -> Standing:
@@ -57,7 +58,7 @@ class Discount:
             return "gone"
         return "used" if found.uses else "unused"
 
-    async def take_back(self, at: Platform, wanted: Wanted) -> Standing:
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
         """Switch a code off; one that was used stays used.
 
         A discount of its own is deactivated, which keeps its history; a code under a parent is deleted from it.
@@ -68,13 +69,13 @@ class Discount:
         if wanted.reward.shared:
             # Once used it would still hold for others who have come to know it.
             if found.code_id is not None:
-                _refuse(_only(await at.shopify("reward_code_remove", {"discount": found.id, "codes": [found.code_id]})))
+                refuse(only(await at.shopify("reward_code_remove", {"discount": found.id, "codes": [found.code_id]})))
             # It is deleted behind the answer: whoever asks looks again until it is gone.
             return "unused" if await find(at, wanted.code) is not None else "used" if found.uses else "gone"
         if found.uses:
             return "used"
         if not found.is_off:
-            _refuse(_only(await at.shopify("reward_switch_off", {"id": found.id})))
+            refuse(only(await at.shopify("reward_switch_off", {"id": found.id})))
             # It may have been used between the look and the switch: then the points stay spent.
             found = await find(at, wanted.code)
         return "used" if found is not None and found.uses else "gone"
@@ -142,7 +143,7 @@ def _issued(wanted: Wanted, discount: str) -> Issued:
 async def _added(at: Platform, wanted: Wanted) -> Issued | Declined | Pending:
     assert wanted.parent is not None
     answer = await at.shopify("reward_code_add", {"discount": wanted.parent, "codes": [{"code": wanted.code}]})
-    made = _only(answer)
+    made = only(answer)
     errors = made.get("userErrors") or []
     if errors and not any(error.get("code") == _TAKEN for error in errors):
         return Declined(said(errors))
@@ -169,15 +170,16 @@ def said(errors: Any) -> str:
     return f"Shopify says: {'; '.join(filter(None, words))[:300] or 'no reason'}."
 
 
-def _refuse(made: Mapping[str, Any]) -> None:
+def refuse(made: Mapping[str, Any]) -> None:
+    """Raise Rejected where a change says what was wrong with it."""
     errors = made.get("userErrors") or []
     if errors:
         raise Rejected(said(errors))
 
 
-def _only(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def only(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Take the one thing a mutation answers with."""
     for value in answer.values():
         if isinstance(value, dict):
             return value
-    raise Rejected("Shopify answered a change with nothing")
+    raise Unavailable("Shopify answered a change with nothing")
