@@ -33,10 +33,14 @@ from handlers.reviews.settle import ReviewsSettler
 from handlers.reviews.timeline import Given
 from handlers.rewards import kinds as reward_kinds
 from handlers.rewards.kinds.amount_off import AMOUNT_OFF
+from handlers.rewards.kinds.balance_credit import BalanceCredit
 from handlers.rewards.kinds.by_hand import ByHand
 from handlers.rewards.kinds.free_product import FREE_PRODUCT
 from handlers.rewards.kinds.free_shipping import FREE_SHIPPING
+from handlers.rewards.kinds.gift_card import GiftCard
 from handlers.rewards.kinds.percentage_off import PERCENTAGE_OFF
+from handlers.rewards.kinds.promotion_code import PromotionCode
+from handlers.rewards.kinds.store_credit import StoreCredit
 from handlers.rewards.settle import RewardsSettler
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
@@ -70,7 +74,17 @@ ON_RETURN = (stir_sold_since,)
 KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring(), PointsAdjusted())
 
 # Kinds of rewards: how each is made at its platform, looked after and taken back.
-REWARDS: tuple[reward_kinds.Kind, ...] = (AMOUNT_OFF, PERCENTAGE_OFF, FREE_SHIPPING, FREE_PRODUCT, ByHand())
+REWARDS: tuple[reward_kinds.Kind, ...] = (
+    AMOUNT_OFF,
+    PERCENTAGE_OFF,
+    FREE_SHIPPING,
+    FREE_PRODUCT,
+    StoreCredit(),
+    GiftCard(),
+    PromotionCode(),
+    BalanceCredit(),
+    ByHand(),
+)
 
 # What a person's timeline is merged from.
 TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes(), Done())

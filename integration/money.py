@@ -46,6 +46,11 @@ def from_stripe(amount: int, currency: str) -> int:
     return (amount + 50) // 100 if currency in _STRIPE_HUNDREDFOLD else amount
 
 
+def to_stripe(minor: int, currency: str) -> int:
+    """Turn our minor units into Stripe's integer amount, in which two currencies without digits have two."""
+    return minor * 100 if currency in _STRIPE_HUNDREDFOLD else minor
+
+
 def to_decimal(minor: int, currency: str) -> Decimal:
     """Return minor units as an exact decimal of major units."""
     return Decimal(minor).scaleb(-exponent(currency))

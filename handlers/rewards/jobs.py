@@ -12,7 +12,7 @@ from handlers.inbox.keys import Key
 from handlers.merchants.books import shops
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Begun
-from handlers.rewards.kinds import Declined, Issued, Kind, Pending, Wanted
+from handlers.rewards.kinds import Declined, Issued, Kind, Pending, Standing, Wanted
 from handlers.rewards.store import Redemption
 from integration.clock import HOUR, MINUTE, SECOND
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
@@ -80,6 +80,17 @@ async def lapse(context: Context) -> None:
     for at in await context.database.read(lambda: store.lapsed(now, LAPSED_AT_ONCE)):
         await context.database.run(lambda at=at: changes.lapse(at[0], at[1], now))  # type: ignore[misc]
     context.queue.ring(BELL)
+
+
+async def look(context: Context, redemption: Redemption) -> Standing:
+    """Ask its platform what has become of a reward; nothing changes. Raises as the kinds do."""
+    kind, now = context.rewards[redemption.kind], context.clock.now()
+    account = None if kind.platform is None else await context.database.read(lambda: _account(redemption, kind))
+    if kind.platform is not None and account is None:
+        raise Rejected(f"{kind.platform.title()} is not connected")
+    at = _At(context, account, redemption) if account is not None else _Nobody()
+    wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
+    return await kind.look(at, wanted)
 
 
 # --- One redemption -----------------------------------------------------------------------------
@@ -156,11 +167,9 @@ class _Nobody:
         raise Rejected("this reward has no platform")
 
 
-async def _issue(
-    context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody", account: _Account | None
-) -> None:
-    redemption = begun.redemption
-    wanted = await context.database.read(lambda: _wanted(redemption, kind))
+async def _issue(context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody", account: _Account | None) -> None:
+    redemption, now = begun.redemption, context.clock.now()
+    wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
     # What was asked once may have come to be, whatever we heard of it.
     made = await kind.issue(at, wanted, begun.again)
     point("reward.asked")
@@ -178,8 +187,8 @@ async def _issue(
 
 
 async def _take_back(context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody") -> None:
-    redemption = begun.redemption
-    wanted = await context.database.read(lambda: _wanted(redemption, kind))
+    redemption, now = begun.redemption, context.clock.now()
+    wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
     stands = await kind.take_back(at, wanted, begun.again)
     point("reward.taken_back")
     now = context.clock.now()
@@ -250,7 +259,7 @@ def _account(redemption: Redemption, kind: Kind) -> Steps[_Account | None]:
     return _Account(rows[0][0], rows[0][1], rows[0][2] is not None)
 
 
-def _wanted(redemption: Redemption, kind: Kind) -> Steps[Wanted]:
+def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
     root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
     numbers = yield from store.numbers_of(redemption.merchant_id, root)
     rows = yield from ask(_NAMES, [(redemption.merchant_id, n, kind.platform or "") for n in numbers])
@@ -273,6 +282,7 @@ def _wanted(redemption: Redemption, kind: Kind) -> Steps[Wanted]:
         expires_at=redemption.expires_at,
         platform_id=redemption.platform_id,
         parent=parent,
+        now=now,
         mark=redemption.mark,
     )
 

@@ -22,12 +22,14 @@ from integration.sandbox import graph
 from integration.sandbox.shopify import Shop
 from integration.sandbox.shopify_bulk import Exports, shop_exports
 from integration.sandbox.shopify_nodes import customer_node, dispute_node, order_node, refund_node, shop_node
+from integration.sandbox.shopify_purses import Purses
 from integration.sandbox.shopify_records import Dispute, Order
 from integration.sandbox.shopify_tokens import Tokens
 
 BUCKET = 2000.0
 RESTORED_A_SECOND = 100.0
 MOST_FOR_ONE_QUERY = 1000
+CREDIT_SCOPES = ("read_store_credit_accounts", "write_store_credit_account_transactions")
 HANGS = 0
 """Stands among the statuses to fail with for a shop that takes the question and does not answer."""
 
@@ -60,6 +62,7 @@ class PretendShopify:
     calls: list[dict[str, Any]] = field(default_factory=list)  # every GraphQL request's body, oldest first
     tokens: Tokens = field(init=False)
     exports: dict[str, Exports] = field(default_factory=dict)  # by shop
+    purses: dict[str, Purses] = field(default_factory=dict)  # by shop
     _available: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,6 +84,10 @@ class PretendShopify:
                 Route("/{shop}/exports/{number}.jsonl", self._export),
             ]
         )
+
+    def purse(self, shop: Shop) -> Purses:
+        """The store credit and the gift cards of a shop's customers."""
+        return self.purses.setdefault(shop.domain, Purses(shop))
 
     def grant(self, domain: str) -> dict[str, Any]:
         """Give out an expiring offline token and the token that renews it."""
@@ -129,7 +136,8 @@ class PretendShopify:
             return _errors("Throttled", "THROTTLED") | _cost(cost, left, self.restored)
         try:
             exports = self.exports.setdefault(shop.domain, shop_exports(shop, _root))
-            data = document.answer(_root(shop) | exports.fields(address))
+            root = _with_purse(_root(shop), self.purse(shop))
+            data = document.answer(root | exports.fields(address))
         except Denied as error:
             return {"data": None} | _errors(error.message, "ACCESS_DENIED") | _cost(cost, left, self.restored)
         except GraphQLError as error:
@@ -207,6 +215,21 @@ def _root(shop: Shop) -> graph.Node:
         },
         "publicApiVersions": [{"handle": "2026-10", "displayName": "2026-10 (Latest)", "supported": True}],
     }
+
+
+def _with_purse(root: graph.Node, purse: Purses) -> graph.Node:
+    """Add what can be asked about store credit and gift cards, each where the app has the scope for it."""
+    credit = purse.credit_fields(root)
+    lacking = [scope for scope in CREDIT_SCOPES if scope not in purse.shop.scopes]
+    if lacking:
+        refused = _if_allowed(lacking[0], purse.shop, credit)["node"]
+
+        def customer(id: str) -> graph.Node | None:
+            found = root["customer"](id)
+            return None if found is None else found | {"storeCreditAccounts": refused}
+
+        credit = {"customer": customer, "storeCreditAccountCredit": refused, "storeCreditAccountDebit": refused}
+    return root | _if_allowed("write_gift_cards", purse.shop, purse.card_fields()) | credit
 
 
 def _if_allowed(scope: str, shop: Shop, fields: graph.Node) -> graph.Node:

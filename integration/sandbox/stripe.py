@@ -16,6 +16,7 @@ from integration.clock import SECOND, to_iso
 from integration.sandbox import stripe_objects as objects
 from integration.sandbox.delivery import STRIPE_AGENT, Delivery
 from integration.sandbox.stripe_objects import Object
+from integration.sandbox.stripe_rewards import StripeRewards
 
 API_VERSION = "2026-10-28.endive"
 
@@ -66,6 +67,7 @@ class Account:
         self.name = name
         self.objects: dict[str, Object] = {}
         self.events: list[bytes] = []  # every event told, oldest first
+        self.rewards = StripeRewards(self.objects, clock, livemode)
         self._random = random.Random(seed)  # noqa: S311 - ids of a pretend account, not secrets
         self._count = 0
         self.id = self._id("acct_1")
@@ -145,9 +147,16 @@ class Account:
         locale: str | None = None,
         metadata: Mapping[str, str] | None = None,
         delayed: bool = False,
+        promotion_code: str | None = None,
     ) -> tuple[Payment, list[Delivery]]:
-        """Pay through a Checkout session; `delayed` methods are settled later by `settle_payment`."""
+        """Pay through a Checkout session; `delayed` methods are settled later by `settle_payment`.
+
+        `amount` is what is left to pay after the promotion code that was typed.
+        """
         notes = dict(metadata or {})
+        code = None
+        if promotion_code is not None:
+            code = self.rewards.use(promotion_code, (person or {}).get("id"), amount + discount)
         payment = self._payment(amount, person, email, name, currency, 0, 0, country, state, notes, False)
         payment.session = objects.session(
             self._id("cs_live_a1" if self.livemode else "cs_test_a1"),
@@ -169,16 +178,21 @@ class Account:
         )
         self._keep(payment.session)
         payment.session["status"] = "complete"
+        coded = []
+        if code is not None:
+            payment.session["discounts"] = [{"coupon": None, "promotion_code": code["id"]}]
+            coded = [self._tell("promotion_code.updated", code, {"times_redeemed": code["times_redeemed"] - 1})]
         if delayed:
             payment.intent["status"] = "processing"
             return payment, [
+                *coded,
                 self._tell("checkout.session.completed", payment.session),
                 self._tell("payment_intent.processing", payment.intent),
                 self._tell("charge.pending", payment.charge),
             ]
         told = self._succeed(payment)
         payment.session["payment_status"] = "paid"
-        return payment, [*told, self._tell("checkout.session.completed", payment.session)]
+        return payment, [*coded, *told, self._tell("checkout.session.completed", payment.session)]
 
     def settle_payment(self, payment: Payment, *, failed: bool = False) -> list[Delivery]:
         """End a delayed payment: the bank pays, or does not."""
@@ -232,6 +246,7 @@ class Account:
             out_of_band=out_of_band,
         )
         self._keep(bill)
+        amount -= self.rewards.pay_invoice(person, amount)
         paid = [self._tell("invoice.paid", bill), self._tell("invoice.payment_succeeded", bill)]
         if out_of_band or not amount:
             return None, paid

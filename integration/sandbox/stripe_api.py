@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from integration.clock import SECOND
 from integration.sandbox.stripe import Account
 from integration.sandbox.stripe_objects import Object
+from integration.sandbox.stripe_rewards import Refuses
 
 DEFAULT_PAGE = 10
 MOST_A_PAGE = 100
@@ -27,6 +28,7 @@ MOST_TYPES = 20
 MOST_EXPANSIONS = 20
 MOST_ENDPOINTS = 16
 EVENTS_REACH = 30 * 86_400  # seconds
+KEYS_REACH = 86_400  # seconds for which an idempotency key is known
 HANGS = 0
 """Stands among the statuses to fail with for a Stripe that takes the request and does not answer."""
 
@@ -38,7 +40,9 @@ _KINDS = {
     "invoice_payments": "invoice_payment",
     "invoices": "invoice",
     "payment_intents": "payment_intent",
+    "promotion_codes": "promotion_code",
     "refunds": "refund",
+    "coupons": "coupon",
 }
 _PARTS = {
     ("charge", "refunds"): ("refund", "charge"),
@@ -49,16 +53,18 @@ _RESOURCES = {
     "account": "accounts_kyc_basic",
     "charges": "charge",
     "checkout/sessions": "checkout_session",
+    "coupons": "coupon",
     "customers": "customer",
     "disputes": "dispute",
     "events": "event",
     "invoice_payments": "invoice",
     "invoices": "invoice",
     "payment_intents": "payment_intent",
+    "promotion_codes": "promotion_code",
     "refunds": "charge",
     "webhook_endpoints": "webhook",
 }
-_FILTERS = ("charge", "payment_intent", "customer", "invoice", "status")
+_FILTERS = ("charge", "payment_intent", "customer", "invoice", "status", "code")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -67,19 +73,22 @@ class PretendStripe:
     """The API of one account; `app` is the Starlette application.
 
     `fail_next` answers so many requests with these HTTP statuses first (429, 500, …; HANGS: with nothing for
-    `hang_seconds`); `revoked` with 401. Events are listed for thirty days. `permissions` are those of a restricted
-    key (`charge_read`, `webhook_write`, …), None for one that may do everything. An endpoint that is made here is
-    where the account's events go from then on, signed with its secret.
+    `hang_seconds`), `drop_next` does what is asked and answers with such a status all the same; `revoked` with 401.
+    Events are listed for thirty days. `permissions` are those of a restricted key (`charge_read`, `webhook_write`,
+    …), None for one that may do everything. An endpoint that is made here is where the account's events go from
+    then on, signed with its secret.
     """
 
     account: Account
     fail_next: list[int] = field(default_factory=list)
+    drop_next: list[int] = field(default_factory=list)
     hang_seconds: float = 30.0
     revoked: bool = False
     permissions: set[str] | None = None
     calls: list[str] = field(default_factory=list)  # "GET /v1/charges/ch_…", oldest first
     endpoints: list[Object] = field(default_factory=list)
     url: str = ""  # where it is served, for who serves it to say
+    _known: dict[str, tuple[int, list[tuple[str, str]], Response]] = field(default_factory=dict)  # by idempotency key
     _dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a pretend secret
 
     @property
@@ -94,6 +103,18 @@ class PretendStripe:
             Route("/v1/webhook_endpoints/{id}", self._guard(self._change_endpoint), methods=["POST"]),
             Route("/v1/webhook_endpoints/{id}", self._guard(self._delete_endpoint), methods=["DELETE"]),
         ]
+        rewards = self.account.rewards
+        posts: dict[str, Callable[[Request, Mapping[str, str]], Object]] = {
+            "/v1/coupons": lambda _, asked: rewards.make_coupon(asked, _inside(asked, "metadata")),
+            "/v1/promotion_codes": lambda _, asked: rewards.make_code(asked, _inside(asked, "metadata")),
+            "/v1/promotion_codes/{id}": lambda to, asked: rewards.change_code(to.path_params["id"], asked),
+            "/v1/customers/{id}/balance_transactions": lambda to, asked: rewards.book(
+                to.path_params["id"], asked, _inside(asked, "metadata")
+            ),
+        }
+        for path, made in posts.items():
+            routes.append(Route(path, self._guard(self._once(made)), methods=["POST"]))
+        routes.append(Route("/v1/customers/{id}/balance_transactions", self._guard(self._moves)))
         for path, kind in _KINDS.items():
             routes.append(Route(f"/v1/{path}", self._guard(self._listing(path, kind))))
             routes.append(Route(f"/v1/{path}/{{id}}", self._guard(self._one(kind))))
@@ -141,6 +162,38 @@ class PretendStripe:
             f"The provided key '{shown}' does not have the required permissions for this endpoint on account"
             f" '{self.account.id}'. Having the 'rak_{lacking}' permission would allow this request to continue."
         )
+
+    def _once(
+        self, made: Callable[[Request, Mapping[str, str]], Object]
+    ) -> Callable[[Request, list[tuple[str, str]]], Response]:
+        """Do what is asked, once for every idempotency key of the last day."""
+
+        def page(request: Request, given: list[tuple[str, str]]) -> Response:
+            key, now = request.headers.get("idempotency-key", ""), self.account.clock() // SECOND
+            before = self._known.get(key)
+            if before is not None and before[0] + KEYS_REACH > now:
+                if before[1] != given:
+                    words = "Keys for idempotent requests can only be used with the same parameters."
+                    return _error(400, "idempotency_error", words)
+                answer = before[2]
+            else:
+                try:
+                    answer = JSONResponse(made(request, dict(given)))
+                except Refuses as refuses:
+                    return _error(refuses.status, "invalid_request_error", str(refuses), refuses.code)
+                self._known[key] = (now, given, answer)
+            if self.drop_next:
+                return _error(self.drop_next.pop(0), "api_error", "Something went wrong on Stripe's end.")
+            return answer
+
+        return page
+
+    def _moves(self, request: Request, given: list[tuple[str, str]]) -> Response:
+        number = request.path_params["id"]
+        moves = [
+            each for each in self.account.rewards.all("customer_balance_transaction") if each["customer"] == number
+        ]
+        return _page(f"/v1/customers/{number}/balance_transactions", moves[::-1], given, dict)
 
     def _one(self, kind: str) -> Callable[[Request, list[tuple[str, str]]], Response]:
         def page(request: Request, given: list[tuple[str, str]]) -> Response:

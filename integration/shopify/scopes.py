@@ -14,5 +14,10 @@ REQUIRED: tuple[str, ...] = (
     "write_app_proxy",  # pages below the shop's own address
 )
 
-# Asked for later, where a merchant wants it: Shopify shows orders of more than 60 days with it alone.
-OPTIONAL: tuple[str, ...] = ("read_all_orders",)
+# Asked for later, where a merchant wants what needs them.
+OPTIONAL: tuple[str, ...] = (
+    "read_all_orders",  # Shopify shows orders of more than 60 days with it alone
+    "write_gift_cards",  # rewards that are gift cards
+    "read_store_credit_accounts",  # rewards that are store credit
+    "write_store_credit_account_transactions",
+)

@@ -20,6 +20,7 @@ class Wanted(NamedTuple):
     expires_at: int | None
     platform_id: str | None  # once it is there
     parent: str | None  # what its code is added to, where the reward shares one discount
+    now: int
     mark: str | None = None  # where the account stood before it was first asked, as `Platform.note` kept it
 
     @property

@@ -161,12 +161,16 @@ class Market:
         changes = {f"{part}.{key}": value for part, keys in PROGRAMME.items() for key, value in keys.items()}
         await run(lambda: change_program(stall.merchant, changes, OPENING - 30 * DAY - SECOND))
         if stripe:
-            assert self.stripe_api is not None
-            key = RESTRICTED_KEY if token else None
-            path = await run(lambda: connect_stripe(stall.merchant, ENDPOINT_SECRET, key, vault, joined))
-            stall.account, stall.stripe_path = self.stripe_api.account, path
-            stall.account.path = path
+            await self.connect_stripe(stall, RESTRICTED_KEY if token else None)
         return stall
+
+    async def connect_stripe(self, stall: Stall, key: str | None = RESTRICTED_KEY) -> None:
+        """Have a merchant connect the market's Stripe account."""
+        assert self.stripe_api is not None
+        run, vault, now = self.context.database.run, self.context.vault, self.clock.now()
+        path = await run(lambda: connect_stripe(stall.merchant, ENDPOINT_SECRET, key, vault, now))
+        stall.account, stall.stripe_path = self.stripe_api.account, path
+        stall.account.path = path
 
     async def post(self, delivery: Delivery) -> None:
         """Deliver one webhook to the receiver."""

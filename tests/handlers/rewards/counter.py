@@ -9,7 +9,7 @@ from handlers.points.adjust import adjust
 from handlers.points.audit import audit_books
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Wish
-from handlers.rewards.jobs import ask_due, lapse
+from handlers.rewards.jobs import ask_due, lapse, look
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.shopify_discounts import Discount
@@ -29,6 +29,7 @@ class Counter:
         self.context = market.context
         self.stall: Stall
         self.ana = 0
+        self.ana_at_stripe = ""
 
     async def open(self) -> "Counter":
         """Open the shop, have Ana buy something, give her 1,000 points, and offer five off for 500."""
@@ -41,6 +42,14 @@ class Counter:
         await self.gives(1_000)
         await self.offers(five=FIVE)
         return self
+
+    async def knows_stripe(self) -> None:
+        """Connect the merchant's Stripe account, where Ana has a record by the same address."""
+        await self.market.connect_stripe(self.stall)
+        assert self.stall.account is not None
+        person, told = self.stall.account.welcome("Ana Diaz", self.stall.ana.email)
+        self.ana_at_stripe = person["id"]
+        await self.stall.tells(told)
 
     async def offers(self, *, enabled: bool = True, **catalogue: Any) -> None:
         """Put rewards into the programme."""
@@ -74,6 +83,10 @@ class Counter:
         found = await self.context.database.read(lambda: store.one(redemption.merchant_id, redemption.number))
         assert found is not None
         return found
+
+    async def looks(self, redemption: Redemption) -> str:
+        """Look at a reward at its platform."""
+        return await look(self.context, redemption)
 
     async def cancels(self, redemption: Redemption) -> Redemption:
         """Have Ana give a reward back."""

@@ -1,0 +1,83 @@
+"""A gift card, as Shopify makes it under our code; the card is whoever's knows the code, so it names no customer.
+
+Naming one would need the scope to write customers. Shopify tells a card's code once, when it is made: it is ours, so
+that an answer that got lost costs nothing.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
+from handlers.rewards.kinds.shopify_discounts import money, only, refuse, said
+from integration.clock import to_datetime
+from integration.errors import Unavailable
+
+LOOK_AGAIN = 5.0  # seconds until a card that is there and not yet found is searched for again
+_TAKEN = "TAKEN"
+
+
+class GiftCard:
+    """The kind `gift_card`."""
+
+    name = "gift_card"
+    platform = "shopify"
+    alone = False
+
+    async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
+        """Make the card under our code; that the code is taken means that it is there."""
+        if again and (found := await _found(at, wanted)) is not None:
+            return Issued(found)
+        card = {
+            "initialAmount": {"amount": money(wanted), "currencyCode": wanted.currency},
+            "code": wanted.code.lower(),
+            "expiresOn": None if wanted.expires_at is None else f"{to_datetime(wanted.expires_at):%Y-%m-%d}",
+            "note": _note(wanted),
+        }
+        made = only(await at.shopify("reward_gift_card", {"card": card}))
+        errors = made.get("userErrors") or []
+        if any(error.get("code") == _TAKEN for error in errors):
+            # Nobody can guess our code: we made it. The search may not know it yet.
+            found = await _found(at, wanted)
+            return Pending(LOOK_AGAIN) if found is None else Issued(found)
+        if errors:
+            return Declined(said(errors))
+        if not isinstance(made.get("giftCard"), dict) or not made["giftCard"].get("id"):
+            raise Unavailable("Shopify made a gift card and does not say which")
+        return Issued(str(made["giftCard"]["id"]))
+
+    async def look(self, at: Platform, wanted: Wanted) -> Standing:
+        """Say whether anything was paid with it."""
+        return _standing((await at.shopify("reward_gift_card_one", {"id": wanted.platform_id})).get("giftCard"))
+
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
+        """Deactivate a card from which nothing was spent; Shopify never brings one back."""
+        stands = await self.look(at, wanted)
+        if stands != "unused":
+            return stands
+        made = only(await at.shopify("reward_gift_card_off", {"id": wanted.platform_id}))
+        refuse(made)
+        # Somebody may have paid with it between the look and the switch: then the points stay spent.
+        return _standing(made.get("giftCard"))
+
+
+def _standing(card: Any) -> Standing:
+    if not isinstance(card, Mapping):
+        return "gone"
+    if Decimal(card["balance"]["amount"]) < Decimal(card["initialValue"]["amount"]):
+        return "used"
+    return "unused" if card["enabled"] else "gone"
+
+
+def _note(wanted: Wanted) -> str:
+    """Write what the merchant reads beside the card; it must not tell the code."""
+    return f"{wanted.reward.name} (reward {wanted.number})"
+
+
+async def _found(at: Platform, wanted: Wanted) -> str | None:
+    answer = await at.shopify("reward_gift_card_look", {"search": wanted.code.lower()})
+    for card in (answer.get("giftCards") or {}).get("nodes") or []:
+        # A search finds the code anywhere, and other cards with it.
+        if card["note"] == _note(wanted) and card["lastCharacters"].lower() == wanted.code[-4:].lower():
+            return str(card["id"])
+    return None
