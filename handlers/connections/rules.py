@@ -249,6 +249,10 @@ SCOPES = (
     Scope("read_locales", "The shop's language, for the words of your notes", needed=False),
     Scope("read_legal_policies", "Where your return policy stands", needed=False),
     Scope("write_app_proxy", "Pages for your customers below the shop’s own address", needed=False),
+    Scope("write_discounts", "Rewards that are codes for money off, shipping or a product", needed=False),
+    Scope("write_gift_cards", "Rewards that are gift cards", needed=False),
+    Scope("read_store_credit_accounts", "Rewards that are store credit", needed=False),
+    Scope("write_store_credit_account_transactions", "Rewards that are store credit", needed=False),
     Scope("read_all_orders", "Orders older than 60 days: only for awarding history", needed=False),
 )
 
