@@ -278,6 +278,7 @@ class Bar(NamedTuple):
     label: str
 
 
+LEAST_MONTHS = 6  # that the picture has room for
 PICTURE = (640, 180)  # width and height of what the bars stand in
 
 
@@ -287,7 +288,8 @@ def bars(found: Forecast, visit: Visit) -> Sequence[Bar]:
         return ()
     names = Locale.parse(visit.locale).months["stand-alone"]["abbreviated"]
     months, (width, height) = sorted(found.months), PICTURE
-    step, most = width / len(months), max(found.months.values())
+    # The few months of a young shop are no wider than those of half a year.
+    step, most = width / max(len(months), LEAST_MONTHS), max(found.months.values())
     laid = []
     for place, month in enumerate(months):
         tall = round(found.months[month] / most * height, 1)

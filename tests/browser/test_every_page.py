@@ -86,6 +86,8 @@ TRIES = 3  # the machine may have been busy with something else
 OUTSIDE: Mapping[str, tuple[tuple[str, int], ...]] = {
     "/app/sign-in": (("/app/sign-in", 200),),
     "/app/sign-in/{token}": (("{link}", 200), ("/app/sign-in/guessed", 404)),
+    # A token of a shop that lets us in nowhere, and one that is refused again right after the bounce.
+    "/app": (("/app?embedded=1&id_token={stranger}", 403), ("/app?embedded=1&id_token=none&bounced={now}", 401)),
     "/app/bounce": (("/app/bounce?shop=nora.myshopify.com&shopify-reload=https://evil.example/", 400),),
     "/app/install": (("/app/install?shop=", 400),),
     "/app/install/back": (("/app/install/back?code=guessed&shop=nora.myshopify.com", 400),),
@@ -186,7 +188,9 @@ def test_every_empty_page_is_for_everybody(browser: Browser, shop: RunningShop) 
 def test_every_page_outside_the_door_is_for_everybody(browser: Browser, shop: RunningShop) -> None:
     """Signing in, what is refused, and what customers' own links open."""
     page, complaints = window(browser, PHONE, shop.url)
-    links = {**shop.links, "link": shop.link()}
+    embedded(page, lambda: shop.house.token())
+    now = shop.house.clock.now()
+    links = {**shop.links, "link": shop.link(), "stranger": shop.house.token("stranger.myshopify.com"), "now": now}
     wrong = []
     for several in OUTSIDE.values():
         for path, status in several:
