@@ -181,7 +181,7 @@ TABLES: dict[str, Kept] = {
         "privacy",
         personal="who",
         free="id merchant_id kind digest asked_at due_at stage numbers searched search_until removed attempts"
-        " next_at reason told_at done_at",
+        " next_at reason waits_until told_at done_at",
     ),
     # Deleted in the transaction that ends a request.
     "privacy_names": Kept("privacy", personal="kind value", free="request"),

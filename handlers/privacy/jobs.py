@@ -18,7 +18,7 @@ from handlers.privacy.rules import AGAIN, DATA, KEEP_FILES, LEAST_WORD, SHOP
 from handlers.privacy.store import LostLease, Request
 from handlers.sales.personal import names_of, take_addresses_out
 from integration.clock import HOUR, MINUTE
-from integration.database.steps import Steps, ask, plain
+from integration.database.steps import Steps, T, ask, plain
 from integration.errors import Rejected, Unavailable
 from integration.faults import point
 
@@ -103,11 +103,11 @@ class Work:
         """Tell whether the run's time is over."""
         return time.monotonic() > self.end
 
-    async def part(self, make: Callable[[int], Steps[Request]]) -> Request:
+    async def part(self, make: Callable[[int], Steps[T]]) -> T:
         """Do one part in one transaction, with the lease held and the books locked."""
         now = self.context.clock.now()
 
-        def steps() -> Steps[Request]:
+        def steps() -> Steps[T]:
             yield from store.hold(self.merchant_id, self.token)
             yield from lock_books([self.merchant_id])
             return (yield from make(now))
@@ -148,7 +148,7 @@ class Work:
             stands = (yield from store.request(one.id)) or one
             return (
                 yield from store.write(
-                    stands._replace(attempts=stands.attempts + 1, next_at=now + pause, reason=reason)
+                    stands._replace(attempts=stands.attempts + 1, next_at=now + pause, reason=reason, waits_until=None)
                 )
             )
 
@@ -222,9 +222,8 @@ class Work:
             one = await self.part(partial(_forget_rest, self, one))
             if one.removed == before.removed:
                 break
-        waits_for = await self.context.database.read(lambda: personal.still_needed_by(one, self.context.clock.now()))
-        if waits_for:
-            return await self.part(lambda now: store.write(one._replace(next_at=now + MINUTE, reason=waits_for)))
+        if (waiting := await self.part(partial(personal.wait_a_little, one))) is not None:
+            return waiting
         one = await self.part(lambda now: personal.give_codes_up(one))
         files = leaving.delete_shelves(self.context, self.merchant_id)
         done = store.counted(one, "files", files)
@@ -299,7 +298,7 @@ def _forget_some(work: Work, one: Request, now: int) -> Steps[Request]:
     waiting = yield from personal.put_off(one, found, now)
     if waiting is not None:
         return waiting
-    one = one._replace(reason=None)
+    one = one._replace(reason=None, waits_until=None)
     yield from store.keep_names(one.id, found.names)
     sales = yield from personal.sales_of(merchant_id, found, SALES_AT_ONCE)
     if sales.own or sales.others:

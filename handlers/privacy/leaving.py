@@ -128,6 +128,7 @@ async def _asked(context: Context, one: Request, mine: _Connection) -> _Verdict 
 
 
 def _settled(one: Request, verdict: _Verdict, now: int) -> Steps[Request]:
+    one = one._replace(waits_until=None)
     if verdict.stage == "void":
         return (yield from store.finish(one, "void", now, verdict.reason))
     if verdict.stage == "held":
@@ -149,7 +150,7 @@ def _leave_some(work: "Work", one: Request, account: str, before: _Connection | 
     waiting = yield from personal.put_off(one, None, now)
     if waiting is not None:
         return waiting
-    one = one._replace(reason=None)
+    one = one._replace(reason=None, waits_until=None)
     others = [row for row in rows if (mine is None or row[0] != mine.id) and row[6] is None]
     part = _leave_in_part if others else _leave_whole
     return (yield from part(work, one, account, mine, now))

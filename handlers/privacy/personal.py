@@ -14,7 +14,7 @@ from handlers.privacy.rules import AGAIN, LOOK_AGAIN, WAIT_FOR_CODES, WAIT_FOR_F
 from handlers.rewards.personal import give_up, under_way
 from handlers.sales.personal import is_anothers
 from handlers.sales.rules import SaleFacts
-from integration.clock import to_datetime, to_iso
+from integration.clock import MINUTE, to_datetime, to_iso
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
 
 PLATFORMS = ("shopify", "stripe")
@@ -189,13 +189,16 @@ def notes(merchant_id: int, found: Found) -> Steps[dict[Name, str | None]]:
     return {name: reasons.get(plainest(*name)) or anywhere for name in people}
 
 
-def still_needed_by(one: store.Request, now: int) -> Steps[str]:
-    """Say what goes out at this moment that needs what is left of a person, so that it goes later; empty = nothing."""
+def wait_a_little(one: store.Request, now: int) -> Steps[store.Request | None]:
+    """Put the end off while something goes out that needs what is left of a person; None where nothing does."""
     if (yield from on_their_way(one.merchant_id, one.numbers)):
-        return "a mail to the person is on its way: its address goes with the next run"
-    if now < one.asked_at + WAIT_FOR_CODES and (yield from under_way(one.merchant_id, one.numbers)):
-        return "unused codes of the person's rewards are being switched off, and go with one of the next runs"
-    return ""
+        reason = "a mail to the person is on its way: its address goes with the next run"
+        return (yield from store.write(one._replace(next_at=now + MINUTE, reason=reason)))
+    until = one.asked_at + WAIT_FOR_CODES
+    if now < until and (yield from under_way(one.merchant_id, one.numbers)):
+        reason = "unused codes of the person's rewards are being switched off, and go with one of the next runs"
+        return (yield from store.write(one._replace(next_at=now + MINUTE, reason=reason, waits_until=until)))
+    return None
 
 
 def give_codes_up(one: store.Request) -> Steps[store.Request]:
@@ -231,7 +234,8 @@ def put_off(one: store.Request, found: Found | None, now: int) -> Steps[store.Re
         what = f"the file of data request {several} has" if len(owed) == 1 else f"the files of requests {several} have"
         day = to_datetime(until).strftime("%d %B %Y")
         reason = f"it waits until {what} been downloaded, and is carried out on {day} at the latest"
-        return (yield from store.write(one._replace(next_at=min(until, now + LOOK_AGAIN), reason=reason)))
+        later = one._replace(next_at=min(until, now + LOOK_AGAIN), reason=reason, waits_until=until)
+        return (yield from store.write(later))
     for other in owed:
         asked = None if other.is_made else (yield from store.request(other.request))
         if asked is not None:

@@ -59,6 +59,7 @@ privacy_requests = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),  # that failed, in a row
     Column("next_at", Instant, nullable=False),
     Column("reason", Text),  # why it failed, is held, or was not carried out
+    Column("waits_until", Instant),  # on purpose: for a file to be fetched, or a code to be switched off
     Column("told_at", Instant),  # when the merchant was told that an export is ready
     Column("done_at", Instant),
 )
@@ -113,6 +114,7 @@ class Request(NamedTuple):
     reason: str | None
     told_at: int | None
     done_at: int | None
+    waits_until: int | None = None
 
     def shown(self) -> dict[str, Any]:
         """The receipt as JSON values: what was asked, by when it is due, and what became of it."""
@@ -189,14 +191,14 @@ def due(now: int, limit: int) -> Steps[list[int]]:
 def write(one: Request) -> Steps[Request]:
     """Write how far a request has come."""
     row = (one.id, one.stage, json.dumps(list(one.numbers)), one.searched, one.search_until, json.dumps(one.removed))
-    yield from ask(_WRITE, (*row, one.attempts, one.next_at, one.reason, one.told_at, one.done_at))
+    yield from ask(_WRITE, (*row, one.attempts, one.next_at, one.reason, one.told_at, one.done_at, one.waits_until))
     return one
 
 
 def finish(one: Request, stage: str, now: int, reason: str | None = None) -> Steps[Request]:
     """End a request: from now on nothing of whom it was about is left here."""
     yield from ask(_FORGET_NAMES, (one.id,))
-    return (yield from write(one._replace(stage=stage, done_at=now, reason=reason)))
+    return (yield from write(one._replace(stage=stage, done_at=now, reason=reason, waits_until=None)))
 
 
 def counted(one: Request, holder: str, rows: int) -> Request:
@@ -363,7 +365,7 @@ def _request(row: Row) -> Request:
 
 _COLUMNS = (
     "r.id, r.merchant_id, r.kind, r.who, r.asked_at, r.due_at, r.stage, r.numbers, r.searched, r.search_until,"
-    " r.removed, r.attempts, r.next_at, r.reason, r.told_at, r.done_at FROM privacy_requests r"
+    " r.removed, r.attempts, r.next_at, r.reason, r.told_at, r.done_at, r.waits_until FROM privacy_requests r"
 )
 _SAME = plain("SELECT id FROM privacy_requests WHERE merchant_id = ?1 AND digest = ?2 AND asked_at > ?3 LIMIT 1")
 _ASK = plain(
@@ -389,7 +391,7 @@ _DUE_OF = plain(
 )
 _WRITE = plain(
     "UPDATE privacy_requests SET stage = ?2, numbers = ?3, searched = ?4, search_until = ?5, removed = ?6,"
-    " attempts = ?7, next_at = ?8, reason = ?9, told_at = ?10, done_at = ?11 WHERE id = ?1"
+    " attempts = ?7, next_at = ?8, reason = ?9, told_at = ?10, done_at = ?11, waits_until = ?12 WHERE id = ?1"
 )
 _CLAIM = plain(
     "UPDATE privacy_keys SET claim = ?2, claimed_until = {clock} + ?3 WHERE merchant_id = ?1"

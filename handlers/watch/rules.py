@@ -42,7 +42,7 @@ class Counted(NamedTuple):
     settlements_given_up: int
     quiet: int  # connections whose webhooks have gone quiet
     privacy: int  # requests by law that are open
-    privacy_left: int | None  # until the nearest deadline of them; below 0 = it has passed
+    privacy_left: int | None  # until the nearest deadline of those that do not wait on purpose; below 0 = it has passed
     workers: int
     workers_lost: Sequence[str]  # heard of today, and not any more
     audited: int
@@ -171,13 +171,15 @@ def _messages(seen: Counted) -> Finding:
 
 
 def _privacy(seen: Counted) -> Finding:
-    if seen.privacy_left is None:
+    if seen.privacy_left is None and not seen.privacy:
         return Finding("privacy", "ok", "Nothing that was asked for by law is open.")
     words = f"{_many(seen.privacy, 'request')} by law open"
     todo = (
         "`regulars privacy list --open` says what each waits for; `regulars privacy run` carries out what can be. The "
         "log says what failed (privacy_failed)."
     )
+    if seen.privacy_left is None:
+        return Finding("privacy", "ok", f"{words}, all of which wait on purpose, with time left.", todo)
     if seen.privacy_left <= 0:
         return Finding("privacy", "broken", f"{words}; the deadline of one has passed.", todo)
     words += f", the nearest deadline in {spoken(seen.privacy_left)}."

@@ -66,7 +66,7 @@ class Readings(NamedTuple):
     settlements: Mapping[str, int]  # retrying, given_up
     quiet: Mapping[str, int]  # connections whose webhooks have gone quiet while the platform has news
     privacy: Mapping[str, int]  # requests by law that are open, by kind
-    privacy_due_at: int | None  # the nearest deadline of them
+    privacy_due_at: int | None  # the nearest deadline of those that do not wait on purpose
     processes: tuple[Sign, ...]
     audits: Audits
 
@@ -108,8 +108,9 @@ QUIET = plain(
 )
 # Few are open at a time.
 PRIVACY = plain(
-    "SELECT p.kind, count(*), min(p.due_at) FROM (SELECT kind, due_at FROM privacy_requests WHERE done_at IS NULL"
-    " ORDER BY due_at LIMIT ?1) p GROUP BY p.kind"
+    "SELECT p.kind, count(*), min(CASE WHEN p.waits_until > ?2 THEN NULL ELSE p.due_at END)"
+    " FROM (SELECT kind, due_at, waits_until FROM privacy_requests WHERE done_at IS NULL ORDER BY due_at LIMIT ?1) p"
+    " GROUP BY p.kind"
 )
 SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
 AUDITS = plain(
@@ -144,7 +145,7 @@ def take_readings(now: int) -> Steps[Readings]:
     sales = yield from ask(SALES_DUE, (now - SECOND, MOST_COUNTED))
     settlements = yield from ask(SETTLEMENTS, (MOST_COUNTED,))
     quiet = yield from ask(QUIET, ())
-    privacy = yield from ask(PRIVACY, (MOST_COUNTED,))
+    privacy = yield from ask(PRIVACY, (MOST_COUNTED, now))
     processes = yield from signs("process")
     audits = yield from ask(AUDITS, ())
     return Readings(
@@ -159,7 +160,7 @@ def take_readings(now: int) -> Steps[Readings]:
         settlements={row[0]: int(row[1]) for row in settlements},
         quiet={row[0]: int(row[1]) for row in quiet},
         privacy={row[0]: int(row[1]) for row in privacy},
-        privacy_due_at=min((row[2] for row in privacy), default=None),
+        privacy_due_at=min((row[2] for row in privacy if row[2] is not None), default=None),
         processes=processes,
         audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2], audits[0][3]),
     )

@@ -9,9 +9,10 @@ import pytest
 
 from handlers.privacy import jobs, store
 from handlers.privacy.rules import DATA, LOOK_AGAIN, REDACT, SHOP, WAIT_FOR_FILES, WITHIN
+from handlers.watch.store import take_readings
 from integration.clock import DAY
 from integration.errors import Unavailable
-from tests.visits import NORA, SHOPS, House
+from tests.visits import MONDAY_NOON, NORA, SHOPS, House
 
 ELSA = [("shopify", "501"), ("email", "elsa@home.example")]
 OSKAR = [("shopify", "502"), ("email", "oskar@home.example")]
@@ -85,6 +86,11 @@ async def test_a_file_nobody_downloads_does_not_hold_the_law_up(house: House) ->
     await stand(house)
     house.clock.offset += WAIT_FOR_FILES - 1
     assert (await stand(house))[2].stage == "find"
+    # Nobody is alarmed about what waits on purpose, and everybody once it does not.
+    for later, due in ((0, None), (1, MONDAY_NOON + WITHIN)):
+        at = house.clock.now() + later
+        seen = await house.database.read(lambda at=at: take_readings(at))  # type: ignore[misc]
+        assert (seen.privacy, seen.privacy_due_at) == ({REDACT: 1}, due)
     house.clock.offset += 1
     stands = await stand(house)
     assert (stands[2].stage, stands[1].reason) == ("done", "the file went, unread, when the person was forgotten")

@@ -41,6 +41,7 @@ def test_a_program_that_works_is_well() -> None:
         ("privacy", {"privacy": 1, "privacy_left": 28 * DAY}, "warning", "regulars privacy list --open"),
         ("privacy", {"privacy": 2, "privacy_left": 6 * DAY}, "broken", "in 6 days"),
         ("privacy", {"privacy": 1, "privacy_left": -1}, "broken", "has passed"),
+        ("privacy", {"privacy": 1, "privacy_left": None}, "ok", "wait on purpose"),
         ("webhooks", {"quiet": 1}, "broken", "regulars reconcile"),
         ("unknown shops", {"unknown_events": 9}, "warning", "regulars merchant add"),
         ("sales", {"settlements_retrying": 1}, "warning", "tried again"),
