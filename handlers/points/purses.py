@@ -1,6 +1,6 @@
-"""One person's points as the ledger tells of them, under all numbers the person ever had, and the lots they make."""
+"""People's points as the ledger tells of them, under all numbers somebody ever had, and the lots they make."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from handlers.merchants.rules import Shop
@@ -75,18 +75,34 @@ def purses(shop: Shop, roots: Collection[int], fresh: Sequence[Sale] = ()) -> St
     """
     owner = {root: root for root in roots}
     owner |= {alias: root for root, alias in (yield from ask(_ALIASES, [(shop.id, root) for root in sorted(roots)]))}
-    readings: dict[int, _Reading] = {root: _Reading(set()) for root in roots}
-    by_account: dict[str, _Reading] = {}
-    for number, root in owner.items():
-        name = account(number, "available")
-        readings[root].accounts.add(name)
-        by_account[name] = readings[root]
+    readings = yield from _read(shop.id, owner)
+    bought = yield from _bought(shop.id, owner, fresh)
+    numbers: dict[int, list[int]] = {root: [] for root in readings}
+    for number in sorted(owner):
+        numbers[owner[number]].append(number)
+    return {
+        root: Purse(
+            root,
+            numbers[root],
+            Story(*reading.lots(), sorted({*bought[root], *reading.active})),
+            reading.expired,
+            reading.postings,
+        )
+        for root, reading in readings.items()
+    }
+
+
+def _read(merchant_id: int, owner: Mapping[int, int]) -> Steps[dict[int, "_Reading"]]:
+    """Read the entries of all these numbers' spendable points, by who they are of."""
+    readings = {root: _Reading(set()) for root in owner.values()}
+    by_account = {account(number, "available"): readings[root] for number, root in owner.items()}
+    for name, reading in by_account.items():
+        reading.accounts.add(name)
     after = 0
     for _ in range(MOST_PAGES):
-        rows = yield from ask(_ENTRIES, [(shop.id, name, after) for name in sorted(by_account)])
+        rows = yield from ask(_ENTRIES, [(merchant_id, name, after) for name in sorted(by_account)])
         for row in rows:
-            _, _, _, source, destination, *_ = row
-            taker, giver = by_account.get(destination), by_account.get(source)
+            giver, taker = by_account.get(row[3]), by_account.get(row[4])
             if taker is not None:
                 taker.take(row)
             if giver is not None and giver is not taker:
@@ -94,24 +110,20 @@ def purses(shop: Shop, roots: Collection[int], fresh: Sequence[Sale] = ()) -> St
         if len(rows) < PAGE:
             break
         after = rows[-1][0]
-    bought: dict[int, set[int]] = {root: set() for root in roots}
+    return readings
+
+
+def _bought(merchant_id: int, owner: Mapping[int, int], fresh: Sequence[Sale]) -> Steps[dict[int, set[int]]]:
+    """Say when people bought, by who they are; `fresh` sales as they are now."""
+    bought: dict[int, set[int]] = {root: set() for root in owner.values()}
     newer = {number for sale in fresh for number in (sale.number, *sale.absorbed)}
-    for customer, sale, sold_at in (yield from ask(_SOLD, [(shop.id, number) for number in sorted(owner)])):
+    for customer, sale, sold_at in (yield from ask(_SOLD, [(merchant_id, number) for number in sorted(owner)])):
         if sale not in newer:
             bought[owner[customer]].add(sold_at)
     for one in fresh:
-        if one.customer in owner and one.worth.sold_at is not None:
+        if one.customer is not None and one.customer in owner and one.worth.sold_at is not None:
             bought[owner[one.customer]].add(one.worth.sold_at)
-    return {
-        root: Purse(
-            root,
-            sorted(number for number, mine in owner.items() if mine == root),
-            Story(*reading.lots(), sorted({*bought[root], *reading.active})),
-            reading.expired,
-            reading.postings,
-        )
-        for root, reading in readings.items()
-    }
+    return bought
 
 
 def roots_of(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, int]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import random
 import sqlite3
 import time
@@ -28,6 +29,8 @@ BUSY_SALES, BUSY_MESSAGES, BUSY_REVIEWS = 1_500, 400, 100  # with two entries a 
 REFUNDED_EVERY = 25  # sales
 ADJUSTED_EVERY = 3  # people, until there are enough entries
 MESSAGES, REVIEWS, WAITING = 150_000, 50_000, 2_000
+EVENTS, AMISS_EVERY = 200_000, 100  # events kept, of the latest sales; of those that went amiss the body is kept, too
+CHANGES, LOOKS = 20_000, 20_000  # what staff did, and whom they looked at
 ROWS_AT_ONCE = 20_000
 NOW = 1_800_000_000_000_000
 YEAR = 365 * DAY
@@ -82,6 +85,11 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
         ("accounts", "merchant_id account micropoints", book.accounts()),
         ("messages", "merchant_id key kind customer sale channel state due_at next_attempt_at sent_at address details"
          " created_at", book.messages()),
+        ("events", "source connection delivery_id topic merchant_id received_at claims next_attempt_at worked_at"
+         " failed_at outcome reason sale", book.events()),
+        ("event_bodies", "event_id body", book.bodies()),
+        ("journal", "merchant_id at mark who did about detail", book.changes()),
+        ("looks", "merchant_id at mark who what customer", book.looks()),
         ("reviews", "merchant_id sale line customer product_title stars words written_at", book.reviews()),
     ):  # fmt: skip
         await _write(database, table, columns.split(), rows)
@@ -184,6 +192,32 @@ class _Book:
         for number in numbers:
             buyer, at = self.sold[number - 1]
             yield (self.merchant, number, "1", buyer, "Oolong", 3 + number % 3, "Very good tea.", at + 9 * DAY)
+
+    def events(self) -> Rows:
+        """One delivery for each of the latest sales, in the order of their numbers."""
+        for n, number in enumerate(self._told(), start=1):
+            _, at = self.sold[number - 1]
+            ending: tuple[Any, ...] = (at, None, "applied", None, number)
+            if n % AMISS_EVERY == 0:
+                ending = (None, at, None, "after 8 attempts: KeyError", None)
+            yield ("shopify", SHOP, f"w{number}", "orders/paid", self.merchant, at, 1, at, *ending)
+
+    def bodies(self) -> Rows:
+        for n, number in enumerate(self._told(), start=1):
+            if n % AMISS_EVERY == 0:
+                yield (n, json.dumps({"id": 500_000 + number, "note": "x" * 6_000}).encode())
+
+    def _told(self) -> range:
+        return range(max(1, len(self.sold) + 1 - EVENTS), len(self.sold) + 1)
+
+    def changes(self) -> Rows:
+        for n in range(1, CHANGES + 1):
+            about = f"customer:{n % self.customers + 1}"
+            yield (self.merchant, NOW - n * MINUTE, f"m{n}", "link:owner", "adjusted points", about, '{"points":5}')
+
+    def looks(self) -> Rows:
+        for n in range(1, LOOKS + 1):
+            yield (self.merchant, NOW - n * MINUTE, f"m{n}", "link:owner", "customer", n % self.customers + 1)
 
 
 def _facts(number: int, buyer: int, at: int) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from handlers.messages import outbox, people, stopping, undelivered, upcoming
-from integration.database.engine import Database
+from integration.database.engine import _SESSION, Database
 from integration.database.steps import Sql, ask
 
 
@@ -53,3 +54,26 @@ async def test_rows_are_found_by_index(
     plan = " | ".join(str(row[3]) for row in rows)
     assert index in plan
     assert "SCAN messages" not in plan.replace("SCAN messages USING INDEX ix_messages_sending", "")
+
+
+async def test_a_plan_made_while_there_are_few_messages_serves_when_there_are_many(postgres_database: str) -> None:
+    """Connections keep their plans: each looks messages up by their keys, however small the other indexes still are."""
+    connection = await asyncpg.connect(
+        postgres_database, server_settings={**_SESSION, "plan_cache_mode": "force_generic_plan"}
+    )
+    try:
+        for known in range(0, 500, 25):
+            await connection.execute(
+                "INSERT INTO messages"
+                " (merchant_id, key, kind, customer, sale, channel, state, due_at, next_attempt_at, created_at)"
+                " SELECT 1, 'review_request:sale:' || n, 'review_request', n, n, 'email', 'scheduled', n, n, n"
+                " FROM generate_series($1::bigint, $2::bigint) n",
+                known, known + 24,
+            )  # fmt: skip
+            await connection.execute(f"PREPARE look AS {outbox._KEPT.postgres}")
+            rows = await connection.fetch(f"EXPLAIN EXECUTE look(ARRAY[1,1]::bigint[], ARRAY['a','b']) -- {known}")
+            await connection.execute("DEALLOCATE look")
+            plan = "\n".join(row[0] for row in rows)
+            assert "pk_messages" in plan, f"{known}: {plan}"
+    finally:
+        await connection.close()
