@@ -41,7 +41,7 @@ from handlers.rewards.kinds.gift_card import GiftCard
 from handlers.rewards.kinds.percentage_off import PERCENTAGE_OFF
 from handlers.rewards.kinds.promotion_code import PromotionCode
 from handlers.rewards.kinds.store_credit import StoreCredit
-from handlers.rewards.settle import RewardsSettler
+from handlers.rewards.settle import RewardsSettler, hear
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
 from handlers.sales.timeline import Orders, Returns
@@ -66,6 +66,9 @@ SETTLERS = (PointsSettler(), RewardsSettler(), ThanksSettler(), ReviewsSettler()
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)
+
+# Who hears of promotion codes as Stripe tells of them.
+LISTENERS = (hear,)
 
 # What a shop that is back brings with it: what it sold meanwhile, as far as it was told, counts again.
 ON_RETURN = (stir_sold_since,)
@@ -143,7 +146,7 @@ async def opened(
         for channel in channels.values():
             stack.push_async_callback(channel.close)
         gate = Gate(vault)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, LISTENERS)
         yield Context(
             database=database,
             queue=queue,

@@ -194,6 +194,7 @@ class Session(_Fact, frozen=True):
     country: str | None = None
     region: str | None = None
     order_ids: tuple[str, ...] = ()
+    promotions: tuple[str, ...] = ()  # promo_… of the codes that were used
 
 
 class Invoice(_Fact, frozen=True):
@@ -325,6 +326,15 @@ class PrivacyRequest(_Fact, frozen=True, tag=True):
     order_ids: tuple[str, ...] = ()  # orders asked for, or to be redacted with the person
 
 
+class PromotionSeen(_Fact, frozen=True, tag=True):
+    """A promotion code at Stripe: how often it was used so far."""
+
+    id: str
+    code: str
+    uses: int
+    told_at: int
+
+
 class LookAgain(_Fact, frozen=True, tag=True):
     """The event does not carry what is needed: ask the platform for this object, or wait for the event that does.
 
@@ -354,6 +364,7 @@ Fact = (
     | Uninstalled
     | ScopesSeen
     | PrivacyRequest
+    | PromotionSeen
     | LookAgain
 )
 

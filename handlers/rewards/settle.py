@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from handlers.merchants.books import lock_books
+from handlers.merchants.books import Counters, lock_books
 from handlers.rewards.changes import settled
 from handlers.rewards.rules import given_back, restored
-from handlers.rewards.store import Redemption, by_codes
+from handlers.rewards.store import Redemption, by_codes, by_platform
 from handlers.sales.rules import Sale
 from integration.database.steps import Steps
+from integration.facts import PromotionSeen
 
 
 class RewardsSettler:
@@ -18,16 +19,26 @@ class RewardsSettler:
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
         """Note which rewards each sale used, and restore their points in proportion; nothing changes by itself."""
         told = {(sale.shop.id, code): sale for sale in sales for code in _codes(sale)}
-        if not told:
+        named = {(sale.shop.id, name): sale for sale in sales for name in _promotions(sale)}
+        if not told and not named:
             return {}
-        found = yield from by_codes(told)
+        found = {*(yield from by_codes(told)), *(yield from by_platform(named))}
+        told |= named
         counters = yield from lock_books({each.merchant_id for each in found})
         for each in sorted(found):
-            sale = told[each.merchant_id, each.code or ""]
+            sale = told.get((each.merchant_id, each.code or "")) or told[each.merchant_id, each.platform_id or ""]
             changed = used(each, sale)
             if changed != each:
                 yield from settled(changed, counters[each.merchant_id], now)
         return {}
+
+
+def hear(merchant_id: int, told: PromotionSeen, counters: Counters, now: int) -> Steps[None]:
+    """Note that a promotion code was used, as Stripe tells by itself; which sale it was on tells the session."""
+    for each in (yield from by_codes([(merchant_id, told.code)])):
+        if told.uses and each.platform_id == told.id and each.state not in ("used", "refused"):
+            used_now = each._replace(state="used", used_at=told.told_at, next_at=None, reason=None)
+            yield from settled(used_now, counters, now)
 
 
 def used(redemption: Redemption, sale: Sale) -> Redemption:
@@ -55,3 +66,10 @@ def used(redemption: Redemption, sale: Sale) -> Redemption:
 def _codes(sale: Sale) -> tuple[str, ...]:
     order = sale.facts.order
     return () if order is None or sale.worth.test else order.codes
+
+
+def _promotions(sale: Sale) -> set[str]:
+    """Name the promotion codes used on a sale, as Stripe calls them."""
+    if sale.worth.test:
+        return set()
+    return {name for session in sale.facts.sessions.values() if not session.failed for name in session.promotions}

@@ -59,6 +59,7 @@ redemptions = Table(
 _TO_ASK = text("next_at IS NOT NULL")
 Index("ix_redemptions_due", redemptions.c.next_at, sqlite_where=_TO_ASK, postgresql_where=_TO_ASK)
 Index("ix_redemptions_customer", redemptions.c.customer, redemptions.c.merchant_id)
+Index("ix_redemptions_platform", redemptions.c.platform_id, redemptions.c.merchant_id)
 Index("ix_redemptions_code", redemptions.c.code, redemptions.c.merchant_id)
 Index("ix_redemptions_reward", redemptions.c.merchant_id, redemptions.c.reward, redemptions.c.state)
 _USED = text("used_by IS NOT NULL")
@@ -151,6 +152,12 @@ _BY_CODE = keyed(
     merchant_id=BIG,
     code=TEXT,
 )
+_BY_PLATFORM = keyed(
+    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
+    " WHERE r.platform_id = k.platform_id AND r.merchant_id = k.merchant_id",
+    merchant_id=BIG,
+    platform_id=TEXT,
+)
 _BY_SALE = keyed(
     f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
     " WHERE r.used_by = k.sale AND r.merchant_id = k.merchant_id",
@@ -222,6 +229,11 @@ def by_codes(codes: Iterable[tuple[int, str]]) -> Steps[list[Redemption]]:
     """Find redemptions by (merchant, code); codes are compared without case."""
     keys = sorted({(merchant_id, code.upper()) for merchant_id, code in codes})
     return [Redemption(*row) for row in (yield from ask(_BY_CODE, keys))]
+
+
+def by_platform(names: Iterable[tuple[int, str]]) -> Steps[list[Redemption]]:
+    """Find redemptions by (merchant, what their platform calls them)."""
+    return [Redemption(*row) for row in (yield from ask(_BY_PLATFORM, sorted(set(names))))]
 
 
 def by_sales(sales: Iterable[tuple[int, int]]) -> Steps[list[Redemption]]:

@@ -27,7 +27,7 @@ from handlers.sales.books import (
 from handlers.sales.history import earning_version, is_quiet, is_undone, mark, undone
 from handlers.sales.pairs import pair_later, pair_twins
 from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, order_of, remember
-from handlers.sales.settle import WHOLE, Settler, attempt, forget_failures, note_failure, settle_all
+from handlers.sales.settle import WHOLE, Listener, Settler, attempt, forget_failures, note_failure, settle_all
 from handlers.sales.worth import buyer, worth
 from integration.database.steps import Steps
 from integration.facts import (
@@ -44,6 +44,7 @@ from integration.facts import (
     OrderSeen,
     PaymentSeen,
     PrivacyRequest,
+    PromotionSeen,
     ScopesSeen,
     SessionSeen,
     ShopSeen,
@@ -68,7 +69,9 @@ class Book:
     touched: dict[int, LoadedSale] = field(default_factory=dict)
 
 
-def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower], gate: Gate) -> tuple[Apply, Resettle]:
+def make_apply(
+    settlers: Sequence[Settler], followers: Sequence[Follower], gate: Gate, listeners: Sequence[Listener] = ()
+) -> tuple[Apply, Resettle]:
     """Bind the capabilities to the two entrances of the hot path: events, which pass the gate, and the clock."""
 
     def apply(told: Sequence[Told], now: int) -> Steps[dict[int, Outcome]]:
@@ -78,7 +81,7 @@ def make_apply(settlers: Sequence[Settler], followers: Sequence[Follower], gate:
         books = yield from _open(told, counters, now)
         for one in told:
             if one.merchant_id in books:
-                outcomes[one.event_id] = yield from _take(books[one.merchant_id], one, gate, now)
+                outcomes[one.event_id] = yield from _take(books[one.merchant_id], one, gate, listeners, now)
         yield from _close(books, settlers, followers, now)
         return outcomes
 
@@ -232,7 +235,7 @@ def _names_of(who: Buyer) -> set[tuple[str, str]]:
 # --- Taking in one event ------------------------------------------------------------------------
 
 
-def _take(book: Book, told: Told, gate: Gate, now: int) -> Steps[Outcome]:
+def _take(book: Book, told: Told, gate: Gate, listeners: Sequence[Listener], now: int) -> Steps[Outcome]:
     outcome = Outcome("applied")
     for fact in told.reading.facts:
         for person in _persons(fact):
@@ -255,6 +258,9 @@ def _take(book: Book, told: Told, gate: Gate, now: int) -> Steps[Outcome]:
                     book.shop = (yield from shops([book.shop.id]))[book.shop.id]
                     # Sales told before this one event may have been sold after what it tells of.
                     yield from stir_sold_since(book.shop.id, min(fact.told_at, now), now)
+            case PromotionSeen():
+                for listen in listeners:
+                    yield from listen(book.shop.id, fact, book.counters, now)
             case PrivacyRequest():
                 outcome = yield from gate.ask(told, fact, now)
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:

@@ -183,6 +183,7 @@ def nobody(facts: SaleFacts, words: frozenset[str]) -> SaleFacts:
                 country=None,
                 region=None,
                 order_ids=(),
+                promotions=(),
             )
             for name, one in facts.sessions.items()
         },

@@ -442,6 +442,7 @@ def _merge_sessions(one: Session, other: Session) -> Session:
         payment_id=_either(one.payment_id, other.payment_id),
         invoice_id=_either(one.invoice_id, other.invoice_id),
         order_ids=_union(one.order_ids, other.order_ids),
+        promotions=_union(one.promotions, other.promotions),
     )
 
 

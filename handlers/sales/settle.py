@@ -6,9 +6,11 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from handlers.merchants.books import Counters
 from handlers.sales.rules import Sale
 from integration.clock import HOUR, MINUTE
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
+from integration.facts import PromotionSeen
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,10 @@ Wakes = dict[tuple[int, int], int]
 WHOLE = "sale"  # stands for a capability where the sale itself could not be valued
 
 T = TypeVar("T")
+
+
+Listener = Callable[[int, PromotionSeen, Counters, int], Steps[None]]
+"""Hears of a promotion code of a merchant whose books are locked and open: (merchant, what was told, books, now)."""
 
 
 class Settler(Protocol):

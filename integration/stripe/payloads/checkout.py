@@ -20,6 +20,7 @@ from integration.stripe.values import (
 )
 
 MOST_PAYMENTS = 100  # told inside an invoice
+MOST_DISCOUNTS = 20  # of a session
 
 _FAILED = frozenset({"checkout.session.async_payment_failed", "checkout.session.expired"})
 
@@ -31,6 +32,10 @@ class _TotalDetails(msgspec.Struct):
 
 class _Collected(msgspec.Struct):
     shipping_details: Person | None = None
+
+
+class _Discount(msgspec.Struct):
+    promotion_code: Reference = None
 
 
 class SessionBody(msgspec.Struct):
@@ -52,6 +57,7 @@ class SessionBody(msgspec.Struct):
     shipping: Person | None = None  # until 2022-08-01
     locale: str | None = None
     metadata: dict[str, object] | None = None
+    discounts: list[_Discount] | None = None
 
 
 class _Tax(msgspec.Struct):
@@ -123,6 +129,9 @@ def session_facts(seen: SessionBody, telling: Telling) -> tuple[Fact, ...]:
                 country=country,
                 region=region,
                 order_ids=order_ids_of(seen.metadata),
+                promotions=tuple(
+                    code for one in (seen.discounts or [])[:MOST_DISCOUNTS] if (code := id_of(one.promotion_code))
+                ),
             )
         ),
     )

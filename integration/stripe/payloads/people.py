@@ -2,9 +2,9 @@
 
 import msgspec
 
-from integration.facts import CustomerSeen, Fact, Uninstalled
+from integration.facts import CustomerSeen, Fact, PromotionSeen, Uninstalled
 from integration.stripe.payloads.events import reader
-from integration.stripe.values import Person, Telling, buyer_of, email_of, named_id, text_of
+from integration.stripe.values import LONGEST_TEXT, Person, Telling, buyer_of, email_of, named_id, text_of
 
 
 class CustomerBody(msgspec.Struct):
@@ -19,6 +19,12 @@ class CustomerBody(msgspec.Struct):
 
 class _Any(msgspec.Struct):
     id: str | None = None
+
+
+class _Code(msgspec.Struct):
+    id: str | None = None
+    code: str | None = None
+    times_redeemed: int | None = None
 
 
 def customer_facts(seen: CustomerBody, telling: Telling) -> tuple[Fact, ...]:
@@ -44,11 +50,14 @@ def _uninstalled_facts(seen: _Any, telling: Telling) -> tuple[Fact, ...]:
     return (Uninstalled(told_at=telling.told_at),)
 
 
-def _no_facts(seen: _Any, telling: Telling) -> tuple[Fact, ...]:
-    return ()
+def _promotion_facts(seen: _Code, telling: Telling) -> tuple[Fact, ...]:
+    if not seen.code or not seen.times_redeemed:
+        return ()
+    named = named_id(seen.id, "the promotion code")
+    return (PromotionSeen(named, seen.code[:LONGEST_TEXT].upper(), seen.times_redeemed, telling.told_at),)
 
 
 read_customer = reader("customer", CustomerBody, customer_facts)
 read_deauthorized = reader("application", _Any, _uninstalled_facts)
 read_uninstalled = reader("apps.install", _Any, _uninstalled_facts)
-read_promotion_code = reader("promotion_code", _Any, _no_facts)
+read_promotion_code = reader("promotion_code", _Code, _promotion_facts)

@@ -206,7 +206,7 @@ _OBJECTS: dict[str, Body] = {
     "customer.created": customer(),
     "customer.updated": customer(),
     "customer.deleted": customer(),
-    "promotion_code.updated": {"id": "promo_1", "object": "promotion_code"},
+    "promotion_code.updated": {"id": "promo_1", "object": "promotion_code", "code": "ANA5", "times_redeemed": 1},
     "account.application.deauthorized": {"id": "ca_1", "object": "application"},
     "apps.install.deleted": {"id": "ainst_1", "object": "apps.install"},
 }
