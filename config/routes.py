@@ -23,6 +23,7 @@ from handlers.privacy import pages as privacy
 from handlers.programme import desk as programme_desk
 from handlers.programme import pages as programme
 from handlers.reviews import pages as reviews
+from handlers.rewards import desk as rewards
 
 
 class _Number(IntegerConvertor):
@@ -119,6 +120,9 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/activity/duplicates", opened(activity.duplicates_page), name="duplicates"),
     Route("/app/activity/changes", opened(activity.changes_page), name="changes"),
     Route("/app/activity/looks", opened(activity.looks_page), name="looks"),
+    Route("/app/rewards", opened(rewards.rewards_page), name="rewards"),
+    Route("/app/rewards/{number}", opened(rewards.reward_page), name="taken"),
+    Route("/app/rewards/{number}", opened(rewards.reward_act), methods=["POST"]),
     Route("/app/requests", opened(privacy.requests_page), name="requests"),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),

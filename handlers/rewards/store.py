@@ -139,6 +139,9 @@ _PUT = insert(
 )
 _BY_KEY = plain(f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.key = ?2")
 _ONE = plain(f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number = ?2")
+_PAGE = plain(
+    f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number < ?2 ORDER BY r.number DESC LIMIT ?3"
+)
 _LAST = plain("SELECT number FROM redemptions WHERE merchant_id = ?1 ORDER BY number DESC LIMIT 1")
 _OF = keyed(
     f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
@@ -211,6 +214,11 @@ def one(merchant_id: int, number: int) -> Steps[Redemption | None]:
     """Find one redemption by its number."""
     rows = yield from ask(_ONE, (merchant_id, number))
     return Redemption(*rows[0]) if rows else None
+
+
+def page(merchant_id: int, before: int, limit: int) -> Steps[list[Redemption]]:
+    """List a merchant's redemptions with lower numbers than `before`, the newest first."""
+    return [Redemption(*row) for row in (yield from ask(_PAGE, (merchant_id, before, limit)))]
 
 
 def next_number(merchant_id: int) -> Steps[int]:

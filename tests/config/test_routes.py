@@ -68,6 +68,18 @@ async def programme_of_otto(house: House) -> None:
     )
 
 
+async def reward_of_otto(house: House) -> None:
+    """A customer of Otto's has a reward."""
+    terms = '{"name": "A walk", "kind": "by_hand", "points": 5, "instructions": "Come by."}'
+    await house.does(
+        "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+        " value_minor, currency, state, asked_at)"
+        " VALUES (?1, 7, 'k', 1, 'walk', 1, 'by_hand', ?2, 5, 0, 'EUR', 'issued', 0)",
+        OTTO,
+        terms,
+    )
+
+
 async def message_of_otto(house: House) -> None:
     """Otto has a note waiting."""
     await house.does(
@@ -137,6 +149,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/programme"): Row(VISITOR, "/app/programme", fields={"earning.hold_days": "14"}),
     ("POST", "/app/programme/preview"): Row(VISITOR, "/app/programme/preview", fields={"earning.hold_days": "14"}),
     ("GET", "/app/programme/history"): Row(VISITOR, "/app/programme/history"),
+    ("GET", "/app/rewards"): Row(VISITOR, "/app/rewards"),
+    ("GET", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto),
+    ("POST", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto, fields={"do": "take-back"}),
     ("GET", "/app/programme/rewards"): Row(VISITOR, "/app/programme/rewards"),
     ("GET", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),
     ("POST", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),

@@ -1,0 +1,97 @@
+"""The merchant's page of rewards that customers have taken: found by code, handed over, taken back."""
+
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from handlers.context import Context
+from handlers.merchants.door import Visit
+from handlers.merchants.frame import moved, show
+from handlers.merchants.journal import note
+from handlers.merchants.rules import Refused
+from handlers.rewards import changes, store
+from handlers.rewards.jobs import BELL
+from handlers.rewards.store import Redemption
+from integration.database.steps import Steps
+
+TEMPLATES = Path(__file__).parent / "templates"
+HERE = "/app/rewards"
+PAGE = 50
+MOST_TYPED = 64  # characters of a code
+LAST = 2**62
+# State -> words for the merchant, and the tone of its badge.
+STATES = {
+    "asked": ("Being made", "info"),
+    "issued": ("Not used yet", "info"),
+    "returning": ("Being taken back", "info"),
+    "used": ("Used", "success"),
+    "expired": ("Lapsed", ""),
+    "voided": ("Taken back", ""),
+    "refused": ("Could not be made", "warning"),
+}
+
+
+async def rewards_page(request: Request, visit: Visit) -> Response:
+    """List what customers have taken, the newest first, or the one of a code."""
+    context: Context = request.app.state.context
+    sought = request.query_params.get("q", "").strip()[:MOST_TYPED]
+    before = _number(request.query_params.get("before")) or LAST
+
+    def rows() -> Steps[list[Redemption]]:
+        if sought:
+            return (yield from store.by_codes([(visit.merchant_id, sought)]))
+        return (yield from store.page(visit.merchant_id, before, PAGE + 1))
+
+    found = await context.database.read(rows)
+    older = f"{HERE}?before={found[PAGE - 1].number}" if len(found) > PAGE else ""
+    return show(visit, "taken.html", TEMPLATES, rows=found[:PAGE], older=older, sought=sought, states=STATES)
+
+
+async def reward_page(request: Request, visit: Visit) -> Response:
+    """Show one reward that was taken, and what can be done about it."""
+    context: Context = request.app.state.context
+    found = await _found(request, visit, context)
+    return show(visit, "one.html", TEMPLATES, each=found, offer=found.offer, states=STATES)
+
+
+async def reward_act(request: Request, visit: Visit) -> Response:
+    """Hand a reward over, or have it taken back; who did it is journaled in the same transaction."""
+    context: Context = request.app.state.context
+    found = await _found(request, visit, context)
+    do = (await request.form()).get("do")
+    now = context.clock.now()
+
+    def act() -> Steps[str]:
+        if do == "handed-over":
+            yield from changes.handed_over(visit.merchant_id, found.number, now)
+            did, said = "handed a reward over", "Noted: it was handed over."
+        elif do == "take-back":
+            yield from changes.cancel(visit.merchant_id, found.number, None, now)
+            did, said = "took a reward back", "It is being taken back. The points come back once its code is off."
+        else:
+            raise Refused("Choose what is to be done.")
+        about = f"customer:{found.customer}"
+        yield from note(visit.merchant_id, visit.who, did, about, {"reward": found.number}, now)
+        return said
+
+    try:
+        said = await context.database.run(act)
+    except Refused as refused:
+        return moved(request, visit, f"{HERE}/{found.number}", str(refused), "critical")
+    context.queue.ring(BELL)
+    return moved(request, visit, f"{HERE}/{found.number}", said)
+
+
+async def _found(request: Request, visit: Visit, context: Context) -> Redemption:
+    number = _number(request.path_params["number"])
+    found = await context.database.read(lambda: store.one(visit.merchant_id, number or 0))
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _number(text: str | None) -> int | None:
+    is_one = text is not None and text.isascii() and text.isdigit() and len(text) < 18
+    return int(text) if is_one and text else None

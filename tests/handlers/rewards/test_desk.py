@@ -1,0 +1,68 @@
+"""The page of rewards taken: found by code, handed over, taken back, and journaled."""
+
+from typing import Any
+
+import pytest
+
+from tests.visits import NORA, House, Visitor
+
+WALK = '{"name": "A walk", "kind": "by_hand", "points": 5, "instructions": "Come by."}'
+
+
+@pytest.fixture
+async def house(database: Any) -> House:
+    """Nora's shop, where Elsa has taken two walks."""
+    house = await House(database).open()
+    for number, code in ((1, "WALKONE"), (2, "WALKTWO")):
+        await house.does(
+            "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+            " value_minor, currency, state, asked_at, code, spent)"
+            " VALUES (?1, ?2, ?3, 1, 'walk', 1, 'by_hand', ?4, 5, 0, 'EUR', 'issued', 0, ?3, 5000000)",
+            NORA, number, code, WALK,
+        )  # fmt: skip
+    return house
+
+
+@pytest.fixture
+async def nora(house: House) -> Visitor:
+    """Nora, signed in."""
+    return await house.signed_in(NORA)
+
+
+async def states(house: House) -> list[str]:
+    """What became of the walks."""
+    return [row[0] for row in await house.rows("SELECT state FROM redemptions WHERE merchant_id = ?1 ORDER BY 1", NORA)]
+
+
+async def test_a_code_at_the_counter_finds_its_reward(nora: Visitor) -> None:
+    """Whatever its case; an unknown one is said to be so."""
+    everything = (await nora.get("/app/rewards")).text
+    assert "WALKONE" in everything and "WALKTWO" in everything
+    found = (await nora.get("/app/rewards?q=walkone")).text
+    assert "WALKONE" in found and "WALKTWO" not in found
+    assert "No such code" in (await nora.get("/app/rewards?q=%C2%B2")).text
+    assert (await nora.get("/app/rewards/%C2%B2")).status_code == 404
+
+
+async def test_what_was_handed_over_is_used_and_journaled(house: House, nora: Visitor) -> None:
+    """Once: the second time changes nothing."""
+    for _ in range(2):
+        answer = await nora.post("/app/rewards/1", {"do": "handed-over"})
+        assert answer.status_code == 303
+    assert await states(house) == ["issued", "used"]
+    rows = await house.rows("SELECT did FROM journal WHERE merchant_id = ?1", NORA)
+    assert ("handed a reward over",) in {tuple(row) for row in rows}
+
+
+async def test_a_reward_is_taken_back_by_the_merchant(house: House, nora: Visitor) -> None:
+    """Its points come back once its platform, if there is one, has switched it off."""
+    await nora.post("/app/rewards/2", {"do": "take-back"})
+    assert await states(house) == ["issued", "returning"]
+
+
+async def test_nothing_is_done_that_nobody_chose(house: House, nora: Visitor) -> None:
+    """A form without a choice, or a reward that is used already."""
+    await nora.post("/app/rewards/1", {})
+    await nora.post("/app/rewards/1", {"do": "handed-over"})
+    await nora.post("/app/rewards/1", {"do": "take-back"})
+    assert await states(house) == ["issued", "used"]
