@@ -41,6 +41,7 @@ from handlers.rewards.kinds.gift_card import GiftCard
 from handlers.rewards.kinds.percentage_off import PERCENTAGE_OFF
 from handlers.rewards.kinds.promotion_code import PromotionCode
 from handlers.rewards.kinds.store_credit import StoreCredit
+from handlers.rewards.ledger import audit as audit_rewards
 from handlers.rewards.settle import RewardsSettler, hear
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
@@ -66,6 +67,9 @@ SETTLERS = (PointsSettler(), RewardsSettler(), ThanksSettler(), ReviewsSettler()
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow,)
+
+# Who checks what a capability has posted when the books are audited.
+AUDITORS = (audit_rewards,)
 
 # Who hears of promotion codes as Stripe tells of them.
 LISTENERS = (hear,)
@@ -174,6 +178,7 @@ async def opened(
             privacy=gate,
             recovered=recovered_of,
             counts=COUNTS,
+            auditors=AUDITORS,
             rewards={kind.name: kind for kind in REWARDS},
             data_dir=settings.data_dir,
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from handlers.holders import Holder, Privacy
     from handlers.insights.store import Count
     from handlers.messages.kinds import Kind
+    from handlers.points.audit import Auditor
     from handlers.points.forecast import Aim
     from handlers.rewards.kinds import Kind as RewardKind
     from handlers.sales.settle import Settler
@@ -61,6 +62,7 @@ class Context:
     recovered: Recoveries | None = None  # what asking the platforms found that no webhook had told of
     counts: Mapping[str, "Count"] = field(default_factory=dict)  # what capabilities count for the home page
     rewards: Mapping[str, "RewardKind"] = field(default_factory=dict)  # kinds of rewards by name
+    auditors: Sequence["Auditor"] = ()  # what is checked of the books besides sales and balances
     data_dir: Path | None = None  # where files are kept on this machine
 
     @property

@@ -55,7 +55,7 @@ def audit(
             for one in page:
                 now = context.clock.now()
                 findings = await context.database.read(
-                    lambda number=one.id, now=now: audit_books(number, now)  # type: ignore[misc]
+                    lambda number=one.id, now=now: audit_books(number, now, context.auditors)  # type: ignore[misc]
                 )
                 drifts = len(findings.drifts) + findings.unnamed
                 await context.database.run(

@@ -64,7 +64,8 @@ class House:
 
     async def audit(self, merchant: int) -> Findings:
         """What `regulars audit` finds, at the shop's own time."""
-        return await self.context.database.read(lambda: audit_books(merchant, self.context.clock.now()))
+        context = self.context
+        return await context.database.read(lambda: audit_books(merchant, context.clock.now(), context.auditors))
 
     async def command(self, *words: str) -> dict[str, Any]:
         """Run one of the program's commands on these books as a process of its own, and read its JSON.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -95,7 +95,7 @@ _OF_NO_SALE = plain(
 class Drift(NamedTuple):
     """One thing that does not agree: its kind in one word, where it is, and what is wrong in a sentence."""
 
-    kind: str  # gap, number, chain, seal, key, reason, balance, sum, sale, expiry
+    kind: str  # gap, number, chain, seal, key, reason, balance, sum, sale, expiry, reward
     where: str
     words: str
 
@@ -122,8 +122,14 @@ class Findings:
             self.unnamed += 1
 
 
-def audit_books(merchant_id: int, now: int) -> Steps[Findings]:
+Auditor = Callable[[Findings, int], Steps[None]]
+"""Checks what a capability has posted by rules of its own, and tells the findings what differs: (findings, now)."""
+
+
+def audit_books(merchant_id: int, now: int, auditors: Sequence[Auditor] = ()) -> Steps[Findings]:
     """Check one merchant's entries by numbers, seals and names, their accounts by entries, and sales by target.
+
+    `auditors` look at what the capabilities have posted besides.
 
     Run it with `Database.read`; it takes a few round trips a page. A sale whose settling is due (a hold
     has ended; its shop left, its programme or its twin changed), or has failed and will be tried again, counts as
@@ -138,6 +144,8 @@ def audit_books(merchant_id: int, now: int) -> Steps[Findings]:
         yield from _check_sales(findings, shop, now)
         if has_terms(shop):
             yield from _check_expiries(findings, shop, now)
+    for check in auditors:
+        yield from check(findings, now)
     return findings
 
 

@@ -142,6 +142,9 @@ _ONE = plain(f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND
 _PAGE = plain(
     f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number < ?2 ORDER BY r.number DESC LIMIT ?3"
 )
+_AFTER = plain(
+    f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number > ?2 ORDER BY r.number LIMIT ?3"
+)
 _LAST = plain("SELECT number FROM redemptions WHERE merchant_id = ?1 ORDER BY number DESC LIMIT 1")
 _OF = keyed(
     f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
@@ -219,6 +222,11 @@ def one(merchant_id: int, number: int) -> Steps[Redemption | None]:
 def page(merchant_id: int, before: int, limit: int) -> Steps[list[Redemption]]:
     """List a merchant's redemptions with lower numbers than `before`, the newest first."""
     return [Redemption(*row) for row in (yield from ask(_PAGE, (merchant_id, before, limit)))]
+
+
+def after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemption]]:
+    """List a merchant's redemptions after a number, in order."""
+    return [Redemption(*row) for row in (yield from ask(_AFTER, (merchant_id, number, limit)))]
 
 
 def next_number(merchant_id: int) -> Steps[int]:

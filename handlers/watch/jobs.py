@@ -65,7 +65,7 @@ async def audit_in_turn(context: Context) -> int:
 async def _audit(context: Context, merchant_id: int, *, whole: bool) -> None:
     now = context.clock.now()
     if whole:
-        findings = await context.database.read(lambda: audit_books(merchant_id, now))
+        findings = await context.database.read(lambda: audit_books(merchant_id, now, context.auditors))
         drifts = len(findings.drifts) + findings.unnamed
     else:
         drifts = int(await context.database.read(lambda: sum_of_accounts(merchant_id)) != 0)

@@ -126,5 +126,5 @@ class Counter:
         """The books agree with themselves, and every reward with its points."""
         await drain(self.context)
         now = self.market.clock.now()
-        found = await self.context.database.read(lambda: audit_books(self.stall.merchant, now))
+        found = await self.context.database.read(lambda: audit_books(self.stall.merchant, now, self.context.auditors))
         assert found.drifts == []
