@@ -31,6 +31,11 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "/app/programme/history": ("/app/programme/history",),
     "/app/programme/restore/{version}": ("/app/programme/restore/1",),
     "/app/programme/what-if": ("/app/programme/what-if?points=50&worth=5",),
+    "/app/programme/rewards": ("/app/programme/rewards",),
+    "/app/programme/rewards/{reward}": (
+        "/app/programme/rewards/five",
+        "/app/programme/rewards/new?kind=amount_off",
+    ),
     "/app/messages": ("/app/messages",),
     "/app/messages/queue": ("/app/messages/queue",),
     "/app/messages/undelivered": ("/app/messages/undelivered",),
