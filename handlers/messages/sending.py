@@ -155,7 +155,11 @@ def _decide(
         return Never("cancelled", "the person is not known any more")
     if reason := kind.off(version.program):
         return Never("cancelled", reason)
-    occasion = occasion_of(_links(context), message, shop, version.program, person, now)
+    try:
+        occasion = occasion_of(_links(context), message, shop, version.program, person, now)
+    except msgspec.DecodeError:
+        # Of one message, which must not hold up the others.
+        return Never("failed", "what is kept of it cannot be read")
     if is_in_doubt(message, restored, version.program.messages, occasion.timezone):
         return Never("cancelled", IN_DOUBT)
     if message.test:

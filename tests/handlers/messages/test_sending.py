@@ -53,6 +53,16 @@ async def test_waiting_costs_no_attempts_and_is_not_claimable(nora: Stage) -> No
     assert await nora.rows("SELECT state, attempts FROM messages WHERE key = ?1", NOTE) == [("waiting", 0)]
 
 
+async def test_a_message_that_cannot_be_read_holds_up_no_other(nora: Stage) -> None:
+    """It is given up with its reason, and the others go out."""
+    await nora.set({"messages": {"window": "always"}, "thanks": {"delay_minutes": 0}})
+    await nora.hears(nora.order(), nora.order("1002", buyer=Buyer(email="b@x.example")))
+    await nora.does("UPDATE messages SET details = '{\"country\": 7}' WHERE key = ?1", NOTE)
+    await nora.sends()
+    assert [mail["To"] for mail in nora.mails] == ["b@x.example"]
+    assert (await nora.messages())[NOTE] == ("failed", "what is kept of it cannot be read")
+
+
 async def test_two_messages_to_one_person_keep_their_distance(nora: Stage) -> None:
     """The second of two notes due together waits sixteen hours, is not dropped, and says so."""
     await nora.set({"messages": {"cap_hours": 16, "cap_fortnight": 3}})
