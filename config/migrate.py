@@ -244,7 +244,10 @@ async def _index(engine: AsyncEngine, idle: Sequence[str]) -> None:
 
 
 def _missing_indexes(connection: Connection) -> list[Index]:
-    return [change[1] for change in _compared(connection) if change[0] == "add_index"]
+    changes = _compared(connection)
+    # Of a table that a later revision makes, that revision makes the indexes.
+    later = {change[1].name for change in changes if change[0] == "add_table"}
+    return [change[1] for change in changes if change[0] == "add_index" and change[1].table.name not in later]
 
 
 def _compared(connection: Connection) -> list[Any]:

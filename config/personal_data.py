@@ -19,6 +19,7 @@ from handlers.reconcile import personal as reconcile
 from handlers.reviews import personal as reviews
 from handlers.rewards import personal as rewards
 from handlers.sales import personal as sales
+from handlers.tiers import personal as tiers
 
 # In this order a shop is cleared: sales before those who bought, and who the shop was at last.
 HOLDERS: tuple[Holder, ...] = (
@@ -27,6 +28,7 @@ HOLDERS: tuple[Holder, ...] = (
     messages.HOLDER,
     reviews.HOLDER,
     rewards.HOLDER,
+    tiers.HOLDER,
     points.HOLDER,
     customers.HOLDER,
     reconcile.HOLDER,
@@ -144,6 +146,9 @@ TABLES: dict[str, Kept] = {
         " asked_at issued_at expires_at used_at used_by closed_at attempts next_at claim claimed_until tried_at"
         " reserved spent restored postings",
     ),
+    "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at"),
+    "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
+    "tier_marks": Kept(None, free="merchant_id version after_customer"),
     # --- Asking the platforms ---
     "reconcile_marks": Kept(
         None,

@@ -22,6 +22,7 @@ from handlers.privacy import jobs as privacy
 from handlers.programme import jobs as programme
 from handlers.reconcile import jobs as reconcile
 from handlers.rewards import jobs as rewards
+from handlers.tiers import jobs as tiers
 from handlers.watch import jobs as watch
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -78,6 +79,7 @@ JOBS: tuple[Job, ...] = (
     Job("exchange.carry_out", exchange.carry_out, timeout=600, tries=1),
     Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
     Job("rewards.lapse", rewards.lapse, timeout=60),
+    Job("tiers.look", tiers.look_due, timeout=120),
     Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
     Job("privacy.prune", privacy.prune, timeout=60),
 )
@@ -87,6 +89,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("reconcile.start", every=MINUTE),
     Tick("exchange.carry_on", every=MINUTE),
     Tick("privacy.carry_out", every=MINUTE),
+    Tick("tiers.look", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("insights.count", every=5 * MINUTE),
     Tick("connections.tend", every=5 * MINUTE),

@@ -49,6 +49,8 @@ from handlers.sales.timeline import Orders, Returns
 from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
+from handlers.tiers.settle import TiersSettler
+from handlers.tiers.settle import follow as follow_tiers
 from integration import tracing
 from integration.channels import Channel
 from integration.channels.console import ConsoleChannel
@@ -63,10 +65,10 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), RewardsSettler(), ThanksSettler(), ReviewsSettler())
+SETTLERS = (PointsSettler(), RewardsSettler(), TiersSettler(), ThanksSettler(), ReviewsSettler())
 
 # What moves along when two customers turn out to be one.
-FOLLOWERS = (follow,)
+FOLLOWERS = (follow, follow_tiers)
 
 # Who checks what a capability has posted when the books are audited.
 AUDITORS = (audit_rewards,)

@@ -216,6 +216,7 @@ class StripeRefund(_Fact, frozen=True):
     status: str  # pending, requires_action, succeeded, failed, canceled
     charge_id: str | None = None
     payment_id: str | None = None
+    created_at: int | None = None
 
 
 class Dispute(_Fact, frozen=True):

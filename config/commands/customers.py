@@ -96,6 +96,8 @@ def _account(shown: dict[str, Any]) -> list[str]:
     name = " ".join(part for part in (person["first_name"], person["last_name"]) if part)
     lines = [f"{name or person['email'] or 'Customer'} (customer {person['number']})"]
     lines += [f"  known as {', '.join(person['known_as'])}", _balance(shown["points"])]
+    if shown["tier"]:
+        lines.append(_tier(shown["tier"], shown["standing"]))
     if shown["expires"]:
         lines.append(f"{shown['expires']['points']} of them expire at {shown['expires']['at']}, as things are")
     lines.append("")
@@ -117,6 +119,12 @@ def _account(shown: dict[str, Any]) -> list[str]:
     if "test" in shown:
         lines += ["", f"Of test sales, never real: {_balance(shown['test']['points'])}"]
     return lines
+
+
+def _tier(name: str, standing: dict[str, str | None]) -> str:
+    kept = f", kept until {standing['kept_until']}" if standing["kept_until"] else ""
+    lost = f" and lost at {standing['lost_at']} as things are" if standing["lost_at"] else ""
+    return f"Tier {name} since {standing['since']}{kept}{lost}"
 
 
 def _balance(points: dict[str, int]) -> str:

@@ -17,6 +17,8 @@ def busy(now: int) -> Steps[dict[str, int]]:
         ("sales to be tried again", _SETTLEMENTS, ()),
         ("messages", _MESSAGES, (now,)),
         ("rewards", _REWARDS, (now,)),
+        ("tiers", _TIERS, (now,)),
+        ("tiers under a new programme", _LADDERS, ()),
     ):
         count = (yield from ask(statement, arguments))[0][0]
         if count:
@@ -37,3 +39,5 @@ _MESSAGES = plain(
     " AND (state = 'sending' OR next_attempt_at <= ?1)"
 )
 _REWARDS = plain("SELECT count(*) FROM redemptions WHERE next_at IS NOT NULL AND next_at <= ?1")
+_TIERS = plain("SELECT count(*) FROM standings WHERE due_at IS NOT NULL AND due_at <= ?1")
+_LADDERS = plain("SELECT count(*) FROM tier_marks WHERE after_customer IS NOT NULL")

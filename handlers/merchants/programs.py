@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from handlers.merchants.books import lock_books, parse_program
 from handlers.merchants.offers import Reward, Rewards
 from handlers.merchants.rules import Campaign, Expiry, Program, Refused, Version
+from handlers.merchants.tiering import Tiers
 from integration.clock import SECOND
 from integration.database.steps import Steps, ask, plain
 
@@ -142,7 +143,7 @@ def changed(program: Program, changes: Mapping[str, object]) -> Program:
 
 
 def pinned(program: Program, timezone: str) -> Program:
-    """Return the programme with each campaign's and reward's times by clocks of its own zone, else by the shop's.
+    """Return the programme with each campaign's, reward's and tier's times by clocks of its own zone, else the shop's.
 
     A sale keeps its campaign: it must not change hours because the shop moves.
     """
@@ -151,10 +152,14 @@ def pinned(program: Program, timezone: str) -> Program:
         return program
     campaigns = _in_zone(program.earning.campaigns, timezone)
     catalogue = _in_zone(program.rewards.catalogue, timezone)
+    tiers = program.tiers
+    if tiers.ladder and not tiers.timezone:
+        tiers = tiers.model_copy(update={"timezone": timezone})
     return program.model_copy(
         update={
             "earning": program.earning.model_copy(update={"campaigns": campaigns}),
             "rewards": program.rewards.model_copy(update={"catalogue": catalogue}),
+            "tiers": tiers,
         }
     )
 
@@ -215,6 +220,8 @@ def _write(
         unused["expiry"] = True
     if program.rewards == Rewards():
         unused["rewards"] = True
+    if program.tiers == Tiers():
+        unused["tiers"] = True
     document = program.model_dump_json(exclude=unused)
     yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
 

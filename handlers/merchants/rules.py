@@ -22,6 +22,7 @@ from handlers.merchants.fields import (
     zone_name,
 )
 from handlers.merchants.offers import Rewards
+from handlers.merchants.tiering import Tiers
 
 MAX_HOLD_DAYS = 90
 MAX_MULTIPLIER = Decimal(100)
@@ -194,6 +195,7 @@ class Program(Section):
     messages: Messages = Messages()
     reviews: Reviews = Reviews()
     rewards: Rewards = Rewards()
+    tiers: Tiers = Tiers()
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ program_versions = Table(
     Column("who", Text),  # who wrote it, on a page; null = by the command
     Column("restores", Number),  # the version whose content it brought back
 )
+Index("ix_program_versions_in_force", program_versions.c.in_force_at, program_versions.c.merchant_id)
 
 # One-time links that open a session; only the digest of what the link holds is kept.
 sign_in_links = Table(

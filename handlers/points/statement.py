@@ -84,6 +84,11 @@ _SALE_NAMES = keyed(
     merchant_id=BIG,
     sale=BIG,
 )
+# Kept by the tiers' settling; which tier that is says the programme.
+_STANDING = plain(
+    "SELECT tier, since_at, kept_until, falls_at FROM standings"
+    " WHERE merchant_id = ?1 AND customer = ?2 AND tier IS NOT NULL"
+)
 _PEOPLE = plain(
     "SELECT c.number, c.email, (SELECT count(*) FROM sales s WHERE s.merchant_id = c.merchant_id"
     " AND s.customer = c.number AND s.merged_into IS NULL AND s.test = 0)"
@@ -114,7 +119,7 @@ def statement(merchant_id: int, customer: int, now: int) -> Steps[dict[str, Any]
         "customer": (yield from _person(merchant_id, customer)),
         "points": (yield from balances(merchant_id, [customer]))[customer],
         "expires": (yield from _expires(shop, customer, now)),
-        "tier": None,
+        **(yield from _tier(shop, customer)),
         "entries": (yield from _entries(merchant_id, customer, test=False)),
         "messages": [_message(row) for row in reversed(messages)],
         "sales": [_sale(shop, one, names, now) for one in sorted(found, key=_sold_at)],
@@ -124,6 +129,17 @@ def statement(merchant_id: int, customer: int, now: int) -> Steps[dict[str, Any]
         points = (yield from balances(merchant_id, [customer], test=True))[customer]
         shown["test"] = {"points": points, "entries": entries}
     return shown
+
+
+def _tier(shop: Shop, customer: int) -> Steps[dict[str, Any]]:
+    """Say which tier the customer has, by its name, and how long for; None where there are no tiers."""
+    tiers = shop.current.tiers
+    rows = (yield from ask(_STANDING, (shop.id, customer))) if tiers.enabled else []
+    if not rows or rows[0][0] not in tiers.ladder:
+        return {"tier": None}
+    tier, since, until, falls_at = rows[0]
+    standing = {"id": tier, "since": to_iso(since), "kept_until": to_iso(until), "lost_at": to_iso(falls_at)}
+    return {"tier": tiers.ladder[tier].name, "standing": standing}
 
 
 def _expires(shop: Shop, customer: int, now: int) -> Steps[dict[str, Any] | None]:

@@ -34,6 +34,8 @@ MOST_KEY = 100
 TURN_PAUSE = 2 * SECOND  # before it is looked again whether the customer's other reward of the kind is done
 REDEEMED = "program:redeemed"
 
+# Kept by the tiers' settling.
+_TIER = plain("SELECT tier FROM standings WHERE merchant_id = ?1 AND customer = ?2")
 _BALANCE = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
 
 
@@ -123,7 +125,8 @@ def holdings(shop: Shop, root: int, numbers: list[int], reward: str) -> Steps[Ho
     mine = sum(1 for each in had if each.reward == reward and each.state in KEEPS)
     offer = shop.current.rewards.catalogue.get(reward)
     everybody = (yield from store.taken(shop.id, reward)) if offer is not None and offer.stock is not None else 0
-    return Holdings(rows[0][0] if rows else 0, None, mine, everybody)
+    stands = (yield from ask(_TIER, (shop.id, root))) if offer is not None and offer.tiers else []
+    return Holdings(rows[0][0] if rows else 0, stands[0][0] if stands else None, mine, everybody)
 
 
 def settled(redemption: Redemption, counters: Counters, now: int) -> Steps[Redemption]:

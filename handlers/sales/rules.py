@@ -464,6 +464,7 @@ def _merge_stripe_refunds(one: StripeRefund, other: StripeRefund) -> StripeRefun
         highest,
         charge_id=_either(one.charge_id, other.charge_id),
         payment_id=_either(one.payment_id, other.payment_id),
+        created_at=_least(one.created_at, other.created_at),
     )
 
 

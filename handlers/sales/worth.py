@@ -44,7 +44,7 @@ def worth(facts: SaleFacts, earning: Earning) -> Worth:
 
 def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
     why: list[str] = []
-    tax_sign = _TAX_SIGN[order.taxes_included, earning.include_tax]
+    tax_sign = TAX_SIGN[order.taxes_included, earning.include_tax]
     counted = [line for line in order.lines if _counts(line, earning, why)]
     goods = sum(_line_minor(line, line.quantity, tax_sign) for line in counted)
 
@@ -67,7 +67,7 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
     ]
     if earning.include_shipping:
         shipping = order.shipping_minor + (
-            order.shipping_tax_minor * _TAX_SIGN[order.taxes_included, earning.include_tax]
+            order.shipping_tax_minor * TAX_SIGN[order.taxes_included, earning.include_tax]
         )
         goods += shipping
         parts.append((None, max(0, shipping - sum(refund.shipping_minor for refund in refunds))))
@@ -122,7 +122,7 @@ def _line_minor(line: OrderLine, quantity: int, tax_sign: int) -> int:
 
 
 # (prices include tax, tax earns) -> what to do with a line's tax to get what earns.
-_TAX_SIGN = {(True, False): -1, (True, True): 0, (False, False): 0, (False, True): 1}
+TAX_SIGN = {(True, False): -1, (True, True): 0, (False, False): 0, (False, True): 1}
 
 
 def _share(amount: int, part: int, whole: int) -> int:

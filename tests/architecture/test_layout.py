@@ -15,10 +15,10 @@ DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
         "addresses", "assets", "books", "connections", "door", "fields", "frame", "install", "journal", "naming",
-        "oauth", "offers", "programs", "sessions", "stripe_accounts", "told", "wording",
+        "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "wording",
     },
     "customers": {"consent", "correct", "identify"},
-    "sales": {"apply", "bonus", "books", "history", "pairs", "worth"},
+    "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},
     "messages": {
         "desk", "editor", "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored",
         "sending", "stopping", "trials", "undelivered", "upcoming", "words", "zones",

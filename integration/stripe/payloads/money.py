@@ -39,6 +39,7 @@ class RefundBody(msgspec.Struct):
     status: str | None = None
     charge: Reference = None
     payment_intent: Reference = None
+    created: int | None = None
 
 
 class RefundList(msgspec.Struct):
@@ -213,6 +214,7 @@ def refund_from(seen: RefundBody, currency: str | None) -> StripeRefund:
         status=(seen.status or "succeeded").lower()[:64],
         charge_id=id_of(seen.charge),
         payment_id=id_of(seen.payment_intent),
+        created_at=instant_of(seen.created, "the refund") if seen.created else None,
     )
 
 

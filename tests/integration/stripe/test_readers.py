@@ -246,10 +246,11 @@ def test_what_paid_an_invoice_is_told_without_totals() -> None:
 
 def test_a_refund_tells_its_state() -> None:
     """Bank refunds are pending and can fail; then the money is back with the merchant."""
+    made_at = refund()["created"] * SECOND
     (one,) = facts("refund.failed", refund(status="failed"))
-    assert one == StripeRefundSeen(StripeRefund("re_1", 1000, "failed", "ch_1", "pi_1"))
+    assert one == StripeRefundSeen(StripeRefund("re_1", 1000, "failed", "ch_1", "pi_1", made_at))
     (legacy,) = facts("charge.refund.updated", refund(charge={"id": "ch_1", "object": "charge"}))
-    assert legacy == StripeRefundSeen(StripeRefund("re_1", 1000, "succeeded", "ch_1", "pi_1"))
+    assert legacy == StripeRefundSeen(StripeRefund("re_1", 1000, "succeeded", "ch_1", "pi_1", made_at))
 
 
 @pytest.mark.parametrize("status", ["warning_needs_response", "appeal_under_review", "prevented", "new_word"])

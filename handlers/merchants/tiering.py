@@ -1,0 +1,58 @@
+"""What a programme gives regulars for good: tiers, what they take and how long they are kept, as the merchant says."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from handlers.merchants.fields import Section, Word, one_line, zone_name
+
+MOST_TIERS = 10  # of one programme
+MOST_THRESHOLD = 10**12  # points, or major units of the programme's currency
+MAX_GRACE_DAYS = 90
+MAX_KEPT_MONTHS = 60
+MOST_WARNINGS = 3  # before a tier is lost
+MAX_WARNING_DAYS = 180
+
+TierId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+
+
+def _warnings(days: tuple[int, ...]) -> tuple[int, ...]:
+    """Accept a few whole numbers of days; the earliest warning comes first."""
+    if len(days) > MOST_WARNINGS or not all(1 <= each <= MAX_WARNING_DAYS for each in days):
+        raise ValueError(f"write at most {MOST_WARNINGS} numbers of days from 1 to {MAX_WARNING_DAYS}, such as 60, 30")
+    return tuple(sorted(set(days), reverse=True))
+
+
+class Tier(Section):
+    """One step of the ladder: what it takes, and what whoever stands on it has."""
+
+    name: Annotated[Word, Field(max_length=80), AfterValidator(one_line)]
+    threshold: Annotated[int, Field(ge=0, le=MOST_THRESHOLD)]  # points, or major units of the programme's currency
+    perks: Annotated[str, Field(max_length=1_000)] = ""  # in words, for the customer
+
+
+class Tiers(Section):
+    """Who counts as a regular, and how much of one; off until the merchant has previewed it."""
+
+    enabled: bool = False
+    by: Literal["points", "spend"] = "spend"  # earned without campaigns and multipliers, or what eligible goods cost
+    over: Literal["lifetime", "calendar_year", "rolling_12_months"] = "rolling_12_months"
+    kept_months: Annotated[int, Field(ge=1, le=MAX_KEPT_MONTHS)] = 12  # from reaching it, then as long again
+    grace_days: Annotated[int, Field(ge=0, le=MAX_GRACE_DAYS)] = 30  # after that, before it is lost
+    grandfather: bool = True  # who has a tier when tiers are edited keeps it for as long as it was promised
+    timezone: Annotated[str, AfterValidator(zone_name)] = ""  # whose years; the shop's when it was written
+    ladder: Annotated[dict[TierId, Tier], Field(max_length=MOST_TIERS)] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_a_ladder(self) -> "Tiers":
+        thresholds = [each.threshold for each in self.ladder.values()]
+        if len(set(thresholds)) < len(thresholds):
+            raise ValueError("every tier needs a threshold of its own")
+        if self.enabled and not self.ladder:
+            raise ValueError("write at least one tier before tiers are switched on")
+        return self
+
+    @property
+    def ascending(self) -> tuple[tuple[str, Tier], ...]:
+        """The tiers by what they take, the least first."""
+        return tuple(sorted(self.ladder.items(), key=lambda pair: pair[1].threshold))

@@ -1,0 +1,65 @@
+"""What the clock does about tiers: looks at whose time has come, and at everybody when the programme changed."""
+
+import time
+from itertools import groupby
+
+from handlers.context import Context
+from handlers.merchants.books import shops
+from handlers.tiers import store
+from handlers.tiers.settle import look
+from integration.database.shares import Want, due_by_merchant, take
+
+BATCH = 100  # people placed in one transaction
+MOST_PEOPLE = 100_000  # of one run; the next one goes on
+MOST_MERCHANTS = 500  # whose programme changed, of one run
+RUN_SECONDS = 45.0  # beyond which no other batch is begun
+
+_DUE = due_by_merchant(
+    "standings", "due_at", "customer", "t.due_at IS NOT NULL", ("t.customer", "t.merchant_id AS owner")
+)
+
+
+async def look_due(context: Context) -> int:
+    """Place anew whose tier, or warning, the clock changes by now, and everybody under a programme that is new.
+
+    Returns how many were looked at. Fair between merchants; twice at once, or cut off, it comes to the same.
+    """
+    now, ends = context.clock.now(), time.monotonic() + RUN_SECONDS
+    done = await _programmes(context, now, ends)
+    after = 0
+    while done < MOST_PEOPLE and time.monotonic() < ends:
+        taken = await context.database.read(lambda after=after: take(_DUE, now, Want(BATCH, BATCH), after))  # type: ignore[misc]
+        if not taken.rows:
+            break
+        for merchant_id, rows in groupby(sorted((owner, customer) for customer, owner in taken.each_in_turn), _owner):
+            people = [customer for _, customer in rows]
+            await context.database.run(lambda m=merchant_id, p=people: look(m, p, now))  # type: ignore[misc]
+            done += len(people)
+        after = taken.after
+    return done
+
+
+def _owner(row: tuple[int, int]) -> int:
+    return row[0]
+
+
+async def _programmes(context: Context, now: int, ends: float) -> int:
+    """Look at everybody of merchants whose programme changed, a page of customers at a time."""
+    for merchant_id, version in await context.database.read(lambda: store.changed(now, MOST_MERCHANTS)):
+        shop = (await context.database.read(lambda m=merchant_id: shops([m])))[merchant_id]  # type: ignore[misc]
+        had_any = any(each.program.tiers.enabled for each in shop.versions)
+        await context.database.run(
+            lambda m=merchant_id, v=version, a=0 if had_any else None: store.mark(m, v, a)  # type: ignore[misc]
+        )
+    done = 0
+    for merchant_id, version, after in await context.database.read(lambda: store.unfinished(MOST_MERCHANTS)):
+        last: int | None = after
+        while last is not None and done < MOST_PEOPLE and time.monotonic() < ends:
+            page = await context.database.read(
+                lambda m=merchant_id, a=last: store.customers_after(m, a, BATCH)  # type: ignore[misc]
+            )
+            await context.database.run(lambda m=merchant_id, p=page: look(m, p, now))  # type: ignore[misc]
+            last = page[-1] if len(page) == BATCH else None
+            await context.database.run(lambda m=merchant_id, v=version, a=last: store.mark(m, v, a))  # type: ignore[misc]
+            done += len(page)
+    return done

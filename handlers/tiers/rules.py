@@ -1,0 +1,300 @@
+"""Which tier a person has, since when and until when: a pure function of their sales, the programme's terms and now.
+
+It depends on nothing but what happened and when: not on the order in which it was told, nor on when this was worked
+out before. Loyalty rules, "tier": what is pending does not count; the highest tier at once; kept until the end of its
+time and the grace after it; lost one step at a time; a refund takes no tier away before that.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from handlers.merchants.fields import instant_of
+from handlers.merchants.rules import Version
+from handlers.merchants.tiering import Tiers
+from handlers.points.lots import months_later
+from handlers.points.rules import MICRO, exchange_rate, micropoints
+from handlers.sales.returns import counted_since
+from handlers.sales.rules import Sale
+from integration.clock import DAY, to_datetime
+from integration.money import exponent
+
+_NEVER = 2**62
+
+
+class Step(NamedTuple):
+    """What a sale counts for from an instant on: points, and money of the programme's currency, in millionths."""
+
+    at: int
+    points: int
+    spend: int
+
+
+Merit = tuple[Step, ...]
+"""What one sale counts for: nothing before its hold is over, then ever less as goods go back."""
+
+
+class Terms(NamedTuple):
+    """How tiers are reached and kept, and since when that holds."""
+
+    since: int
+    tiers: Tiers
+
+
+class Grant(NamedTuple):
+    """A tier the merchant gave somebody: nothing less (a floor), or nothing more; None = no tier at all."""
+
+    at: int
+    until: int | None  # None = for good
+    tier: str | None
+    is_floor: bool
+
+
+class Standing(NamedTuple):
+    """Where somebody stands on the ladder at an instant."""
+
+    tier: str | None = None
+    since: int = 0
+    until: int | None = None  # the end of the time it is kept for, before grace; None = nothing ends
+    falls_at: int | None = None  # when it will be lost, as things are
+    missing: int = 0  # of what it takes to keep it, in millionths
+    next_at: int | None = None  # the next instant at which the clock changes something
+    history: tuple[tuple[int, str | None], ...] = ()  # the tier from each instant on
+
+
+NOWHERE = Standing()
+
+
+def merit(sale: Sale) -> Merit:
+    """Say what a sale counts for towards a tier: what it earns without campaigns, under the terms it was sold under."""
+    worth, version = sale.worth, sale.earns_under
+    if version is None or not version.program.earning.enabled or worth.test:
+        return ()
+    if worth.currency is None or worth.sold_at is None:
+        return ()
+    earning, currency = version.program.earning, worth.currency
+    rate = exchange_rate(currency, sale.shop.currency, earning)
+    if rate is None:
+        return ()
+    steps = counted_since(sale, worth.sold_at + earning.hold_days * DAY)
+    if not any(minor for _, minor in steps):
+        return ()
+    units = int(rate * MICRO)
+    return tuple(
+        Step(at, micropoints(minor, currency, earning, rate), minor * units // 10 ** exponent(currency))
+        for at, minor in steps
+    )
+
+
+def terms_of(versions: Iterable[Version], now: int) -> list[Terms]:
+    """List the terms a programme had until now, in order, each where it differs from the one before."""
+    found: list[Terms] = []
+    for version in sorted(versions, key=lambda v: (v.in_force_at, v.number)):
+        if version.in_force_at > now:
+            break
+        if found and found[-1].since == version.in_force_at:
+            found.pop()
+        if not found or found[-1].tiers != version.program.tiers:
+            found.append(Terms(version.in_force_at, version.program.tiers))
+    return found
+
+
+def stand(terms: Sequence[Terms], merits: Iterable[Merit], now: int) -> Standing:
+    """Say where somebody stands at an instant, going through all that happened until then."""
+    counted = [each for each in merits if each]
+    walk = _Walk(min((each[0].at for each in counted if each[0].points or each[0].spend), default=_NEVER))
+    for place, (since, tiers) in enumerate(terms):
+        ends = terms[place + 1].since if place + 1 < len(terms) else now + 1
+        walk.come_under(tiers, counted, since)
+        for at in sorted({each[0].at for each in counted if since < each[0].at < ends}):
+            walk.wait(at)
+            walk.rise(at)
+        walk.wait(ends)
+    return walk.standing(now, [each[0].at for each in counted])
+
+
+class _Score:
+    """How much counts at every instant, under one set of terms."""
+
+    def __init__(self, merits: Iterable[Merit], tiers: Tiers) -> None:
+        changes: dict[int, int] = {}
+        for each in merits:
+            leaves, before = _leaves(each[0].at, tiers), 0
+            for step in each:
+                if step.at >= leaves:
+                    break
+                value = step.points if tiers.by == "points" else step.spend
+                changes[step.at] = changes.get(step.at, 0) + value - before
+                before = value
+            if leaves < _NEVER:
+                changes[leaves] = changes.get(leaves, 0) - before
+        self._instants = sorted(changes)
+        self._sums = list(accumulate(changes[at] for at in self._instants))
+
+    def at(self, instant: int) -> int:
+        place = bisect_right(self._instants, instant)
+        return self._sums[place - 1] if place else 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One person on the ladder while time goes by; level -1 = below it."""
+
+    entered: int  # when something of theirs first counted
+    tiers: Tiers = field(default_factory=Tiers)
+    score: _Score = field(default_factory=lambda: _Score((), Tiers()))
+    ladder: tuple[tuple[str, int], ...] = ()  # id and threshold in millionths, ascending
+    level: int = -1
+    since: int = 0
+    until: int = _NEVER
+    late: bool = False  # its time is over, the grace is not
+    began: int = 0  # when these terms did: none of their deadlines lies before
+    history: list[tuple[int, str | None]] = field(default_factory=list)
+
+    def come_under(self, tiers: Tiers, merits: Sequence[Merit], at: int) -> None:
+        """Put the person under other terms; whoever has a tier keeps it where the terms say so."""
+        had, before = self.ladder[self.level] if self.level >= 0 else None, self.ladder
+        measure = (self.tiers.by, self.tiers.over)
+        self.tiers, self.began = tiers, at
+        self.ladder = tuple((key, each.threshold * MICRO) for key, each in tiers.ascending) if tiers.enabled else ()
+        if self.ladder == before and measure == (tiers.by, tiers.over):
+            return
+        self.score = _Score(merits, tiers)
+        earned, kept = self.earned(at), -1
+        if had is not None and tiers.grandfather:
+            kept = self._nearest(had, comparable=measure[0] == tiers.by)
+        if kept > earned or (kept == earned and had is not None and had[0] == self._name(kept)):
+            # For as long as it was promised; what took nothing had no end.
+            self.level = kept
+            if had is None or not had[1]:
+                self.until, self.late = self._period_end(at), False
+            self._note(at)
+        else:
+            self._put(earned, at, self._period_end(at))
+
+    def _nearest(self, had: tuple[str, int], *, comparable: bool) -> int:
+        """Find the tier somebody had on the new ladder, else the highest one that took no more."""
+        for level, (key, _) in enumerate(self.ladder):
+            if key == had[0]:
+                return level
+        return sum(1 for _, threshold in self.ladder if threshold <= had[1]) - 1 if comparable else -1
+
+    def earned(self, at: int) -> int:
+        """The level that what counts at an instant is enough for."""
+        if at < self.entered:
+            return -1
+        score = self.score.at(at)
+        return sum(1 for _, threshold in self.ladder if threshold <= score) - 1
+
+    def rise(self, at: int) -> None:
+        """Let what begins to count at an instant have its effect."""
+        earned = self.earned(at)
+        if earned > self.level:
+            self._put(earned, at, self._period_end(at))
+        elif self.late and earned == self.level:
+            self.until, self.late = self._period_end(at), False
+
+    def wait(self, until: int) -> None:
+        """Let the clock have its effect on everything before an instant."""
+        while (due := self._due()) is not None and due < until:
+            if self.earned(due) >= self.level:
+                self.until, self.late = self._period_end(due), False
+            elif not self.late:
+                self.late = True
+            else:
+                self._put(max(self.level - 1, self.earned(due)), due, max(due, self._period_end(self.until)))
+
+    def _due(self) -> int | None:
+        if self.level < 0 or not self.ladder[self.level][1]:
+            return None  # What takes nothing is never lost.
+        return max(self.began, self.until + self.tiers.grace_days * DAY if self.late else self.until)
+
+    def _put(self, level: int, at: int, until: int) -> None:
+        self.level, self.since, self.until, self.late = level, at, until, False
+        self._note(at)
+
+    def _note(self, at: int) -> None:
+        name = self._name(self.level)
+        if (self.history[-1][1] if self.history else None) != name:
+            self.history.append((at, name))
+            self.since = at
+
+    def _name(self, level: int) -> str | None:
+        return self.ladder[level][0] if level >= 0 else None
+
+    def _period_end(self, at: int) -> int:
+        """Return until when a tier is kept that is reached, or kept anew, at an instant."""
+        end = months_later(at, self.tiers.kept_months)
+        if self.tiers.over != "calendar_year":
+            return end
+        # What is reached within a year is kept to the end of the next; zones change, so a day does not matter.
+        return _year_start(_year(end - DAY, self.tiers) + 1, self.tiers)
+
+    def standing(self, now: int, begins: Sequence[int]) -> Standing:
+        """Say where the person stands, and when to look again."""
+        name, due = self._name(self.level), self._due()
+        later = [at for at in begins if at > now] if self.ladder else []
+        if due is None:
+            since = self.since if name else 0
+            return Standing(name, since, next_at=min(later, default=None), history=tuple(self.history))
+        # What is on hold by now, and will count in time, helps.
+        falls_at = max(self.began, self.until + self.tiers.grace_days * DAY)
+        looks = [max(now, self.until), *(at for at in later if self.until <= at <= falls_at)]
+        missing = max(0, self.ladder[self.level][1] - max(map(self.score.at, looks)))
+        return Standing(
+            name,
+            self.since,
+            self.until,
+            falls_at if missing else None,
+            missing,
+            min([due, *later]),
+            tuple(self.history),
+        )
+
+
+def _leaves(at: int, tiers: Tiers) -> int:
+    """Return when what began to count at an instant counts no more."""
+    match tiers.over:
+        case "rolling_12_months":
+            return months_later(at, 12)
+        case "calendar_year":
+            return _year_start(_year(at, tiers) + 1, tiers)
+    return _NEVER
+
+
+def _year(instant: int, tiers: Tiers) -> int:
+    return to_datetime(instant).astimezone(ZoneInfo(tiers.timezone or "UTC")).year
+
+
+def _year_start(year: int, tiers: Tiers) -> int:
+    return instant_of(f"{year}-01-01", tiers.timezone or "UTC", end=False)
+
+
+def by_hand(standing: Standing, grants: Iterable[Grant], tiers: Tiers, now: int) -> Standing:
+    """Lay what the merchant gave over what was earned: the last word that holds at an instant counts."""
+    given = sorted((each for each in grants if each.until is None or each.until > each.at), key=lambda g: g.at)
+    holds = holding(given, now)
+    soon = [at for each in given for at in (each.at, each.until) if at is not None and at > now]
+    next_at = min([*soon, *(() if standing.next_at is None else (standing.next_at,))], default=None)
+    tier = laid_over(standing.tier, holds, tiers)
+    if holds is None or tier == standing.tier:
+        return standing._replace(next_at=next_at)
+    return Standing(tier, holds.at, holds.until, None, 0, next_at, standing.history)
+
+
+def holding(grants: Iterable[Grant], instant: int) -> Grant | None:
+    """Find the grant that holds at an instant: the last one given, unless its time is over."""
+    last = max((each for each in grants if each.at <= instant), key=lambda g: g.at, default=None)
+    return last if last is not None and (last.until is None or instant < last.until) else None
+
+
+def laid_over(earned: str | None, grant: Grant | None, tiers: Tiers) -> str | None:
+    """Say which of two tiers counts; a tier that is not on the ladder any more, or a ladder that is off, never does."""
+    order: list[str | None] = [None, *(key for key, _ in tiers.ascending)] if tiers.enabled else [None]
+    if grant is None or grant.tier not in order or earned not in order:
+        return earned
+    pick = max if grant.is_floor else min
+    return pick(earned, grant.tier, key=lambda tier: order.index(tier))

@@ -1,0 +1,117 @@
+"""Settles people onto the ladder: where each stands by now, worked out from all they bought, and written down."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import structlog
+
+from handlers.customers.identify import Moved
+from handlers.merchants.books import lock_books, shops
+from handlers.merchants.rules import Shop
+from handlers.points.standing import seen
+from handlers.sales.books import load_sales
+from handlers.sales.rules import Sale
+from handlers.sales.settle import attempt
+from handlers.tiers import store
+from handlers.tiers.rules import Merit, Standing, by_hand, merit, stand, terms_of
+from handlers.tiers.store import Key, Row
+from integration.clock import HOUR
+from integration.database.steps import Steps
+
+PUT_OFF = HOUR  # of somebody who cannot be placed
+
+log = structlog.get_logger()
+
+
+class TiersSettler:
+    """The tiers capability as a settler: after each sale, where its customer stands."""
+
+    name = "tiers"
+
+    def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
+        """Place the customers of these sales; what the clock changes is its own to look at, so nothing wakes a sale."""
+        concerned = [sale for sale in sales if sale.shop.current.tiers.enabled and sale.customer is not None]
+        if concerned:
+            known = {sale.shop.id: sale.shop for sale in concerned}
+            people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
+            yield from place(known, people, now, concerned)
+        return {}
+
+
+def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
+    """Have who somebody turned out to be looked at anew: all they bought counts together from now on."""
+    yield from store.stir({(one.merchant_id, n) for one in moved for n in (one.number, one.into)}, now)
+
+
+def place(known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Sequence[Sale] = ()) -> Steps[int]:
+    """Work out where people stand, by any of their numbers, and write it; say how many persons they are.
+
+    The merchants' books must be locked. `fresh` sales count as they are now: what is written of them is older.
+    """
+    found = yield from standings(known, people, now, fresh)
+    kept, gone = [], set(people) - found.keys()
+    for (merchant_id, number), one in found.items():
+        if one.tier is None and one.next_at is None:
+            gone.add((merchant_id, number))
+        else:
+            kept.append(Row(merchant_id, number, one.tier, one.since, one.until, one.falls_at, one.next_at))
+    yield from store.keep(kept)
+    if gone:
+        yield from store.drop(gone)
+    return len(found)
+
+
+def standings(
+    known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Sequence[Sale] = ()
+) -> Steps[dict[Key, Standing]]:
+    """Work out where persons stand, by (merchant, the number they go under by now)."""
+    persons = yield from store.persons(people)
+    root_of = {(m, number): (m, root) for (m, root), numbers in persons.items() for number in numbers}
+    merits = yield from _merits(known, root_of, fresh)
+    grants = yield from store.grants_of(root_of)
+    terms = {merchant_id: terms_of(shop.versions, now) for merchant_id, shop in known.items()}
+    found = {}
+    for (merchant_id, root), numbers in persons.items():
+        mine = terms[merchant_id]
+        earned = stand(mine, merits.get((merchant_id, root), ()), now)
+        given = [each for number in numbers for each in grants.get((merchant_id, number), ())]
+        if given and mine:
+            earned = by_hand(earned, given, mine[-1].tiers, now)
+        found[merchant_id, root] = earned
+    return found
+
+
+def _merits(
+    known: Mapping[int, Shop], root_of: Mapping[Key, Key], fresh: Sequence[Sale]
+) -> Steps[dict[Key, list[Merit]]]:
+    """What all sales of persons count for, each person's together."""
+    told = {(sale.shop.id, number) for sale in fresh for number in (sale.number, *sale.absorbed)}
+    named = yield from store.sales_of(root_of)
+    loaded = yield from load_sales((m, number) for m, _, number in named if (m, number) not in told)
+    found: dict[Key, list[Merit]] = {}
+    for sale in [*fresh, *(seen(known[one.merchant_id], one) for one in loaded if one.merged_into is None)]:
+        root = root_of.get((sale.shop.id, sale.customer)) if sale.customer is not None else None
+        if root is not None and (counts := merit(sale)):
+            found.setdefault(root, []).append(counts)
+    return found
+
+
+def look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
+    """Place people of one merchant whose time has come; one who cannot be is put off, and says so in the log."""
+    done = yield from attempt(lambda: _look(merchant_id, people, now))
+    if not isinstance(done, Exception):
+        return done
+    placed = 0
+    for customer in sorted(people):
+        alone = yield from attempt(lambda one=customer: _look(merchant_id, [one], now))  # type: ignore[misc]
+        if isinstance(alone, Exception):
+            log.error("tier_failed", merchant=merchant_id, customer=customer, exc_info=alone)
+            yield from store.stir([(merchant_id, customer)], now + PUT_OFF)
+        else:
+            placed += alone
+    return placed
+
+
+def _look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
+    yield from lock_books([merchant_id])
+    known = yield from shops([merchant_id])
+    return (yield from place(known, {(merchant_id, number) for number in people}, now))

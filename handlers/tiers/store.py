@@ -1,0 +1,216 @@
+"""Tables of tiers: where everybody stands by now, what the merchant gave by hand, and which terms were applied."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import Column, Index, Integer, Table, Text, text
+
+from handlers.tiers.rules import Grant
+from integration.clock import DAY
+from integration.database.schema import Instant, Number, metadata
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
+
+LOOK_BACK = 7 * DAY  # for programmes that changed; longer than any worker is away
+
+# Worked out from sales, programme and clock, and kept for who asks: pages, rewards, the next look by the clock.
+standings = Table(
+    "standings",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("customer", Number, primary_key=True, autoincrement=False),
+    Column("tier", Text),  # its id in the programme; null = none yet
+    Column("since_at", Instant, nullable=False),
+    Column("kept_until", Instant),  # before grace; null = nothing ends
+    Column("falls_at", Instant),  # when it will be lost, as things are; null = it is safe
+    Column("due_at", Instant),  # when to look again
+)
+_TO_LOOK = text("due_at IS NOT NULL")
+Index(
+    "ix_standings_due",
+    standings.c.merchant_id,
+    standings.c.due_at,
+    standings.c.customer,
+    sqlite_where=_TO_LOOK,
+    postgresql_where=_TO_LOOK,
+)
+Index("ix_standings_tier", standings.c.merchant_id, standings.c.tier, standings.c.customer)
+
+tier_grants = Table(
+    "tier_grants",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("customer", Number, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True, autoincrement=False),
+    Column("tier", Text),  # null = none at all
+    Column("is_floor", Integer, nullable=False),  # 1 = nothing less than it; 0 = nothing more
+    Column("until", Instant),  # null = for good
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+# How far everybody has been looked at under the newest programme.
+tier_marks = Table(
+    "tier_marks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("version", Number, nullable=False),
+    Column("after_customer", Number),  # null = everybody was
+)
+
+
+class Row(NamedTuple):
+    """Where one person stands, as it is kept."""
+
+    merchant_id: int
+    customer: int
+    tier: str | None
+    since_at: int
+    kept_until: int | None
+    falls_at: int | None
+    due_at: int | None
+
+
+_KEEP = insert(
+    "standings",
+    "ON CONFLICT (merchant_id, customer) DO UPDATE SET tier = excluded.tier, since_at = excluded.since_at,"
+    " kept_until = excluded.kept_until, falls_at = excluded.falls_at, due_at = excluded.due_at",
+    merchant_id=BIG,
+    customer=BIG,
+    tier=TEXT,
+    since_at=BIG,
+    kept_until=BIG,
+    falls_at=BIG,
+    due_at=BIG,
+)
+_DROP = keyed(
+    "DELETE FROM standings WHERE (merchant_id, customer) IN (SELECT k.merchant_id, k.customer FROM {keys} k)",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_OF = keyed(
+    "SELECT t.merchant_id, t.customer, t.tier, t.since_at, t.kept_until, t.falls_at, t.due_at"
+    " FROM {keys} k CROSS JOIN standings t WHERE t.merchant_id = k.merchant_id AND t.customer = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_GRANTS = keyed(
+    "SELECT g.merchant_id, g.customer, g.at, g.until, g.tier, g.is_floor FROM {keys} k CROSS JOIN tier_grants g"
+    " WHERE g.merchant_id = k.merchant_id AND g.customer = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_STIR = keyed(
+    "UPDATE standings SET due_at = k.at FROM {keys} k"
+    " WHERE standings.merchant_id = k.merchant_id AND standings.customer = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
+    at=BIG,
+)
+_ROOTS = keyed(
+    "SELECT c.merchant_id, c.number, COALESCE(c.merged_into, c.number) FROM {keys} k CROSS JOIN customers c"
+    " WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_ALIASES = keyed(
+    "SELECT c.merchant_id, c.merged_into, c.number FROM {keys} k CROSS JOIN customers c"
+    " WHERE c.merged_into = k.customer AND c.merchant_id = k.merchant_id",
+    merchant_id=BIG,
+    customer=BIG,
+)
+# The plus keeps SQLite from reading all sales of the merchant.
+_SALES = keyed(
+    "SELECT s.merchant_id, s.customer, s.number FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
+    " AND +s.sold_at IS NOT NULL AND s.merged_into IS NULL AND s.test = 0",
+    merchant_id=BIG,
+    customer=BIG,
+)
+_PEOPLE = plain(
+    "SELECT number FROM customers WHERE merchant_id = ?1 AND number > ?2 AND merged_into IS NULL"
+    " ORDER BY number LIMIT ?3"
+)
+_CHANGED = plain(
+    "SELECT p.merchant_id, max(p.version) FROM program_versions p"
+    " LEFT JOIN tier_marks t ON t.merchant_id = p.merchant_id"
+    " WHERE p.in_force_at > ?1 AND p.in_force_at <= ?2 AND (t.version IS NULL OR t.version < p.version)"
+    " GROUP BY p.merchant_id ORDER BY p.merchant_id LIMIT ?3"
+)
+_UNFINISHED = plain(
+    "SELECT merchant_id, version, after_customer FROM tier_marks WHERE after_customer IS NOT NULL"
+    " ORDER BY merchant_id LIMIT ?1"
+)
+_MARK = insert(
+    "tier_marks",
+    "ON CONFLICT (merchant_id) DO UPDATE SET version = excluded.version, after_customer = excluded.after_customer",
+    merchant_id=BIG,
+    version=BIG,
+    after_customer=BIG,
+)
+
+Key = tuple[int, int]
+"""(Merchant, customer)."""
+
+
+def keep(rows: Iterable[Row]) -> Steps[None]:
+    """Write where people stand; the merchants' books must be locked."""
+    yield from ask(_KEEP, sorted(rows, key=lambda row: row[:2]))
+
+
+def drop(people: Iterable[Key]) -> Steps[None]:
+    """Forget where people stand who stand nowhere any more."""
+    yield from ask(_DROP, sorted(people))
+
+
+def of_people(people: Iterable[Key]) -> Steps[dict[Key, Row]]:
+    """Look up where people stand; those who stand nowhere are left out."""
+    rows = yield from ask(_OF, sorted(set(people)))
+    return {(row[0], row[1]): Row(*row) for row in rows}
+
+
+def stir(people: Iterable[Key], now: int) -> Steps[None]:
+    """Have people looked at by the clock at once."""
+    yield from ask(_STIR, [(*who, now) for who in sorted(set(people))])
+
+
+def persons(people: Iterable[Key]) -> Steps[dict[Key, list[int]]]:
+    """Find the persons some numbers mean: (merchant, number by now) -> every number they have had, that one first."""
+    roots = {(row[0], row[2]) for row in (yield from ask(_ROOTS, sorted(set(people))))}
+    found = {root: [root[1]] for root in sorted(roots)}
+    for merchant_id, root, number in (yield from ask(_ALIASES, sorted(roots))):
+        found[merchant_id, root].append(number)
+    return found
+
+
+def sales_of(numbers: Iterable[Key]) -> Steps[list[tuple[int, int, int]]]:
+    """List the real sales of customers, as (merchant, customer, sale)."""
+    rows = yield from ask(_SALES, sorted(numbers))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def grants_of(numbers: Iterable[Key]) -> Steps[dict[Key, list[Grant]]]:
+    """List what merchants gave these customers by hand."""
+    found: dict[Key, list[Grant]] = {}
+    for merchant_id, customer, at, until, tier, is_floor in (yield from ask(_GRANTS, sorted(numbers))):
+        found.setdefault((merchant_id, customer), []).append(Grant(at, until, tier, bool(is_floor)))
+    return found
+
+
+def customers_after(merchant_id: int, number: int, limit: int) -> Steps[list[int]]:
+    """One page of a merchant's customers, by number."""
+    return [row[0] for row in (yield from ask(_PEOPLE, (merchant_id, number, limit)))]
+
+
+def changed(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
+    """Name merchants whose programme has a version in force that nobody was looked at under, with its number."""
+    return [(row[0], row[1]) for row in (yield from ask(_CHANGED, (now - LOOK_BACK, now, limit)))]
+
+
+def unfinished(limit: int) -> Steps[list[tuple[int, int, int]]]:
+    """Name (merchant, version, customer): who is still to be looked at, behind whom."""
+    return [(row[0], row[1], row[2]) for row in (yield from ask(_UNFINISHED, (limit,)))]
+
+
+def mark(merchant_id: int, version: int, after: int | None) -> Steps[None]:
+    """Note how far a merchant's customers have been looked at under a version; None = all of them were."""
+    yield from ask(_MARK, [(merchant_id, version, after)])

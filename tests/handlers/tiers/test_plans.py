@@ -1,0 +1,77 @@
+"""Every statement of tiers finds its rows by an index, however many there are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from handlers.tiers import jobs, store
+from integration.database.engine import _SESSION, Database
+from integration.database.steps import Sql, ask
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (jobs._DUE, "ix_standings_due (merchant_id=? AND due_at>? AND due_at<?)"),
+        (store._OF, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
+        (store._DROP, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
+        (store._GRANTS, "sqlite_autoindex_tier_grants_1 (merchant_id=? AND customer=?)"),
+        (store._STIR, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
+        (store._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (store._ALIASES, "ix_customers_merged"),
+        (store._SALES, "ix_sales_customer (customer=? AND merchant_id=?)"),
+        (store._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number>?)"),
+        (store._CHANGED, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
+    ],
+)
+async def test_sqlite_finds_who_stands_where_by_index(
+    sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
+) -> None:
+    """Nothing here walks through a table, whatever its size."""
+    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+    arguments = ("[]",) if statement.kind == "keyed" else (0, 0, 1, 1)
+    wanted = max(int(n) for n in "1234" if f"?{n}" in sql)
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
+    finally:
+        await database.close()
+    plan = " | ".join(str(row[3]) for row in rows)
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_postgresql_finds_who_stands_where_by_index(postgres_database: str, analysed: bool) -> None:
+    """40,000 people of whom three are due, and one with a few of all sales."""
+    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
+    try:
+        for table, columns, values in (
+            ("standings", "merchant_id, customer, tier, since_at, due_at", "1, n, 'silver', 1, n * 1000"),
+            ("customers", "merchant_id, number, created_at", "1, n, n"),
+            (
+                "sales",
+                "merchant_id, number, facts, revision, customer, standing, sold_at, created_at",
+                "1, n, '{}', 1, n % 2000, 'counted', n, n",
+            ),
+        ):
+            await connection.execute(
+                f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 40000) n"
+            )
+            if analysed:
+                await connection.execute(f"ANALYZE {table}")
+        for sql, arguments, index in (
+            (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_standings_due"),
+            (store._OF.postgres, ([1], [7]), "pk_standings"),
+            (store._SALES.postgres, ([1], [7]), "ix_sales_customer"),
+            (store._ROOTS.postgres, ([1], [7]), "pk_customers"),
+            (store._PEOPLE.postgres, (1, 7, 100), "pk_customers"),
+        ):
+            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
+            words = "\n".join(row[0] for row in plan)
+            assert index in words, words
+            assert "Seq Scan" not in words, words
+    finally:
+        await connection.close()
