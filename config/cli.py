@@ -24,6 +24,7 @@ COMMANDS = {
     "events": "events:app",
     "merchant": "merchants:app",
     "customer": "customers:app",
+    "tier": "tiers:app",
     "message": "messages:app",
     "privacy": "privacy:app",
     "audit": "books:audit",

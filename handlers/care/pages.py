@@ -24,7 +24,7 @@ from handlers.messages import looks
 from handlers.messages.letters import day, money
 from handlers.messages.people import Person, load, person_address
 from handlers.messages.sending import BLOCKING
-from handlers.points.statement import balances
+from handlers.points.statement import balances, tier_of
 from handlers.points.timeline import whys
 from integration.clock import MINUTE, from_iso
 from integration.database.steps import Steps
@@ -44,6 +44,8 @@ class Standing(NamedTuple):
     points: Mapping[str, int]
     debt: int
     test: Mapping[str, int] | None  # of test orders, where there were any
+    tier: str | None = None  # by its name
+    tier_until: str | None = None  # the day until which it is kept
 
 
 class OnePage(NamedTuple):
@@ -211,18 +213,26 @@ def _one(context: Context, visit: Visit, number: int, after: str | None, now: in
     page = yield from gather(context.timeline, _whose(shop, person, known, visit, now), after)
     sales = {item.sale for item in page.items if item.sale is not None and item.what in ("order", "points")}
     explained = yield from whys(shop, sales, now)
-    standing = yield from _standing(visit.merchant_id, person.number)
+    standing = yield from _standing(shop, person.number, visit)
     receipts: Sequence[Mapping[str, Any]] = ()
     if context.privacy is not None:
         receipts = yield from context.privacy.receipts(visit.merchant_id, person.number)
     return OnePage(shop, person, known, standing, page, receipts, explained)
 
 
-def _standing(merchant_id: int, number: int) -> Steps[Standing]:
-    points = (yield from balances(merchant_id, [number]))[number]
-    test = (yield from balances(merchant_id, [number], test=True))[number]
+def _standing(shop: Shop, number: int, visit: Visit) -> Steps[Standing]:
+    points = (yield from balances(shop.id, [number]))[number]
+    test = (yield from balances(shop.id, [number], test=True))[number]
+    ladder = yield from tier_of(shop, number)
+    until = ladder["standing"]["kept_until"] if ladder["tier"] else None
     debt = max(0, -points["available"])
-    return Standing({**points, "available": max(0, points["available"])}, debt, test if any(test.values()) else None)
+    return Standing(
+        {**points, "available": max(0, points["available"])},
+        debt,
+        test if any(test.values()) else None,
+        ladder["tier"],
+        day(from_iso(until), visit.timezone, visit.locale) if until else None,
+    )
 
 
 def _whose(shop: Shop, person: Person, known: Known, visit: Visit, now: int) -> Whose:

@@ -148,7 +148,9 @@ def pinned(program: Program, timezone: str) -> Program:
     A sale keeps its campaign: it must not change hours because the shop moves.
     """
     zones = [each.timezone for each in program.earning.campaigns.values()]
-    if all(zones) and all(each.timezone for each in program.rewards.catalogue.values()):
+    zones += [each.timezone for each in program.rewards.catalogue.values()]
+    zones += [program.tiers.timezone] if program.tiers.ladder else []
+    if all(zones):
         return program
     campaigns = _in_zone(program.earning.campaigns, timezone)
     catalogue = _in_zone(program.rewards.catalogue, timezone)

@@ -8,19 +8,11 @@ from handlers.merchants.fields import Section, Word, one_line, zone_name
 
 MOST_TIERS = 10  # of one programme
 MOST_THRESHOLD = 10**12  # points, or major units of the programme's currency
+MOST_ENTRY_POINTS = 1_000_000
 MAX_GRACE_DAYS = 90
 MAX_KEPT_MONTHS = 60
-MOST_WARNINGS = 3  # before a tier is lost
-MAX_WARNING_DAYS = 180
 
 TierId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-
-
-def _warnings(days: tuple[int, ...]) -> tuple[int, ...]:
-    """Accept a few whole numbers of days; the earliest warning comes first."""
-    if len(days) > MOST_WARNINGS or not all(1 <= each <= MAX_WARNING_DAYS for each in days):
-        raise ValueError(f"write at most {MOST_WARNINGS} numbers of days from 1 to {MAX_WARNING_DAYS}, such as 60, 30")
-    return tuple(sorted(set(days), reverse=True))
 
 
 class Tier(Section):
@@ -28,6 +20,7 @@ class Tier(Section):
 
     name: Annotated[Word, Field(max_length=80), AfterValidator(one_line)]
     threshold: Annotated[int, Field(ge=0, le=MOST_THRESHOLD)]  # points, or major units of the programme's currency
+    entry_points: Annotated[int, Field(ge=0, le=MOST_ENTRY_POINTS)] = 0  # given once ever, when it is reached
     perks: Annotated[str, Field(max_length=1_000)] = ""  # in words, for the customer
 
 

@@ -119,7 +119,7 @@ def statement(merchant_id: int, customer: int, now: int) -> Steps[dict[str, Any]
         "customer": (yield from _person(merchant_id, customer)),
         "points": (yield from balances(merchant_id, [customer]))[customer],
         "expires": (yield from _expires(shop, customer, now)),
-        **(yield from _tier(shop, customer)),
+        **(yield from tier_of(shop, customer)),
         "entries": (yield from _entries(merchant_id, customer, test=False)),
         "messages": [_message(row) for row in reversed(messages)],
         "sales": [_sale(shop, one, names, now) for one in sorted(found, key=_sold_at)],
@@ -131,7 +131,7 @@ def statement(merchant_id: int, customer: int, now: int) -> Steps[dict[str, Any]
     return shown
 
 
-def _tier(shop: Shop, customer: int) -> Steps[dict[str, Any]]:
+def tier_of(shop: Shop, customer: int) -> Steps[dict[str, Any]]:
     """Say which tier the customer has, by its name, and how long for; None where there are no tiers."""
     tiers = shop.current.tiers
     rows = (yield from ask(_STANDING, (shop.id, customer))) if tiers.enabled else []

@@ -80,6 +80,7 @@ ENTRIES_CALLED = {
     "reinstatement": EntryCalled("{points} given back: they had not expired after all", "not expired after all"),
     "import": EntryCalled("{points} brought along from another loyalty app", "brought along"),
     "import_undone": EntryCalled("{points} of an import taken back", "import taken back"),
+    "tier_reward": EntryCalled("{points} for reaching a tier", "for reaching a tier"),
     "reward": EntryCalled("{points} set aside for a reward", "set aside for a reward"),
     "redeemed": EntryCalled("{points} spent on a reward", "spent on a reward"),
     "reward_returned": EntryCalled(

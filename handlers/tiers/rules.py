@@ -65,9 +65,6 @@ class Standing(NamedTuple):
     history: tuple[tuple[int, str | None], ...] = ()  # the tier from each instant on
 
 
-NOWHERE = Standing()
-
-
 def merit(sale: Sale) -> Merit:
     """Say what a sale counts for towards a tier: what it earns without campaigns, under the terms it was sold under."""
     worth, version = sale.worth, sale.earns_under
@@ -100,6 +97,12 @@ def terms_of(versions: Iterable[Version], now: int) -> list[Terms]:
         if not found or found[-1].tiers != version.program.tiers:
             found.append(Terms(version.in_force_at, version.program.tiers))
     return found
+
+
+def in_force(versions: Iterable[Version], now: int) -> Tiers:
+    """Return the ladder that holds at an instant."""
+    terms = terms_of(versions, now)
+    return terms[-1].tiers if terms else Tiers()
 
 
 def stand(terms: Sequence[Terms], merits: Iterable[Merit], now: int) -> Standing:
@@ -273,16 +276,23 @@ def _year_start(year: int, tiers: Tiers) -> int:
     return instant_of(f"{year}-01-01", tiers.timezone or "UTC", end=False)
 
 
-def by_hand(standing: Standing, grants: Iterable[Grant], tiers: Tiers, now: int) -> Standing:
-    """Lay what the merchant gave over what was earned: the last word that holds at an instant counts."""
-    given = sorted((each for each in grants if each.until is None or each.until > each.at), key=lambda g: g.at)
-    holds = holding(given, now)
-    soon = [at for each in given for at in (each.at, each.until) if at is not None and at > now]
-    next_at = min([*soon, *(() if standing.next_at is None else (standing.next_at,))], default=None)
-    tier = laid_over(standing.tier, holds, tiers)
-    if holds is None or tier == standing.tier:
-        return standing._replace(next_at=next_at)
-    return Standing(tier, holds.at, holds.until, None, 0, next_at, standing.history)
+def by_hand(standing: Standing, given: Iterable[Sequence[Grant]], tiers: Tiers, now: int) -> Standing:
+    """Lay what the merchant gave over what was earned; `given` to each number of one person apart.
+
+    Of what was given to one number the last word that holds counts. Of two people who turned out to be one, the higher
+    tier does.
+    """
+    held, soon = [], [] if standing.next_at is None else [standing.next_at]
+    for grants in given:
+        soon += [at for each in grants for at in (each.at, each.until) if at is not None and at > now]
+        if (holds := holding(grants, now)) is not None:
+            held.append(holds)
+    shown = standing._replace(next_at=min(soon, default=None))
+    for one in sorted(held, key=lambda grant: grant.is_floor):
+        tier = laid_over(shown.tier, one, tiers)
+        if tier != shown.tier:
+            shown = shown._replace(tier=tier, since=one.at, until=one.until, falls_at=None, missing=0)
+    return shown
 
 
 def holding(grants: Iterable[Grant], instant: int) -> Grant | None:

@@ -1,18 +1,21 @@
 """Settles people onto the ladder: where each stands by now, worked out from all they bought, and written down."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 
 from handlers.customers.identify import Moved
-from handlers.merchants.books import lock_books, shops
+from handlers.merchants.books import lock_books, save_books, shops
 from handlers.merchants.rules import Shop
+from handlers.points.posting import Posting, post
+from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.standing import seen
 from handlers.sales.books import load_sales
 from handlers.sales.rules import Sale
 from handlers.sales.settle import attempt
 from handlers.tiers import store
-from handlers.tiers.rules import Merit, Standing, by_hand, merit, stand, terms_of
+from handlers.tiers.rules import Merit, Standing, by_hand, in_force, merit, stand, terms_of
 from handlers.tiers.store import Key, Row
 from integration.clock import HOUR
 from integration.database.steps import Steps
@@ -42,14 +45,22 @@ def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
     yield from store.stir({(one.merchant_id, n) for one in moved for n in (one.number, one.into)}, now)
 
 
-def place(known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Sequence[Sale] = ()) -> Steps[int]:
+class Placed(NamedTuple):
+    """Where one person stands: by what they bought, and as it is shown."""
+
+    numbers: Sequence[int]  # all they have had
+    earned: Standing
+    shown: Standing
+
+
+def place(known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: Sequence[Sale] = ()) -> Steps[int]:
     """Work out where people stand, by any of their numbers, and write it; say how many persons they are.
 
     The merchants' books must be locked. `fresh` sales count as they are now: what is written of them is older.
     """
-    found = yield from standings(known, people, now, fresh)
+    found = yield from placed(known, people, now, fresh)
     kept, gone = [], set(people) - found.keys()
-    for (merchant_id, number), one in found.items():
+    for (merchant_id, number), (_, _, one) in found.items():
         if one.tier is None and one.next_at is None:
             gone.add((merchant_id, number))
         else:
@@ -57,13 +68,14 @@ def place(known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Seq
     yield from store.keep(kept)
     if gone:
         yield from store.drop(gone)
+    yield from _welcome(known, found, now)
     return len(found)
 
 
-def standings(
+def placed(
     known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Sequence[Sale] = ()
-) -> Steps[dict[Key, Standing]]:
-    """Work out where persons stand, by (merchant, the number they go under by now)."""
+) -> Steps[dict[Key, Placed]]:
+    """Work out where persons stand, by (merchant, the number they go under by now); nothing is written."""
     persons = yield from store.persons(people)
     root_of = {(m, number): (m, root) for (m, root), numbers in persons.items() for number in numbers}
     merits = yield from _merits(known, root_of, fresh)
@@ -72,12 +84,37 @@ def standings(
     found = {}
     for (merchant_id, root), numbers in persons.items():
         mine = terms[merchant_id]
-        earned = stand(mine, merits.get((merchant_id, root), ()), now)
-        given = [each for number in numbers for each in grants.get((merchant_id, number), ())]
+        earned = shown = stand(mine, merits.get((merchant_id, root), ()), now)
+        given = [held for number in numbers if (held := grants.get((merchant_id, number)))]
         if given and mine:
-            earned = by_hand(earned, given, mine[-1].tiers, now)
-        found[merchant_id, root] = earned
+            shown = by_hand(earned, given, mine[-1].tiers, now)
+        found[merchant_id, root] = Placed(numbers, earned, shown)
     return found
+
+
+def _welcome(known: Mapping[int, Shop], found: Mapping[Key, Placed], now: int) -> Steps[None]:
+    """Give whoever has reached a tier by what they bought the points that come with it, once ever."""
+    due: dict[Key, tuple[str, int]] = {}
+    for who, one in found.items():
+        tier = in_force(known[who[0]].versions, now).ladder.get(one.earned.tier or "")
+        if tier is not None and tier.entry_points and one.earned.tier is not None:
+            due[who] = (one.earned.tier, tier.entry_points)
+    if not due:
+        return
+    given = yield from store.welcomed((m, _key(n, due[m, root][0])) for m, root in due for n in found[m, root].numbers)
+    postings = [
+        Posting(m, _key(root, tier), ISSUED, account(root, "available"), points * MICRO, "tier_reward", detail=tier)
+        for (m, root), (tier, points) in sorted(due.items())
+        if not any((m, _key(number, tier)) in given for number in found[m, root].numbers)
+    ]
+    if postings:
+        counters = yield from lock_books({posting.merchant_id for posting in postings})
+        yield from post(postings, counters, now)
+        yield from save_books(counters.values())
+
+
+def _key(number: int, tier: str) -> str:
+    return f"tier:{number}:{tier}"
 
 
 def _merits(

@@ -148,6 +148,34 @@ _MARK = insert(
     after_customer=BIG,
 )
 
+_GRANT = insert(
+    "tier_grants",
+    "ON CONFLICT (merchant_id, customer, at) DO UPDATE SET until = excluded.until, tier = excluded.tier,"
+    " is_floor = excluded.is_floor, who = excluded.who, reason = excluded.reason",
+    merchant_id=BIG,
+    customer=BIG,
+    at=BIG,
+    until=BIG,
+    tier=TEXT,
+    is_floor=BIG,
+    who=TEXT,
+    reason=TEXT,
+)
+_END_GRANTS = keyed(
+    "UPDATE tier_grants SET until = k.at FROM {keys} k"
+    " WHERE tier_grants.merchant_id = k.merchant_id AND tier_grants.customer = k.customer"
+    " AND (tier_grants.until IS NULL OR tier_grants.until > k.at)",
+    merchant_id=BIG,
+    customer=BIG,
+    at=BIG,
+)
+_WELCOMED = keyed(
+    "SELECT e.merchant_id, e.key FROM {keys} k CROSS JOIN ledger_entries e"
+    " WHERE e.merchant_id = k.merchant_id AND e.key = k.key",
+    merchant_id=BIG,
+    key=TEXT,
+)
+
 Key = tuple[int, int]
 """(Merchant, customer)."""
 
@@ -194,6 +222,22 @@ def grants_of(numbers: Iterable[Key]) -> Steps[dict[Key, list[Grant]]]:
     for merchant_id, customer, at, until, tier, is_floor in (yield from ask(_GRANTS, sorted(numbers))):
         found.setdefault((merchant_id, customer), []).append(Grant(at, until, tier, bool(is_floor)))
     return found
+
+
+def grant(who: Key, given: Grant, by: str, reason: str) -> Steps[None]:
+    """Write down what somebody was given by hand, by whom and why."""
+    yield from ask(_GRANT, [(*who, given.at, given.until, given.tier, int(given.is_floor), by, reason)])
+
+
+def end_grants(numbers: Iterable[Key], now: int) -> Steps[int]:
+    """End what these customers were given by hand; say how much there was."""
+    rows = yield from ask(_END_GRANTS, [(*who, now) for who in sorted(numbers)])
+    return int(rows[0][0]) if rows else 0
+
+
+def welcomed(keys: Iterable[tuple[int, str]]) -> Steps[set[tuple[int, str]]]:
+    """Say which (merchant, key) the ledger has."""
+    return {(row[0], row[1]) for row in (yield from ask(_WELCOMED, sorted(keys)))}
 
 
 def customers_after(merchant_id: int, number: int, limit: int) -> Steps[list[int]]:

@@ -19,6 +19,8 @@ from integration.database.steps import Sql, ask
         (store._OF, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
         (store._DROP, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
         (store._GRANTS, "sqlite_autoindex_tier_grants_1 (merchant_id=? AND customer=?)"),
+        (store._END_GRANTS, "sqlite_autoindex_tier_grants_1 (merchant_id=? AND customer=?)"),
+        (store._WELCOMED, "sqlite_autoindex_ledger_entries_2 (merchant_id=? AND key=?)"),
         (store._STIR, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
         (store._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
         (store._ALIASES, "ix_customers_merged"),
