@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from handlers.merchants.rules import Expiry, Version
-from integration.clock import SECOND, to_datetime
+from integration.clock import DAY, SECOND, to_datetime
 
 
 class Terms(NamedTuple):
@@ -30,10 +30,19 @@ class Credit(NamedTuple):
 
 
 class Debit(NamedTuple):
-    """Points that were spent or taken away."""
+    """Points that were spent or taken away; `reward` names what they were set aside for, where it was a reward."""
 
     at: int
     micropoints: int
+    reward: str | None = None
+
+
+class Return(NamedTuple):
+    """Points of a reward that came back: into the lots they were taken from."""
+
+    at: int
+    micropoints: int
+    reward: str
 
 
 class Story(NamedTuple):
@@ -42,6 +51,7 @@ class Story(NamedTuple):
     credits: Sequence[Credit] = ()
     debits: Sequence[Debit] = ()
     active: Sequence[int] = ()
+    returns: Sequence[Return] = ()
 
 
 class Open(NamedTuple):
@@ -102,10 +112,11 @@ def play(terms: Sequence[Terms], story: Story, now: int) -> Lots:
     The end depends on nothing but what happened and when: not on the order in which it was told, nor on when
     this was worked out before.
     """
-    events: list[tuple[int, int, Terms | Credit | Debit | None]] = [(one.since, 0, one) for one in terms]
+    events: list[tuple[int, int, Terms | Credit | Debit | Return | None]] = [(one.since, 0, one) for one in terms]
     events += [(at, 1, None) for at in story.active]
     events += [(one.at, 2, one) for one in story.credits]
     events += [(one.at, 3, one) for one in story.debits]
+    events += [(one.at, 4, one) for one in story.returns]
     purse = _Purse()
     for at, _, event in sorted((e for e in events if e[0] <= now), key=lambda e: (e[0], e[1])):
         purse.lapse(at)
@@ -115,15 +126,18 @@ def play(terms: Sequence[Terms], story: Story, now: int) -> Lots:
             case Credit():
                 purse.fill(event)
             case Debit():
-                purse.take(event.micropoints)
+                purse.take(event)
+            case Return():
+                purse.give_back(event)
             case None:
                 purse.active_at = at
     purse.lapse(now)
-    left = sorted((purse.lapses_at(lot), lot.start, lot.left) for lot in purse.lots)
+    left = sorted((purse.lapses_at(lot), lot.start, lot.left) for lot in purse.lots if lot.left)
     return Lots(purse.lapsed, tuple(Open(None if at == _NEVER else at, amount) for at, _, amount in left))
 
 
 _NEVER = 2**62
+SECOND_LIFE = 30 * DAY  # of points that come back after their lot has lapsed (loyalty rules, "redeemed order refunded")
 
 
 @dataclass(slots=True)
@@ -132,6 +146,9 @@ class _Lot:
     left: int
     months_of_age: int = 0  # the longest period of each kind that held while it was there; 0 = none did
     months_idle: int = 0
+    away: int = 0  # for rewards whose points may still come back
+    second_end: int = 0  # of points that came back after their lot had lapsed; 0 = this is no such lot
+    has_lapsed: bool = False
 
 
 class _Purse:
@@ -141,11 +158,14 @@ class _Purse:
         self.lots: list[_Lot] = []
         self.lapsed = 0
         self.active_at = 0
+        self._taken: dict[str, list[tuple[_Lot, int]]] = {}  # by reward, what lapses last at the end
         self._debt = 0  # taken away when nothing was left: the next points pay it
         self._terms: Expiry | None = None
         self._soonest = _NEVER  # no lot lapses before
 
     def lapses_at(self, lot: _Lot) -> int:
+        if lot.second_end:
+            return lot.second_end
         aged = months_later(lot.start, lot.months_of_age) if lot.months_of_age else 0
         idle = months_later(max(lot.start, self.active_at), lot.months_idle) if lot.months_idle else 0
         return max(aged, idle) or _NEVER
@@ -153,8 +173,11 @@ class _Purse:
     def lapse(self, now: int) -> None:
         if now < self._soonest:
             return
-        self.lapsed += sum(lot.left for lot in self.lots if self.lapses_at(lot) <= now)
-        self.lots = [lot for lot in self.lots if self.lapses_at(lot) > now]
+        for lot in self.lots:
+            if self.lapses_at(lot) <= now:
+                self.lapsed += lot.left
+                lot.left, lot.has_lapsed = 0, True
+        self.lots = [lot for lot in self.lots if not lot.has_lapsed]
         self._soonest = min(map(self.lapses_at, self.lots), default=_NEVER)
 
     def change(self, terms: Terms) -> None:
@@ -164,6 +187,7 @@ class _Purse:
             if not was_on or not terms.expiry.enabled:
                 # One full period from the day it is switched on, whatever went before.
                 lot.start, lot.months_of_age, lot.months_idle = max(lot.start, terms.since), 0, 0
+                lot.second_end = 0
             self._put_under_terms(lot)
         self._soonest = min(map(self.lapses_at, self.lots), default=_NEVER)
 
@@ -184,10 +208,41 @@ class _Purse:
             self.lots.append(lot)
             self._soonest = min(self._soonest, self.lapses_at(lot))
 
-    def take(self, amount: int) -> None:
-        for lot in sorted(self.lots, key=lambda one: (self.lapses_at(one), one.start)):
+    def take(self, debit: Debit) -> None:
+        amount = debit.micropoints
+        taken_from = self._taken.setdefault(debit.reward, []) if debit.reward is not None else None
+        for lot in sorted(self.lots, key=lambda one: (self.lapses_at(one), one.start, one.second_end)):
             taken = min(lot.left, amount)
             lot.left -= taken
             amount -= taken
-        self.lots = [lot for lot in self.lots if lot.left]
+            if taken and taken_from is not None:
+                taken_from.append((lot, taken))
+                lot.away += taken
+        self.lots = [lot for lot in self.lots if lot.left or lot.away]
         self._debt += amount
+
+    def give_back(self, back: Return) -> None:
+        """Put points of a reward back into their lots, those that lapse last first; a debt is paid before.
+
+        A lot that has lapsed meanwhile lives a little longer with what came back. What no lot is known of is a new one.
+        """
+        taken_from = self._taken.get(back.reward, [])
+        paid = min(self._debt, back.micropoints)
+        self._debt -= paid
+        amount = back.micropoints - paid
+        while amount and taken_from:
+            lot, taken = taken_from.pop()
+            returned = min(taken, amount)
+            amount -= returned
+            lot.away -= returned
+            if taken > returned:
+                taken_from.append((lot, taken - returned))
+            if not lot.has_lapsed:
+                lot.left += returned
+            elif self._terms is not None and self._terms.enabled:
+                self.lots.append(_Lot(back.at, returned, second_end=back.at + SECOND_LIFE))
+            else:
+                self.lots.append(_Lot(back.at, returned))
+        self._soonest = min(map(self.lapses_at, self.lots), default=_NEVER)
+        if amount:
+            self.fill(Credit(back.at, amount))

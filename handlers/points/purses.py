@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from handlers.merchants.rules import Shop
-from handlers.points.lots import Credit, Debit, Lots, Story, play, terms_of
+from handlers.points.lots import Credit, Debit, Lots, Return, Story, play, terms_of
 from handlers.points.rules import account
 from handlers.sales.rules import Sale
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed
@@ -84,7 +84,7 @@ def purses(shop: Shop, roots: Collection[int], fresh: Sequence[Sale] = ()) -> St
         root: Purse(
             root,
             numbers[root],
-            Story(*reading.lots(), sorted({*bought[root], *reading.active})),
+            Story(*reading.lots(), sorted({*bought[root], *reading.active}), reading.returns),
             reading.expired,
             reading.postings,
         )
@@ -142,6 +142,7 @@ class _Reading:
     credits: list[Credit] = field(default_factory=list)
     debits: list[Debit] = field(default_factory=list)
     active: list[int] = field(default_factory=list)
+    returns: list[Return] = field(default_factory=list)
     expired: int = 0
     postings: int = 0
 
@@ -163,12 +164,14 @@ class _Reading:
             self.sales[line] = (began, net + (amount if comes else -amount))
             if comes:
                 self.active.append(at)
+        elif key.startswith("redeem:") and comes:
+            self.returns.append(Return(at, amount, _reward_of(key)))
         elif comes:
             self.credits.append(Credit(at, amount))
             if reason == "adjustment":
                 self.active.append(at)
         else:
-            self.debits.append(Debit(at, amount))
+            self.debits.append(Debit(at, amount, _reward_of(key) if key.startswith("redeem:") else None))
             if reason not in ("adjustment", "merge"):
                 self.active.append(at)
 
@@ -177,6 +180,11 @@ class _Reading:
         # Between two settlements of a sale that changes hands its points may be missing here for a moment.
         missing = [Debit(at, -net) for at, net in self.sales.values() if net < 0]
         return self.credits + brought, self.debits + missing
+
+
+def _reward_of(key: str) -> str:
+    """Name the reward an entry `redeem:<number>:<posting>` is of."""
+    return key.rpartition(":")[0]
 
 
 def lots_of(shop: Shop, mine: Purse, now: int) -> Lots:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.merchants.rules import Expiry, Program, Version
-from handlers.points.lots import Credit, Debit, Story, play, terms_of
+from handlers.points.lots import Credit, Debit, Return, Story, play, terms_of
 from integration.clock import DAY
 from tests.oracle.expiry import Person, lapsed
 from tests.properties.conftest import EXAMPLES
@@ -35,6 +35,8 @@ def at(day: date) -> int:
     st.lists(st.tuples(days, st.integers(1, 4)), max_size=6),
     st.lists(st.tuples(days, st.integers(1, 5)), max_size=3),
     st.lists(days, max_size=3),
+    st.lists(st.tuples(days, st.sampled_from(["redeem:1", "redeem:2"]), st.integers(1, 4)), max_size=3),
+    st.lists(st.tuples(days, st.sampled_from(["redeem:1", "redeem:2"]), st.integers(1, 4)), max_size=3),
     days,
 )
 def test_what_lapses_is_what_counting_point_by_point_says(
@@ -42,17 +44,24 @@ def test_what_lapses_is_what_counting_point_by_point_says(
     came: list[tuple[date, int]],
     went: list[tuple[date, int]],
     active: list[date],
+    spent: list[tuple[date, str, int]],
+    back: list[tuple[date, str, int]],
     until: date,
 ) -> None:
-    """Terms change, points come, go and lapse, people buy or do not: the same sum, and the same days to come."""
+    """Terms change, points come, go, lapse and come back, people buy or do not: the same sum and days to come."""
     changes.sort(key=lambda pair: pair[0])
     active = [day for day in active if day <= until]
-    gone, left = lapsed(Person(changes, active, came, went), until)
+    gone, left = lapsed(Person(changes, active, came, went, spent, back), until)
     versions = [
         Version(number, at(day), Program(expiry=Expiry.model_validate(one)))
         for number, (day, one) in enumerate(changes, start=1)
     ]
-    story = Story([Credit(at(d), n) for d, n in came], [Debit(at(d), n) for d, n in went], [at(d) for d in active])
+    story = Story(
+        [Credit(at(d), n) for d, n in came],
+        [*(Debit(at(d), n) for d, n in went), *(Debit(at(d), n, reward) for d, reward, n in spent)],
+        [at(d) for d in active],
+        [Return(at(d), n, reward) for d, reward, n in back],
+    )
     lots = play(terms_of(versions, at(until)), story, at(until))
     assert lots.lapsed == gone
     found: dict[date | None, int] = {}
