@@ -30,6 +30,7 @@ KEEP_SECONDS = 5.0  # readings are taken anew no more often, however many ask
 READ_SECONDS = 3.0
 BELLS = (EVENTS_BELL, MESSAGES_BELL)
 OPEN_STATES = ("scheduled", "waiting", "sending", "failed")
+OPEN_REWARDS = ("asked", "returning", "used")  # a used one is still to be taken off the discount it shares
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 # What a proxy adds: then the caller is not the machine it seems to be.
 PASSED_ON = (
@@ -158,6 +159,11 @@ def _of_database(read: Readings, now: int) -> Iterator[GaugeMetricFamily]:
     if read.privacy_due_at is not None:
         left = (read.privacy_due_at - now) / SECOND
         yield _alone("privacy_due_seconds", "How long until the nearest deadline of such a request.", left)
+    rewards = _gauge("rewards_open", "Rewards a platform is still to be asked about, by state.", "state")
+    for state in OPEN_REWARDS:
+        rewards.add_metric([state], read.rewards.get(state, 0))
+    yield rewards
+    yield _alone("reward_oldest_seconds", "How long the oldest of them has waited.", _age(read.reward_waits_since, now))
     alive = sum(now - sign.at < SILENT_AFTER for sign in read.processes)
     yield _alone("workers", "Workers heard of within a minute.", alive)
     yield _alone("audit_drifts", "Things that did not agree at each merchant's last audit, in all.", read.audits.drifts)

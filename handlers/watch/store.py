@@ -69,6 +69,8 @@ class Readings(NamedTuple):
     privacy_due_at: int | None  # the nearest deadline of those that do not wait on purpose
     processes: tuple[Sign, ...]
     audits: Audits
+    rewards: Mapping[str, int] = {}  # those a platform is still to be asked about, by state
+    reward_waits_since: int | None = None  # since when the oldest of them was first asked for
 
 
 # Ordered as the worker takes them: what is due comes first, so that its oldest is always among those counted.
@@ -112,6 +114,12 @@ PRIVACY = plain(
     " FROM (SELECT kind, due_at, waits_until FROM privacy_requests WHERE done_at IS NULL ORDER BY due_at LIMIT ?1) p"
     " GROUP BY p.kind"
 )
+REWARDS = plain(
+    "SELECT r.state, count(*),"
+    " min(CASE WHEN r.state = 'asked' THEN r.asked_at ELSE coalesce(r.tried_at, r.next_at) END)"
+    " FROM (SELECT state, asked_at, tried_at, next_at"
+    " FROM redemptions WHERE next_at IS NOT NULL ORDER BY next_at LIMIT ?1) r GROUP BY r.state"
+)
 SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
 AUDITS = plain(
     "SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at), max(at) FROM vitals WHERE kind = 'audit'"
@@ -146,6 +154,7 @@ def take_readings(now: int) -> Steps[Readings]:
     settlements = yield from ask(SETTLEMENTS, (MOST_COUNTED,))
     quiet = yield from ask(QUIET, ())
     privacy = yield from ask(PRIVACY, (MOST_COUNTED, now))
+    rewards = yield from ask(REWARDS, (MOST_COUNTED,))
     processes = yield from signs("process")
     audits = yield from ask(AUDITS, ())
     return Readings(
@@ -163,6 +172,8 @@ def take_readings(now: int) -> Steps[Readings]:
         privacy_due_at=min((row[2] for row in privacy if row[2] is not None), default=None),
         processes=processes,
         audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2], audits[0][3]),
+        rewards={row[0]: int(row[1]) for row in rewards},
+        reward_waits_since=min((row[2] for row in rewards), default=None),
     )
 
 

@@ -7,6 +7,8 @@ import pytest
 from handlers.merchants.programs import change_program
 from handlers.merchants.rules import Refused
 from handlers.rewards import changes
+from handlers.watch.store import take_readings
+from integration.clock import HOUR
 from integration.sandbox.shopify_api import HANGS
 from tests.handlers.rewards.counter import FIVE, Counter
 
@@ -96,6 +98,21 @@ async def test_a_platform_that_is_away_is_asked_again_later(counter: Counter):
     await counter.asks()
     assert (await counter.now(wanted)).state == "issued"
     assert HANGS == 0
+
+
+async def test_what_waits_for_a_platform_is_told_with_its_age(counter: Counter):
+    """Whoever watches sees how many wait, and since when the oldest does; what is done is not counted."""
+    begun = counter.market.clock.now()
+    counter.market.pretend.fail_next = [503]
+    wanted = await counter.redeems()
+    await counter.asks()
+    now = counter.market.clock.now() + HOUR
+    read = await counter.context.database.read(lambda: take_readings(now))
+    assert (read.rewards, read.reward_waits_since) == ({"asked": 1}, begun)
+    counter.market.passes(minutes=1)
+    await counter.asks()
+    assert (await counter.now(wanted)).state == "issued"
+    assert (await counter.context.database.read(lambda: take_readings(now))).rewards == {}
 
 
 async def test_what_the_platform_will_never_make_gives_the_points_back(counter: Counter):

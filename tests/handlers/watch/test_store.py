@@ -23,6 +23,7 @@ COUNTS = (
     "OPEN_MESSAGES",
     "FAILED_MESSAGES",
     "SALES_DUE",
+    "REWARDS",
     "SETTLEMENTS",
     "QUIET",
 )
