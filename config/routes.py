@@ -123,6 +123,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/rewards", opened(rewards.rewards_page), name="rewards"),
     Route("/app/rewards/{number}", opened(rewards.reward_page), name="taken"),
     Route("/app/rewards/{number}", opened(rewards.reward_act), methods=["POST"]),
+    Route("/app/rewards/{number}/take-back", opened(rewards.take_back_page), name="take-back"),
     Route("/app/requests", opened(privacy.requests_page), name="requests"),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),

@@ -320,7 +320,8 @@ async def read_form(request: Request, most_bytes: int = MOST_FORM_BYTES, files: 
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     length = request.headers.get("content-length", "0")
-    if kind not in _FORMS and length != "0":
+    is_empty = length == "0" and "transfer-encoding" not in request.headers
+    if kind not in _FORMS and not is_empty:
         raise HTTPException(415)
     if not length.isascii() or not length.isdigit():
         raise HTTPException(400)

@@ -49,14 +49,14 @@ def read_program(merchant_id: int) -> Steps[Version]:
     return Version(number, in_force_at, parse_program(document))
 
 
-def change_program(merchant_id: int, changes: Mapping[str, object], now: int) -> Steps[Version]:
-    """Write a new version with these settings (see `changed`), in force from the next whole second.
+def change_program(merchant_id: int, changes: Mapping[str, object], now: int, who: str | None = None) -> Steps[Version]:
+    """Write a new version with these settings (see `changed`), in force from the next whole second; None = a command.
 
     A change that changes nothing writes nothing. Raises Refused for any wrong setting; then nothing changes.
     """
     yield from lock_books([merchant_id])
     last = yield from read_program(merchant_id)
-    return (yield from _follow(merchant_id, last, changed(last.program, changes), now))
+    return (yield from _follow(merchant_id, last, changed(last.program, changes), now, who))
 
 
 _Timed = TypeVar("_Timed", Campaign, Reward)

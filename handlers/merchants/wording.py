@@ -123,7 +123,8 @@ GROUPS = (
     Group(
         "rewards",
         "Rewards",
-        "What customers can have for their points. Who has taken one keeps it as it was, whatever you change later.",
+        "What customers get for their points. The page on which they take them is not here yet. Who has taken one keeps"
+        " it as it was, whatever you change later.",
         (
             Setting("rewards.enabled", "Customers can spend points on rewards", "switch", touches="rewards"),
             Setting("rewards.catalogue", "Reward", "catalogue", touches="rewards"),

@@ -96,7 +96,9 @@ async def save(request: Request, visit: Visit) -> Response:
     now = context.clock.now()
 
     def write() -> Steps[str]:
-        saved = yield from kept.save_words(visit.merchant_id, desk.kind, desk.language, desk.shown, base, now)
+        saved = yield from kept.save_words(
+            visit.merchant_id, desk.kind, desk.language, desk.shown, base, now, visit.who
+        )
         if saved == "overtaken":
             return saved
         yield from drop_draft(visit.merchant_id, desk.kind.name, desk.language, desk.whose, now)
@@ -164,7 +166,7 @@ async def reset_now(request: Request, visit: Visit) -> Response:
     def write() -> Steps[None]:
         nothing = Words("", "")
         base = digest(desk.own)
-        saved = yield from kept.save_words(visit.merchant_id, desk.kind, desk.language, nothing, base, now)
+        saved = yield from kept.save_words(visit.merchant_id, desk.kind, desk.language, nothing, base, now, visit.who)
         yield from drop_draft(visit.merchant_id, desk.kind.name, desk.language, desk.whose, now)
         if saved == "saved":
             yield from _note(visit, desk, "reset the words of a message", nothing, now)

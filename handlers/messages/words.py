@@ -79,7 +79,7 @@ def languages_written(program: Program, kind: str) -> frozenset[str]:
 
 
 def save_words(
-    merchant_id: int, kind: Kind, language: str, words: Words, base: str, now: int
+    merchant_id: int, kind: Kind, language: str, words: Words, base: str, now: int, who: str | None = None
 ) -> Steps[Literal["saved", "same", "overtaken"]]:
     """Write words into a new version of the programme, in force from the next whole second.
 
@@ -103,7 +103,7 @@ def save_words(
     table = {**table, kind.name: by_language}
     if not by_language:
         del table[kind.name]
-    yield from change_program(merchant_id, {"messages.words": table}, now)
+    yield from change_program(merchant_id, {"messages.words": table}, now, who)
     return "saved"
 
 

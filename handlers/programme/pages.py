@@ -31,6 +31,7 @@ from handlers.programme.views import (
     bars,
     campaigns,
     channels,
+    first_reward,
     form_fields,
     in_words,
     look,
@@ -314,7 +315,9 @@ async def what_if_page(request: Request, visit: Visit) -> Response:
     if desk.draft is not None:
         program = wished(desk, desk.draft.fields, desk.draft.base).program
     asked = await _asked(context, visit, desk, (earning_on(program),), YEAR_DAYS)
-    fields, reward, errors = read_reward(query.get("points"), query.get("worth"), visit)
+    # Until somebody types another one, the merchant's own first reward is what people save up for.
+    points, worth = first_reward(program) or (None, None)
+    fields, reward, errors = read_reward(query.get("points", points), query.get("worth", worth), visit)
     found = asked.answer[0] if asked is not None and asked.answer else None
     values: dict[str, Any] = {
         **_MESSAGES,

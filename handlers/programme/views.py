@@ -36,6 +36,7 @@ from handlers.programme.rules import (
     Wrong,
     campaigns_typed,
     merged,
+    plain_number,
     read_count,
     read_money,
     shown,
@@ -244,6 +245,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def first_reward(program: Program) -> tuple[str, str] | None:
+    """Return what the cheapest reward with a value costs and is worth, as a form's fields; None where there is none."""
+    offered = [each for each in program.rewards.catalogue.values() if each.enabled and each.value]
+    if not offered:
+        return None
+    first = min(offered, key=lambda each: (each.points, each.name))
+    return str(first.points), plain_number(first.value)
 
 
 def read_reward(

@@ -1,5 +1,6 @@
 """The merchant's page of rewards that customers have taken: found by code, handed over, taken back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -7,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from handlers.context import Context
+from handlers.merchants.books import lock_books
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, show
-from handlers.merchants.journal import note
+from handlers.merchants.journal import is_looking, looked, note
 from handlers.merchants.rules import Refused
 from handlers.rewards import changes, store
 from handlers.rewards.jobs import BELL
@@ -45,6 +47,7 @@ async def rewards_page(request: Request, visit: Visit) -> Response:
         return (yield from store.page(visit.merchant_id, before, PAGE + 1))
 
     found = await context.database.read(rows)
+    await _note_look(context, visit, found)
     older = f"{HERE}?before={found[PAGE - 1].number}" if len(found) > PAGE else ""
     return show(visit, "taken.html", TEMPLATES, rows=found[:PAGE], older=older, sought=sought, states=STATES)
 
@@ -53,6 +56,7 @@ async def reward_page(request: Request, visit: Visit) -> Response:
     """Show one reward that was taken, and what can be done about it."""
     context: Context = request.app.state.context
     found = await _found(request, visit, context)
+    await _note_look(context, visit, [found])
     return show(visit, "one.html", TEMPLATES, each=found, offer=found.offer, states=STATES)
 
 
@@ -64,6 +68,12 @@ async def reward_act(request: Request, visit: Visit) -> Response:
     now = context.clock.now()
 
     def act() -> Steps[str]:
+        yield from lock_books([visit.merchant_id])
+        present = yield from store.one(visit.merchant_id, found.number)
+        if present is None or present.state != "issued":
+            # Somebody was quicker: at a counter that may be another customer's reward handed over twice.
+            words = STATES[present.state][0].lower() if present is not None else "gone"
+            raise Refused(f"Nothing was done: this reward is {words} already.")
         if do == "handed-over":
             yield from changes.handed_over(visit.merchant_id, found.number, now)
             did, said = "handed a reward over", "Noted: it was handed over."
@@ -84,12 +94,32 @@ async def reward_act(request: Request, visit: Visit) -> Response:
     return moved(request, visit, f"{HERE}/{found.number}", said)
 
 
+async def take_back_page(request: Request, visit: Visit) -> Response:
+    """Ask once more before a reward is taken back, and say what that does."""
+    context: Context = request.app.state.context
+    found = await _found(request, visit, context)
+    return show(visit, "take_back.html", TEMPLATES, each=found, offer=found.offer)
+
+
 async def _found(request: Request, visit: Visit, context: Context) -> Redemption:
     number = _number(request.path_params["number"])
     found = await context.database.read(lambda: store.one(visit.merchant_id, number or 0))
     if found is None:
         raise HTTPException(404)
     return found
+
+
+async def _note_look(context: Context, visit: Visit, seen: Sequence[Redemption]) -> None:
+    """Note that somebody saw who has which reward and code: of one customer, or of a list."""
+    now = context.clock.now()
+    of = (visit.merchant_id, visit.who, "rewards and codes", seen[0].customer if len(seen) == 1 else None)
+
+    def steps() -> Steps[None]:
+        if not (yield from is_looking(*of, now)):
+            yield from looked(*of, now)
+
+    if seen:
+        await context.database.run(steps)
 
 
 def _number(text: str | None) -> int | None:

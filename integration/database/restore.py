@@ -89,7 +89,7 @@ def opened(source: Path, tables: MetaData) -> Iterator[Source]:
     elif zipfile.is_zipfile(source):
         try:
             archive = zipfile.ZipFile(source)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, UnicodeDecodeError) as error:  # the second: a name in its list is damaged
             raise Unfit(f"{source} is damaged: {error}.") from error
         with archive:
             yield _Dump(archive, source, tables)

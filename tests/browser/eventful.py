@@ -54,6 +54,14 @@ async def _lived(house: House) -> dict[str, str]:
         " VALUES (1, 1, '1', ?1, 'High Mountain Oolong', 5, 'A tea to come back for.', ?2)",
         ELSA, now - HOUR,
     )  # fmt: skip
+    walk = '{"name": "A walk through the garden", "kind": "by_hand", "points": 300, "instructions": "Come by."}'
+    for number, state in ((1, "issued"), (2, "used")):
+        await house.does(
+            "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+            " value_minor, currency, state, asked_at, expires_at, code) VALUES (1, ?1, ?1 || '', ?2, 'walk', 2,"
+            " 'by_hand', ?3, 300, 0, 'EUR', ?4, ?5, ?5 + 9000000000000, 'GARDENWALK' || ?1)",
+            number, ELSA, walk, state, now,
+        )  # fmt: skip
     for who, number in DRAFTS.items():
         await house.does(
             "INSERT INTO program_drafts (merchant_id, number, base, fields, who, at)"

@@ -69,6 +69,9 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "/app/activity/duplicates": ("/app/activity/duplicates",),
     "/app/activity/changes": ("/app/activity/changes",),
     "/app/activity/looks": ("/app/activity/looks",),
+    "/app/rewards": ("/app/rewards", "/app/rewards?q=nothing"),
+    "/app/rewards/{number}": ("/app/rewards/1", "/app/rewards/2"),
+    "/app/rewards/{number}/take-back": ("/app/rewards/1/take-back",),
     "/app/requests": ("/app/requests",),
     "/app/{rest:path}": ("/app/nowhere",),
 }
@@ -77,7 +80,7 @@ EMPTY = (
     "/app", "/app/programme", "/app/programme/history", "/app/programme/what-if?points=50&worth=5", "/app/messages",
     "/app/messages/queue", "/app/messages/undelivered", "/app/connections", "/app/connections/data", "/app/customers",
     "/app/activity", "/app/activity/replay", "/app/activity/recovered", "/app/activity/duplicates",
-    "/app/activity/looks", "/app/requests",
+    "/app/activity/looks", "/app/requests", "/app/rewards",
 )  # fmt: skip
 # Those that somebody opens every day.
 MAIN = (

@@ -152,6 +152,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/rewards"): Row(VISITOR, "/app/rewards"),
     ("GET", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto),
     ("POST", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto, fields={"do": "take-back"}),
+    ("GET", "/app/rewards/{number}/take-back"): Row(VISITOR, "/app/rewards/7/take-back", 404, reward_of_otto),
     ("GET", "/app/programme/rewards"): Row(VISITOR, "/app/programme/rewards"),
     ("GET", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),
     ("POST", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),

@@ -160,6 +160,11 @@ class Zoe:
                 (number, name, terms, now),
             ),
             (
+                "INSERT INTO tier_grants (merchant_id, customer, at, tier, is_floor, who, reason)"
+                " VALUES (?1, ?2, ?4, NULL, 0, ?3, ?3)",
+                (number, name, now),
+            ),
+            (
                 f"UPDATE messages SET details = ?3, receipt = ?3, trace = ?3, reason = ?3 {mine} AND sent_at > 0",
                 (number, name),
             ),

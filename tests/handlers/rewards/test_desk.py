@@ -45,17 +45,28 @@ async def test_a_code_at_the_counter_finds_its_reward(nora: Visitor) -> None:
 
 
 async def test_what_was_handed_over_is_used_and_journaled(house: House, nora: Visitor) -> None:
-    """Once: the second time changes nothing."""
-    for _ in range(2):
+    """Once: at the second till it is said that it was handed over before, and nothing is journaled."""
+    for words in ("Noted", "Nothing was done: this reward is used already."):
         answer = await nora.post("/app/rewards/1", {"do": "handed-over"})
-        assert answer.status_code == 303
+        assert words in (await nora.get(answer.headers["location"])).text
     assert await states(house) == ["issued", "used"]
-    rows = await house.rows("SELECT did FROM journal WHERE merchant_id = ?1", NORA)
-    assert ("handed a reward over",) in {tuple(row) for row in rows}
+    rows = await house.rows(
+        "SELECT count(*) FROM journal WHERE merchant_id = ?1 AND did = 'handed a reward over'", NORA
+    )
+    assert rows[0][0] == 1
+
+
+async def test_looks_at_rewards_are_noted(house: House, nora: Visitor) -> None:
+    """Codes are worth money, and who has one is somebody's own affair."""
+    for path in ("/app/rewards", "/app/rewards", "/app/rewards/1"):
+        await nora.get(path)
+    rows = await house.rows("SELECT what, customer FROM looks WHERE merchant_id = ?1 ORDER BY customer", NORA)
+    assert sorted(map(str, rows)) == ["('rewards and codes', 1)", "('rewards and codes', None)"]
 
 
 async def test_a_reward_is_taken_back_by_the_merchant(house: House, nora: Visitor) -> None:
     """Its points come back once its platform, if there is one, has switched it off."""
+    assert "Take this reward back" in (await nora.get("/app/rewards/2/take-back")).text
     await nora.post("/app/rewards/2", {"do": "take-back"})
     assert await states(house) == ["issued", "returning"]
 
