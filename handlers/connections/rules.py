@@ -102,7 +102,7 @@ def judge_spf(domain: str, texts: Sequence[str], tree: Mapping[str, str], needed
             "There are several SPF records; mailboxes then believe none of them. Put them into one, and delete the"
             " others.",
             _spf_record(domain, merged, needed),
-            " / ".join(records),
+            " / ".join(sorted(records)),
         )
     spf = records[0]
     asked = _lookups(spf, tree)
@@ -205,10 +205,12 @@ def _holds(spf: str, tree: Mapping[str, str], needed: str) -> bool:
 
 
 def _merged(records: Sequence[str]) -> str:
-    words = [word for record in records for word in record.split()[1:]]
+    """Put several records into one that lets in whoever any of them did; the DNS tells them in any order."""
+    words = [word for record in sorted(records) for word in record.split()[1:]]
     last = [word for word in words if word.lower().endswith("all")]
     rest = dict.fromkeys(word for word in words if word not in last)
-    return " ".join(["v=spf1", *rest, last[0] if last else "~all"])
+    strict = bool(last) and all(word.lower() == "-all" for word in last)
+    return " ".join(["v=spf1", *rest, "-all" if strict else "~all"])
 
 
 def _spf_record(domain: str, spf: str | None, needed: str | None) -> Record:
