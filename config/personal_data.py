@@ -141,7 +141,7 @@ TABLES: dict[str, Kept] = {
     ),
     "redemptions": Kept(
         "rewards",
-        personal="key code reason platform_id mark",
+        personal="key code reason buyer platform_id mark",
         free="merchant_id number customer reward version kind terms steps points value_minor currency state connection"
         " asked_at issued_at expires_at used_at used_by closed_at attempts next_at claim claimed_until tried_at"
         " reserved spent restored postings",

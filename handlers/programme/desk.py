@@ -70,7 +70,7 @@ async def reward_posted(request: Request, visit: Visit) -> Response:
         raise HTTPException(404)
     text = ""
     if form.get("do") != "remove":
-        reward, errors = reward_typed(kind, form)
+        reward, errors = reward_typed(kind, form, there)
         if reward is None:
             return _form(visit, desk, one, {**form, "kind": kind}, errors, 422)
         text = reward.model_dump_json()
@@ -146,6 +146,7 @@ _REWARD_SWITCHES = (
 )
 _REWARD_NUMBERS = ("value", "percent", "min_order")
 _REWARD_COUNTS = ("points", "valid_days", "stock", "per_customer", "most_steps")
+_NOT_SHOWN = ("collections", "timezone")
 _REWARD_TEXTS = ("name", "starts", "ends", "instructions")
 # Where a refusal of the whole reward belongs, by a word in it.
 _REWARD_PLACES = (
@@ -159,9 +160,16 @@ _REWARD_PLACES = (
 )
 
 
-def reward_typed(kind: str, fields: Mapping[str, str]) -> tuple[Reward | None, dict[str, str]]:
-    """Read one reward's own page; returns the reward, or what to do about each field."""
+def reward_typed(
+    kind: str, fields: Mapping[str, str], kept: Reward | None = None
+) -> tuple[Reward | None, dict[str, str]]:
+    """Read one reward's own page; returns the reward, or what to do about each field.
+
+    What the page does not show stays as it was `kept`.
+    """
     read: dict[str, Any] = {"kind": kind, "shared": fields.get("shared") == "on"}
+    if kept is not None:
+        read |= {name: value for name, value in kept.model_dump(mode="json").items() if name in _NOT_SHOWN}
     read |= {name: fields.get(name) == "on" for name in _REWARD_SWITCHES}
     errors: dict[str, str] = {}
     for name in (*_REWARD_NUMBERS, *_REWARD_COUNTS, *_REWARD_TEXTS, "products", "tiers"):

@@ -99,6 +99,7 @@ def redeem(wish: Wish, platforms: Mapping[str, str | None], now: int) -> Steps[R
         reason=None,
         code=spelt(secrets.token_bytes(16)),
         connection=None,
+        buyer=None,
         platform_id=None,
         asked_at=now,
         issued_at=None,
@@ -175,8 +176,17 @@ class Begun(NamedTuple):
     again: bool
 
 
-def begin(claimed: Redemption, alone: bool, now: int) -> Steps[Begun | None]:
-    """Write down that the platform is about to be asked, before it is: an end that is not clear is seen later.
+class Place(NamedTuple):
+    """Where a reward is made, and for whom, as the platform knows both."""
+
+    connection: int | None
+    buyer: str | None
+
+
+def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Begun | None]:
+    """Write down that the platform is about to be asked, and where: an end that is not clear is seen later, there.
+
+    The lease is given anew, since others of the batch came first.
 
     None where the claim was lost meanwhile, and where another of the same customer and kind is under way with which
     it could be mistaken (`alone`): then it waits for that.
@@ -192,7 +202,10 @@ def begin(claimed: Redemption, alone: bool, now: int) -> Steps[Begun | None]:
         return None
     again = present.tried_at is not None
     if not again:
-        yield from store.put([present := present._replace(tried_at=now)])
+        there = present._replace(tried_at=now, connection=present.connection or place.connection, buyer=place.buyer)
+        yield from store.put([present := there])
+    if not (yield from store.renew(present)):
+        raise Unavailable("the claim on this reward ran out before its turn")
     yield from save_books([counters])
     return Begun(present, again)
 
@@ -201,9 +214,12 @@ def _is_another_under_way(mine: Redemption) -> Steps[bool]:
     root = (yield from store.root_of(mine.merchant_id, mine.customer)) or mine.customer
     numbers = yield from store.numbers_of(mine.merchant_id, root)
     had = yield from store.of_people(mine.merchant_id, numbers)
+    # The one that was tried first goes on, also where two customers with one each have become one since.
+    turn = (mine.tried_at, mine.number) if mine.tried_at is not None else None
     return any(
-        each.tried_at is not None and each.number != mine.number and each.kind == mine.kind and each.state in OPEN
+        each.tried_at is not None and (turn is None or (each.tried_at, each.number) < turn)
         for each in had
+        if each.number != mine.number and each.kind == mine.kind and each.state in OPEN
     )
 
 
@@ -250,6 +266,11 @@ def declined(claimed: Redemption, reason: str, now: int) -> Steps[Redemption | N
     present, counters = yield from _held(claimed)
     if present is None:
         return None
+    if present.state == "used":
+        # A sale has told meanwhile that it is there after all.
+        yield from store.put([present._replace(next_at=None, tried_at=None, mark=None)])
+        yield from save_books([counters])
+        return present
     closed = present._replace(state="refused", reason=reason, next_at=None, closed_at=now, tried_at=None, mark=None)
     return (yield from settled(closed, counters, now))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -11,7 +11,7 @@ from handlers.context import Context
 from handlers.inbox.keys import Key
 from handlers.merchants.books import shops
 from handlers.rewards import changes, store
-from handlers.rewards.changes import Begun
+from handlers.rewards.changes import Begun, Place
 from handlers.rewards.kinds import Declined, Issued, Kind, Pending, Standing, Wanted
 from handlers.rewards.store import Redemption
 from integration.clock import HOUR, MINUTE, SECOND
@@ -65,8 +65,10 @@ async def ask_due(context: Context) -> int:
             except Unavailable as error:
                 # The database is away: the claim runs out by itself. The others are on their way.
                 log.warning("reward_left", merchant=redemption.merchant_id, reward=redemption.number, reason=str(error))
-            except Exception:
+            except Exception as error:
                 log.exception("reward_left", merchant=redemption.merchant_id, reward=redemption.number)
+                reason = f"We failed inside ({type(error).__name__})."
+                await _wait(context, redemption, reason, _pause(redemption), counts=True)
 
     async with asyncio.TaskGroup() as group:
         for redemption in claimed:
@@ -114,9 +116,13 @@ class _At:
     async def shopify(self, name: str, variables: dict[str, Any]) -> Mapping[str, Any]:
         """Ask one of our documents; answers with errors beside data count as refused."""
         answer = await self._context.shopify.graphql(self._account.domain, self.key, document(name), variables)
+        data: Mapping[str, Any] = answer.get("data") or {}
         if answer.get("errors"):
+            if any(value is not None for value in data.values()):
+                # It did something, and nobody can say how much: whoever asks again looks first.
+                raise Unavailable(f"{self._account.domain} answered with errors beside what it did")
             raise refusal(self._account.domain, answer["errors"])
-        return answer.get("data") or {}
+        return data
 
     async def stripe(self) -> Any:
         """Return Stripe's client with the account's key."""
@@ -137,7 +143,8 @@ async def _tend(context: Context, redemption: Redemption) -> None:
         return
     at = _At(context, account, redemption) if account is not None else _Nobody()
     now = context.clock.now()
-    begun = await context.database.run(lambda: changes.begin(redemption, kind.alone, now))
+    place = await context.database.read(lambda: _place(redemption, kind, account))
+    begun = await context.database.run(lambda: changes.begin(redemption, place, kind.alone, now))
     if begun is None:
         return
     try:
@@ -150,6 +157,15 @@ async def _tend(context: Context, redemption: Redemption) -> None:
         await _failed(context, begun, Unavailable(f"{kind.platform} took longer than {ASK_SECONDS:g} s"), at)
     except (OutsideError, Unsealable) as error:
         await _failed(context, begun, error, at)
+
+
+def _place(redemption: Redemption, kind: Kind, account: _Account | None) -> Steps[Place]:
+    """Say at which account, and for whom, the platform is asked: the same at every attempt, merges or not."""
+    if account is None or redemption.tried_at is not None:
+        return Place(redemption.connection, redemption.buyer)
+    root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
+    numbers = yield from store.numbers_of(redemption.merchant_id, root)
+    return Place(account.connection, (yield from _buyer(redemption.merchant_id, numbers, kind)))
 
 
 class _Nobody:
@@ -182,7 +198,8 @@ async def _issue(context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody"
             await context.database.run(lambda: changes.declined(redemption, made.reason, now))
             log.warning("reward_declined", merchant=redemption.merchant_id, reward=redemption.number)
         case Pending():
-            later = now + round(made.seconds * SECOND)
+            # Longer each time: what never comes to be is not asked for every other second.
+            later = now + max(round(made.seconds * SECOND), _pause(redemption) if redemption.attempts > 3 else 0)
             await context.database.run(lambda: changes.put_off(redemption, "It is being made.", later))
 
 
@@ -193,7 +210,7 @@ async def _take_back(context: Context, kind: Kind, begun: Begun, at: "_At | _Nob
     point("reward.taken_back")
     now = context.clock.now()
     if stands == "unused":
-        later = now + PAUSES[0]
+        later = now + _pause(redemption)
         await context.database.run(lambda: changes.put_off(redemption, "It is being taken back.", later))
         return
     returns = await context.database.read(lambda: _returns(redemption.merchant_id))
@@ -218,10 +235,14 @@ async def _failed(context: Context, begun: Begun, error: Exception, at: "_At | _
         await context.database.run(lambda: changes.declined(redemption, reason, now))
         log.warning("reward_refused", merchant=redemption.merchant_id, reward=redemption.number)
         return
-    pause = PAUSES[min(redemption.attempts, len(PAUSES)) - 1]
+    pause = _pause(redemption)
     if isinstance(error, Unavailable) and error.retry_after is not None:
         pause = max(pause, round(error.retry_after * SECOND))
     await _wait(context, redemption, f"{error}.", pause, counts=True, clear=surely_nothing)
+
+
+def _pause(redemption: Redemption) -> int:
+    return PAUSES[min(max(redemption.attempts, 1), len(PAUSES)) - 1]
 
 
 async def _wait(
@@ -234,10 +255,15 @@ async def _wait(
 
 # --- What a platform is told --------------------------------------------------------------------
 
+# Never one in test mode: what is made there nobody can use, and its points are real.
 _ACCOUNTS = plain(
-    "SELECT id, account, closed_at FROM connections WHERE merchant_id = ?1 AND platform = ?2"
-    " AND (id = ?3 OR (?3 = 0 AND closed_at IS NULL AND token IS NOT NULL)) ORDER BY id LIMIT 1"
+    "SELECT c.id, c.account, c.closed_at FROM connections c"
+    " LEFT JOIN stripe_accounts s ON s.merchant_id = c.merchant_id AND s.connection = c.id"
+    " WHERE c.merchant_id = ?1 AND c.platform = ?2"
+    " AND (c.id = ?3 OR (?3 = 0 AND c.closed_at IS NULL AND c.token IS NOT NULL AND coalesce(s.livemode, 1) = 1))"
+    " ORDER BY c.id LIMIT 1"
 )
+_SHOPIFY_ID = plain("SELECT shopify_id FROM customers WHERE merchant_id = ?1 AND number = ?2")
 _NAMES = keyed(
     "SELECT i.kind, i.value FROM {keys} k CROSS JOIN customer_identities i"
     " WHERE +i.merchant_id = k.merchant_id AND i.customer = k.customer AND i.kind = k.kind ORDER BY i.value",
@@ -262,7 +288,7 @@ def _account(redemption: Redemption, kind: Kind) -> Steps[_Account | None]:
 def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
     root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
     numbers = yield from store.numbers_of(redemption.merchant_id, root)
-    rows = yield from ask(_NAMES, [(redemption.merchant_id, n, kind.platform or "") for n in numbers])
+    buyer = redemption.buyer or (yield from _buyer(redemption.merchant_id, numbers, kind))
     reward = redemption.offer
     parent = None
     if reward.shared:
@@ -277,7 +303,7 @@ def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
         value_minor=redemption.value_minor,
         currency=redemption.currency,
         code=redemption.code or "",
-        buyer=rows[0][1] if rows else None,
+        buyer=buyer,
         starts_at=redemption.asked_at,
         expires_at=redemption.expires_at,
         platform_id=redemption.platform_id,
@@ -285,6 +311,19 @@ def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
         now=now,
         mark=redemption.mark,
     )
+
+
+def _buyer(merchant_id: int, numbers: Sequence[int], kind: Kind) -> Steps[str | None]:
+    """Find what the platform calls a customer by now: of one who was merged, the record that is left."""
+    if kind.platform == "shopify":
+        rows = yield from ask(_SHOPIFY_ID, (merchant_id, numbers[0]))
+        if rows and rows[0][0] is not None:
+            return str(rows[0][0])
+    for number in numbers:
+        rows = yield from ask(_NAMES, [(merchant_id, number, kind.platform or "")])
+        if rows:
+            return str(rows[0][1])
+    return None
 
 
 def _returns(merchant_id: int) -> Steps[bool]:

@@ -10,7 +10,7 @@ from integration.database.steps import BIG, Sql, Steps, ask, keyed
 _KEY = {"merchant_id": BIG, "customer": BIG}
 _NAMED = (
     "(r.code IS NOT NULL OR r.reason IS NOT NULL OR r.platform_id IS NOT NULL"
-    " OR r.mark IS NOT NULL OR r.key <> 'forgotten-' || r.merchant_id || '-' || r.number)"
+    " OR r.buyer IS NOT NULL OR r.mark IS NOT NULL OR r.key <> 'forgotten-' || r.merchant_id || '-' || r.number)"
 )
 # What the platform is still to be asked about needs its code and what it is called there.
 _OPEN = "(r.state IN ('asked', 'issued', 'returning') OR r.next_at IS NOT NULL)"
@@ -23,7 +23,8 @@ _UNDER_WAY = keyed(
 
 def _cleaning(which: str) -> Sql:
     return keyed(
-        "UPDATE redemptions SET code = NULL, reason = NULL, platform_id = NULL, mark = NULL, next_at = NULL,"
+        "UPDATE redemptions SET code = NULL, reason = NULL, buyer = NULL, platform_id = NULL, mark = NULL,"
+        " next_at = NULL,"
         " key = 'forgotten-' || redemptions.merchant_id || '-' || redemptions.number"
         " WHERE (merchant_id, number) IN (SELECT r.merchant_id, r.number FROM {keys} k CROSS JOIN redemptions r"
         f" WHERE r.merchant_id = k.merchant_id AND r.customer = k.customer AND {_NAMED}{which})",

@@ -18,8 +18,11 @@ class RewardsSettler:
 
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
         """Note which rewards each sale used, and restore their points in proportion; nothing changes by itself."""
-        told = {(sale.shop.id, code): sale for sale in sales for code in _codes(sale)}
-        named = {(sale.shop.id, name): sale for sale in sales for name in _promotions(sale)}
+        # Of several sales with one code the first counts, in whatever batch the others come.
+        told, named = dict[tuple[int, str], Sale](), dict[tuple[int, str], Sale]()
+        for sale in sorted(sales, key=_moment, reverse=True):
+            told |= dict.fromkeys([(sale.shop.id, code) for code in _codes(sale)], sale)
+            named |= dict.fromkeys([(sale.shop.id, name) for name in _promotions(sale)], sale)
         if not told and not named:
             return {}
         found = {*(yield from by_codes(told)), *(yield from by_platform(named))}
@@ -47,13 +50,16 @@ def used(redemption: Redemption, sale: Sale) -> Redemption:
     The first sale that used it is the one that counts; a code that was used is used, whatever we thought before.
     """
     mine = (sale.number, *sale.absorbed)
-    if redemption.state == "refused" or redemption.used_by not in (None, *mine):
+    if redemption.state == "refused":
         return redemption
+    if redemption.used_by not in (None, *mine) and (redemption.used_at or 0, redemption.used_by) <= _moment(sale):
+        return redemption
+    is_mine = redemption.used_by in mine
     bought, back = given_back(sale)
     now_used = redemption._replace(
         state="used",
         used_by=sale.number,
-        used_at=redemption.used_at or sale.worth.sold_at or sale.created_at,
+        used_at=redemption.used_at if is_mine else _moment(sale)[0],
         restored=restored(redemption.points, bought, back),
         reason=None,
     )
@@ -61,6 +67,11 @@ def used(redemption: Redemption, sale: Sale) -> Redemption:
     if redemption.used_by is None and redemption.offer.shared and redemption.platform_id is not None:
         return now_used._replace(next_at=sale.created_at, attempts=0)
     return now_used._replace(next_at=redemption.next_at if redemption.offer.shared else None)
+
+
+def _moment(sale: Sale) -> tuple[int, int]:
+    """When a sale was made; of two at once the one with the lower number."""
+    return sale.worth.sold_at or sale.created_at, sale.number
 
 
 def _codes(sale: Sale) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ redemptions = Table(
     Column("reason", Text),  # why it is still asked for, or was refused; in words
     Column("code", Text),  # what the customer types, upper case
     Column("connection", Number),  # the platform's account it is made at
+    Column("buyer", Text),  # what the platform calls the customer, since it was first asked
     Column("platform_id", Text),  # what the platform calls it
     Column("asked_at", Instant, nullable=False),
     Column("issued_at", Instant),
@@ -93,6 +94,7 @@ class Redemption(NamedTuple):
     reason: str | None
     code: str | None
     connection: int | None
+    buyer: str | None
     platform_id: str | None
     asked_at: int
     issued_at: int | None
@@ -196,6 +198,10 @@ _CLAIM = keyed(
     number=BIG,
     token=TEXT,
 )
+_RENEW = plain(
+    f"UPDATE redemptions SET claimed_until = {{clock}} + {LEASE}"
+    " WHERE merchant_id = ?1 AND number = ?2 AND claim = ?3 AND claimed_until > {clock}"
+)
 _LAPSED = plain(
     "SELECT merchant_id, number FROM redemptions WHERE state = 'issued' AND expires_at IS NOT NULL AND expires_at <= ?1"
     " AND next_at IS NULL ORDER BY expires_at LIMIT ?2"
@@ -278,6 +284,12 @@ def claim_due(token: str, now: int, limit: int) -> Steps[list[Redemption]]:
     due: list[Row] = yield from ask(_DUE, (now, limit))
     rows = yield from ask(_CLAIM, [(*key, token) for key in sorted(due)])
     return sorted((Redemption(*row) for row in rows), key=lambda r: (r.next_at or 0, r.merchant_id, r.number))
+
+
+def renew(claimed: Redemption) -> Steps[bool]:
+    """Give a claim its whole lease again; False where it has run out."""
+    rows = yield from ask(_RENEW, (claimed.merchant_id, claimed.number, claimed.claim))
+    return bool(rows[0][0])
 
 
 def anything_due(now: int) -> Steps[bool]:

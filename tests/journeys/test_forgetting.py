@@ -155,8 +155,8 @@ class Zoe:
             ),
             (
                 "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
-                " value_minor, currency, state, reason, code, platform_id, mark, asked_at) VALUES"
-                " (?1, 1, ?3, ?2, 'five', 1, 'amount_off', ?4, 500, 500, 'EUR', 'voided', ?3, ?3, ?3, ?3, ?5)",
+                " value_minor, currency, state, reason, code, buyer, platform_id, mark, asked_at) VALUES"
+                " (?1, 1, ?3, ?2, 'five', 1, 'amount_off', ?4, 500, 500, 'EUR', 'voided', ?3, ?3, ?3, ?3, ?3, ?5)",
                 (number, name, terms, now),
             ),
             (

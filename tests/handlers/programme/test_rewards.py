@@ -122,3 +122,11 @@ def test_a_reward_is_what_its_fields_say() -> None:
     """What the page shows reads back as the same reward."""
     reward = Reward(name="Half", kind="percentage_off", points=9, percent="50", products=("1", "2"), stock=3)
     assert reward_typed("percentage_off", reward_fields(reward)) == (reward, {})
+
+
+def test_what_the_page_does_not_show_stays() -> None:
+    """A reward for some collections is not for everything once its price is changed."""
+    reward = Reward(name="Half", kind="percentage_off", points=9, percent="50", collections=("7",), timezone="UTC")
+    typed, _ = reward_typed("percentage_off", reward_fields(reward) | {"points": "12"}, reward)
+    assert typed is not None
+    assert (typed.points, typed.collections, typed.timezone) == (12, ("7",), "UTC")

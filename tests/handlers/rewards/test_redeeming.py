@@ -248,3 +248,49 @@ async def test_a_reward_that_is_handed_over(counter: Counter):
     assert given.state == "used"
     with pytest.raises(Refused):
         await counter.cancels(mine)
+
+
+async def test_who_was_merged_gets_the_code_under_the_record_that_is_left(counter: Counter):
+    """Shopify knows the other record no more: a discount for it could be used by nobody."""
+    shop = counter.stall.shop
+    other, told = shop.welcome("Anna", "Diaz", "anna@1.example")
+    counter.market.passes(minutes=1)
+    await counter.stall.tells(told + shop.merge_customers(other, counter.stall.ana))
+    mine = await counter.has()
+    assert mine.state == "issued"
+    assert counter.discounts()[0].customers == [str(other.id)]
+
+
+async def test_an_answer_that_got_lost_is_looked_for_where_it_was_asked(counter: Counter):
+    """Whoever is merged meanwhile: what was made for the old record is found, and nothing is made twice."""
+    counter.market.pretend.drop_next = [502]
+    wanted = await counter.redeems()
+    await counter.asks()
+    waiting = await counter.now(wanted)
+    assert (waiting.buyer, waiting.connection is not None) == (str(counter.stall.ana.id), True)
+    shop = counter.stall.shop
+    other, told = shop.welcome("Anna", "Diaz", "anna@1.example")
+    counter.market.passes(minutes=1)
+    await counter.stall.tells(told + shop.merge_customers(other, counter.stall.ana))
+    await counter.asks()
+    assert (await counter.now(wanted)).state == "issued"
+    assert len(counter.discounts()) == 1
+
+
+async def test_a_failure_of_our_own_waits_longer_each_time(counter: Counter, monkeypatch: pytest.MonkeyPatch):
+    """It says so, holds up no other, and is not tried every moment."""
+    wanted = await counter.redeems()
+    kind = counter.context.rewards["amount_off"]
+
+    async def fails(*_: object) -> None:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(type(kind), "issue", fails)
+    for attempt in (1, 2):
+        await counter.asks()
+        now = await counter.now(wanted)
+        assert (now.state, now.attempts, now.reason) == ("asked", attempt, "We failed inside (KeyError).")
+        counter.market.passes(minutes=5)
+    monkeypatch.undo()
+    await counter.asks()
+    assert (await counter.now(wanted)).state == "issued"

@@ -94,3 +94,30 @@ async def test_what_is_paid_after_the_reward_earns(counter: Counter):
         "SELECT eligible_minor FROM sales WHERE merchant_id = :m ORDER BY number DESC", m=counter.stall.merchant
     )
     assert rows[0][0] == 2 * 24_00 - 5_00
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_of_two_sales_with_one_code_the_first_counts(counter: Counter, together: bool):
+    """Whether both are worked in one batch or not, and whichever was told first."""
+    await counter.offers(five=FIVE | {"shared": True})
+    mine = await counter.has()
+    shop, told = counter.stall.shop, []
+    for _ in range(2):
+        counter.market.passes(minutes=1)
+        order, deliveries = shop.place(
+            counter.stall.ana, [(counter.stall.cup, 2)], discount_minor=5_00, discount_code=mine.code
+        )
+        told.append(deliveries + shop.pay(order))
+    if together:
+        await counter.stall.tells(told[1] + told[0])
+    else:
+        await counter.stall.tells(told[1])
+        await counter.stall.tells(told[0])
+    used = await counter.now(mine)
+    rows = await counter.market.rows(
+        "SELECT number FROM sales WHERE merchant_id = :m AND sold_at = :at", m=counter.stall.merchant, at=used.used_at
+    )
+    first = await counter.market.rows(
+        "SELECT number FROM sales WHERE merchant_id = :m ORDER BY sold_at LIMIT 1 OFFSET 1", m=counter.stall.merchant
+    )
+    assert (used.used_by,) == rows[0] == first[0]
