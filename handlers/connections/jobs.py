@@ -245,7 +245,8 @@ async def _looked_at(context: Context, one: StripeAccount, key: str) -> None:
             state, reason = one.state, one.reason
         else:
             there = await stripe.endpoints(context.stripe, key)
-            state, reason = _judged(next((each for each in there if each.id == one.endpoint), None))
+            kept = next((each for each in there if each.id == one.endpoint), None)
+            state, reason = _judged(kept, context.public_url + one.path)
     except OutsideError as error:
         await _note(context, one, error)
         return
@@ -253,13 +254,15 @@ async def _looked_at(context: Context, one: StripeAccount, key: str) -> None:
     await context.database.run(lambda: stripe_accounts.note(one, state, reason, now))
 
 
-def _judged(endpoint: Endpoint | None) -> tuple[str, str | None]:
+def _judged(endpoint: Endpoint | None, url: str) -> tuple[str, str | None]:
     if endpoint is None:
         return "missing", "somebody deleted the webhook endpoint in Stripe, so payments are only found by looking"
     if endpoint.status != "enabled":
         return "disabled", "the webhook endpoint is switched off in Stripe, so payments are only found by looking"
     if not endpoint.is_as_needed:
         return "disabled", "the webhook endpoint no longer hears of everything; somebody changed it in Stripe"
+    if endpoint.url != url:
+        return "disabled", "the webhook endpoint leads elsewhere, so payments are only found by looking"
     return "ok", None
 
 

@@ -28,7 +28,7 @@ _COLUMNS = ", ".join(("secrets", *TOKENS))
 _CONNECTIONS = plain(f"SELECT id, merchant_id, {_COLUMNS} FROM connections WHERE id > ?1 ORDER BY id LIMIT ?2")
 IDLE = plain(
     "SELECT id FROM connections WHERE refresh_token IS NOT NULL AND refreshed_at <= ?1 AND revoked_at IS NULL"
-    " AND closed_at IS NULL ORDER BY refreshed_at LIMIT ?2"
+    " AND closed_at IS NULL AND (refresh_after IS NULL OR refresh_after <= {clock}) ORDER BY refreshed_at LIMIT ?2"
 )
 _UNDESCRIBED = plain(
     "SELECT c.id FROM connections c JOIN merchants m ON m.id = c.merchant_id WHERE c.refresh_token IS NOT NULL"

@@ -188,7 +188,8 @@ async def test_a_revoked_key_is_noticed_and_asked_nothing_more(street: Street) -
 
 
 @pytest.mark.parametrize(
-    ("what", "state"), [("deleted", "missing"), ("disabled", "disabled"), ("narrowed", "disabled")]
+    ("what", "state"),
+    [("deleted", "missing"), ("disabled", "disabled"), ("narrowed", "disabled"), ("moved", "disabled")],
 )
 async def test_an_endpoint_somebody_changed_in_stripe_is_told_and_repaired_on_request(
     street: Street, what: str, state: str
@@ -200,6 +201,8 @@ async def test_an_endpoint_somebody_changed_in_stripe_is_told_and_repaired_on_re
         street.adas.endpoints.clear()
     elif what == "disabled":
         endpoint["status"] = "disabled"
+    elif what == "moved":
+        endpoint["url"] = "https://elsewhere.example/webhooks"
     else:
         endpoint["enabled_events"] = ["charge.succeeded"]
     await _later(street)
