@@ -6,6 +6,7 @@ clears them), and those that cannot. A test fails for a table or a column that d
 
 from typing import NamedTuple
 
+from handlers.account import personal as account
 from handlers.backfill import personal as backfill
 from handlers.customers import personal as customers
 from handlers.exchange import personal as exchange
@@ -29,6 +30,7 @@ HOLDERS: tuple[Holder, ...] = (
     reviews.HOLDER,
     rewards.HOLDER,
     tiers.HOLDER,
+    account.HOLDER,
     points.HOLDER,
     customers.HOLDER,
     reconcile.HOLDER,
@@ -149,6 +151,12 @@ TABLES: dict[str, Kept] = {
     "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
     "tier_marks": Kept(None, free="merchant_id version after_customer"),
+    # Deleted within a day.
+    "account_links": Kept(
+        "account",
+        personal="asker",
+        free="merchant_id digest customer reward created_at expires_at used_at session session_until",
+    ),
     # --- Asking the platforms ---
     "reconcile_marks": Kept(
         None,

@@ -8,6 +8,9 @@ from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Route
 
 from config import health, metrics
+from handlers.account import desk as account_desk
+from handlers.account import pages as account
+from handlers.account.pages import by_link, by_proxy, by_session
 from handlers.activity import pages as activity
 from handlers.care import desk as care_desk
 from handlers.care import pages as care
@@ -137,8 +140,38 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route(oauth.BACK, oauth.install_back, name="install-back"),
     Route("/app/static/{name}", assets.static_file, name="static"),
     Route("/app/{rest:path}", opened(merchants.nothing_here)),  # last: every other page stands before it
-    # The shop's app proxy: /proxy/…
+    # The shop's app proxy, by Shopify's signed word: /proxy/…
+    Route("/proxy", by_proxy(account.account_page), name="proxy"),
+    Route("/proxy/", by_proxy(account.account_page)),
+    Route("/proxy/history", by_proxy(account.history_page)),
+    Route("/proxy/redeem", by_proxy(account_desk.redeem_page)),
+    Route("/proxy/redeem", by_proxy(account_desk.redeem_now), methods=["POST"]),
+    Route("/proxy/reward", by_proxy(account_desk.reward_page)),
+    Route("/proxy/return", by_proxy(account_desk.return_page)),
+    Route("/proxy/return", by_proxy(account_desk.return_now), methods=["POST"]),
+    Route("/proxy/mails", by_proxy(account_desk.mails_now), methods=["POST"]),
+    Route("/proxy/language", by_proxy(account_desk.language_now), methods=["POST"]),
+    Route("/proxy/mail", by_proxy(account.mail_link), methods=["POST"]),
+    Route("/proxy/{rest:path}", by_proxy(account.nothing_here)),  # last of these
     # The customer's pages by signed link: /c/…
+    Route("/c/me/{token}", by_link(account.account_page), name="me"),
+    Route("/c/me/{token}/history", by_link(account.history_page)),
+    Route("/c/me/{token}/mail", by_link(account.mail_link), methods=["POST"]),
+    Route("/c/open/{token}", account.open_page, name="open"),
+    Route("/c/open/{token}", account.open_now, methods=["POST"]),
+    Route("/c/account", by_session(account.account_page), name="account"),
+    Route("/c/account/history", by_session(account.history_page)),
+    Route("/c/account/redeem", by_session(account_desk.redeem_page)),
+    Route("/c/account/redeem", by_session(account_desk.redeem_now), methods=["POST"]),
+    Route("/c/account/reward", by_session(account_desk.reward_page)),
+    Route("/c/account/return", by_session(account_desk.return_page)),
+    Route("/c/account/return", by_session(account_desk.return_now), methods=["POST"]),
+    Route("/c/account/mails", by_session(account_desk.mails_now), methods=["POST"]),
+    Route("/c/account/language", by_session(account_desk.language_now), methods=["POST"]),
+    Route("/c/account/export", by_session(account_desk.export_now), methods=["POST"]),
+    Route("/c/account/file", by_session(account_desk.export_file)),
+    Route("/c/account/forget", by_session(account_desk.forget_page)),
+    Route("/c/account/forget", by_session(account_desk.forget_now), methods=["POST"]),
     Route("/c/unsubscribe/{token}", messages.unsubscribe_page, name="unsubscribe"),
     Route("/c/unsubscribe/{token}", messages.unsubscribe_now, methods=["POST"]),
     Route("/c/unsubscribe/{token}/undo", messages.resubscribe_now, methods=["POST"]),

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from handlers.account import jobs as account
 from handlers.connections import jobs as connections
 from handlers.context import Context
 from handlers.exchange import jobs as exchange
@@ -80,6 +81,7 @@ JOBS: tuple[Job, ...] = (
     Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
     Job("rewards.lapse", rewards.lapse, timeout=60),
     Job("tiers.look", tiers.look_due, timeout=120),
+    Job("account.prune", account.prune, timeout=60),
     Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
     Job("privacy.prune", privacy.prune, timeout=60),
 )
@@ -102,6 +104,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("points.enrol", every=DAY),
     Tick("merchants.reseal", every=DAY),
     Tick("merchants.prune", every=DAY),
+    Tick("account.prune", every=DAY),
     Tick("reconcile.prune", every=DAY),
     Tick("privacy.prune", every=DAY),
 )

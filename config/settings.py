@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     mail_spf: str | None = None
     mail_dkim_selector: str | None = None
     metrics_token: str | None = None
+    client_address_header: str | None = None
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     # The others of OpenTelemetry's variables are read by its own library.
     otel_sdk_disabled: bool = False

@@ -43,6 +43,7 @@ from handlers.rewards.kinds.promotion_code import PromotionCode
 from handlers.rewards.kinds.store_credit import StoreCredit
 from handlers.rewards.ledger import audit as audit_rewards
 from handlers.rewards.settle import RewardsSettler, hear
+from handlers.rewards.views import Counter
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
 from handlers.sales.timeline import Orders, Returns
@@ -94,6 +95,8 @@ REWARDS: tuple[reward_kinds.Kind, ...] = (
     BalanceCredit(),
     ByHand(),
 )
+
+SPENDING = Counter({kind.name: kind.platform for kind in REWARDS})
 
 # What a person's timeline is merged from.
 TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes(), Done())
@@ -182,6 +185,8 @@ async def opened(
             counts=COUNTS,
             auditors=AUDITORS,
             rewards={kind.name: kind for kind in REWARDS},
+            spending=SPENDING,
+            client_header=settings.client_address_header,
             data_dir=settings.data_dir,
         )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from handlers.points.forecast import Aim
     from handlers.rewards.kinds import Kind as RewardKind
     from handlers.sales.settle import Settler
+    from handlers.spending import Spending
     from integration.channels import Channel
     from integration.database.engine import Database
     from integration.dns import Dns
@@ -63,6 +64,8 @@ class Context:
     counts: Mapping[str, "Count"] = field(default_factory=dict)  # what capabilities count for the home page
     rewards: Mapping[str, "RewardKind"] = field(default_factory=dict)  # kinds of rewards by name
     auditors: Sequence["Auditor"] = ()  # what is checked of the books besides sales and balances
+    spending: "Spending | None" = None  # what customers' pages may ask about rewards
+    client_header: str | None = None  # in which our own proxy says who calls; None = nobody stands between
     data_dir: Path | None = None  # where files are kept on this machine
 
     @property

@@ -15,7 +15,7 @@ import httpx
 
 from config.asgi import build
 from config.topics import TOPICS
-from config.wiring import AIMS, COUNTS, FOLLOWERS, HOLDERS, KINDS, SETTLERS, TIMELINE
+from config.wiring import AIMS, COUNTS, FOLLOWERS, HOLDERS, KINDS, REWARDS, SETTLERS, SPENDING, TIMELINE
 from handlers.context import Context
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
@@ -76,7 +76,9 @@ class House:
             "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
             "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
-            "holders": HOLDERS, "privacy": gate, "counts": COUNTS, **self.over,
+            "holders": HOLDERS, "privacy": gate, "counts": COUNTS, "spending": SPENDING,
+            "rewards": {kind.name: kind for kind in REWARDS},
+            **self.over,
         }  # fmt: skip
         self.context = Context(**values)
         self.app = build(self.context)

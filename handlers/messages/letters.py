@@ -53,9 +53,13 @@ def set_letter(
     shop_name: str,
     language: str,
     unsubscribe_url: str | None,
+    account_url: str | None = None,
     test: bool = False,
 ) -> Set:
-    """Set a letter: everything in `content` is plain text and is escaped where it stands."""
+    """Set a letter: everything in `content` is plain text and is escaped where it stands.
+
+    `account_url` leads to the reader's own page.
+    """
     frame = frame_words(language)
     subject = one_line(f"[{frame['test']}] {content.subject}" if test else content.subject)[:MAX_SUBJECT]
     why = frame["why"] if unsubscribe_url else frame["why_transactional"]
@@ -74,6 +78,7 @@ def set_letter(
         "note": content.note,
         "why": fill(why, names),
         "unsubscribe": (frame["unsubscribe"], unsubscribe_url) if unsubscribe_url else None,
+        "account": (frame["account"], account_url) if account_url else None,
     }
     text = re.sub(r"\n{3,}", "\n\n", _layout("letter.txt").render(values)).strip() + "\n"
     return Set(subject, text, _layout("letter.mjml").render(values))
@@ -100,6 +105,7 @@ def preview(
         shop_name=shop_name,
         language=language,
         unsubscribe_url=None if kind.transactional else unsubscribe_url,
+        account_url=None if test else "#",
         test=test,
     )
 

@@ -90,13 +90,26 @@ async def resubscribe_now(request: Request) -> Response:
     )
 
 
-def page(template: str, spoken: str, status: int = 200, folder: Path = TEMPLATES, **values: Any) -> Response:
+def page(
+    template: str,
+    spoken: str,
+    status: int = 200,
+    folder: Path = TEMPLATES,
+    referrer: str = "no-referrer",
+    **values: Any,
+) -> Response:
     """Answer with a customer's page: nothing is fetched from elsewhere, framed, kept or told onwards.
 
-    `folder` holds the capability's own templates; `page.html` is everybody's.
+    `folder` holds the capability's own templates; `page.html` is everybody's. A style sheet `own.css` and a script
+    `own.js` that lie there go into the page. Where nothing is told of where it came from (`referrer`), browsers do not
+    tell which site a form was sent from either: a page whose forms are proven by that has `same-origin`.
     """
-    style, csp = _style()
-    html = _pages(folder).get_template(template).render(language=spoken, style=style, **values)
+    style, script, csp = _dress(folder)
+    html = (
+        _pages(folder)
+        .get_template(template)
+        .render(language=spoken, style=style, script=script, referrer=referrer, **values)
+    )
     return HTMLResponse(
         html,
         status,
@@ -104,7 +117,7 @@ def page(template: str, spoken: str, status: int = 200, folder: Path = TEMPLATES
             "Content-Security-Policy": csp,
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": referrer,
             "X-Frame-Options": "DENY",
             "X-Robots-Tag": "noindex, nofollow",
         },
@@ -182,12 +195,23 @@ def _pages(folder: Path) -> Environment:
     )
 
 
-@lru_cache(maxsize=1)
-def _style() -> tuple[str, str]:
-    """Return the style sheet, and the policy that allows it by its digest and nothing else."""
-    text = (TEMPLATES / "page.css").read_text(encoding="utf-8")
-    digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
+@lru_cache(maxsize=16)
+def _dress(folder: Path) -> tuple[str, str, str]:
+    """Return style sheet and script, and the policy that allows them by their digests and nothing else."""
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8") + _own(folder, "own.css")
+    script = _own(folder, "own.js")
+    scripts = f" script-src '{_digest(script)}';" if script else ""
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src '{_digest(style)}';{scripts}"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-    return text, policy
+    return style, script, policy
+
+
+def _own(folder: Path, name: str) -> str:
+    path = folder / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

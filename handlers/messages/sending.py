@@ -39,13 +39,14 @@ from handlers.messages.stopping import PAUSED, PAUSED_LOOK, held_back, is_silent
 from handlers.messages.zones import zone, zone_of
 from integration import meters, tracing
 from integration.channels import Letter, Refused, Unreachable
-from integration.clock import MINUTE, SECOND
+from integration.clock import DAY, MINUTE, SECOND
 from integration.database.steps import Steps
 from integration.errors import Rejected, Unavailable
 from integration.faults import point
 
 BATCH = 50  # messages claimed at once
 SENDING_AT_ONCE = 8
+ACCOUNT_LINK_LIFE = 90 * DAY  # looking is all it allows
 SPARE = MINUTE  # a claim with less left is not used any more
 RECORD_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # in seconds, before a receipt is written again
 BLOCKING = frozenset({"unsubscribed", "redacted", "invalid"})
@@ -375,11 +376,20 @@ def _letter(context: Context, item: Ready, content: Content) -> Letter:
         shop_name=occasion.shop.name,
         language=occasion.language,
         unsubscribe_url=url,
+        account_url=_account(occasion),
         test=bool(message.test),
     )
     headers["Content-Language"] = occasion.language
     name = message_name(message.merchant_id, message.key)
     return addressed(context, occasion.shop.name, settings, item.address, words, name, headers)
+
+
+def _account(occasion: Occasion) -> str | None:
+    """Return the link to the reader's own page, where there is something to see on it; a test names no customer."""
+    program = occasion.program
+    if occasion.message.test or not (program.earning.enabled or program.rewards.enabled):
+        return None
+    return occasion.link("me", occasion.shop.id, occasion.person.number, occasion.now + ACCOUNT_LINK_LIFE)
 
 
 def addressed(

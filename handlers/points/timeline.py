@@ -113,27 +113,50 @@ class Entries:
 
     def items(self, whose: Whose, before: Bound, limit: int) -> Steps[Sequence[Item]]:
         """List entries; an entry shows its account's floor after it less the floor before it."""
-        merchant_id, bound = whose.shop.id, (before.at, numbered(before.key))
-        names = [account(n, bucket, test=test) for test in (False, True) for n in whose.numbers for bucket in BUCKETS]
-        keys = [(merchant_id, name, *bound) for name in names]
-        found: dict[int, Row] = {}
-        for number in whose.numbers:
-            mine = [account(number, bucket, test=test) for test in (False, True) for bucket in BUCKETS]
-            for row in (yield from ask(_ENTRIES, (merchant_id, *bound, limit, *mine))):
-                found[row[0]] = row
-        rows = sorted(found.values(), key=lambda row: (row[1], row[0]), reverse=True)[:limit]
-        if not rows:
-            return []
-        running = dict.fromkeys(names, 0)
-        running.update(dict((yield from ask(_BALANCES, [(merchant_id, name) for name in names]))))
-        newer = keys if before.at < LATEST else []
-        for name, amount in (yield from ask(_TAKEN, newer)):
-            running[name] += amount
-        for name, amount in (yield from ask(_ADDED, newer)):
-            running[name] -= amount
-        sales = yield from _named(merchant_id, {row[6] for row in rows if row[6] is not None})
-        words = yield from words_of(merchant_id, [row[7] for row in rows if row[6] is None])
-        return [_entry(row, running, sales, words) for row in rows]
+        return [_item(each) for each in (yield from moved(whose.shop.id, whose.numbers, before, limit))]
+
+
+class Moved(NamedTuple):
+    """One entry of a person's accounts, in whole points."""
+
+    number: int
+    at: int
+    key: str
+    reason: str
+    points: int  # it moved on the account it fills, or, leaving the person, on the one it empties
+    total: int  # by which all accounts of the person together changed
+    bucket: str
+    order: str | None  # what the shop calls the sale
+    platform: str | None  # the sale's; empty = there is none
+    sale: int | None  # under the number it has by now
+    words: str | None  # said to the person
+    detail: str | None
+    test: bool
+
+
+def moved(merchant_id: int, numbers: Sequence[int], before: Bound, limit: int) -> Steps[list[Moved]]:
+    """List at most `limit` entries of a person's numbers below a bound, the newest first."""
+    bound = (before.at, numbered(before.key))
+    names = [account(n, bucket, test=test) for test in (False, True) for n in numbers for bucket in BUCKETS]
+    keys = [(merchant_id, name, *bound) for name in names]
+    found: dict[int, Row] = {}
+    for number in numbers:
+        mine = [account(number, bucket, test=test) for test in (False, True) for bucket in BUCKETS]
+        for row in (yield from ask(_ENTRIES, (merchant_id, *bound, limit, *mine))):
+            found[row[0]] = row
+    rows = sorted(found.values(), key=lambda row: (row[1], row[0]), reverse=True)[:limit]
+    if not rows:
+        return []
+    running = dict.fromkeys(names, 0)
+    running.update(dict((yield from ask(_BALANCES, [(merchant_id, name) for name in names]))))
+    newer = keys if before.at < LATEST else []
+    for name, amount in (yield from ask(_TAKEN, newer)):
+        running[name] += amount
+    for name, amount in (yield from ask(_ADDED, newer)):
+        running[name] -= amount
+    sales = yield from _named(merchant_id, {row[6] for row in rows if row[6] is not None})
+    words = yield from words_of(merchant_id, [row[7] for row in rows if row[6] is None])
+    return [_entry(row, running, sales, words) for row in rows]
 
 
 def called_entry(reason: str) -> EntryCalled:
@@ -142,39 +165,61 @@ def called_entry(reason: str) -> EntryCalled:
     return ENTRIES_CALLED.get(reason) or EntryCalled("{points}: " + bare, bare)
 
 
-def _named(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, tuple[str, int]]]:
+_Sale = tuple[str | None, str | None, int]  # name, platform, the number it goes under
+
+
+def _named(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, _Sale]]:
     rows = yield from ask(_SALES, [(merchant_id, number) for number in sorted(numbers)])
-    return {number: (called(name, platform), now) for number, name, platform, now in rows}
+    return {number: (name, platform, now) for number, name, platform, now in rows}
 
 
-def _entry(row: Row, running: dict[str, int], sales: Mapping[int, tuple[str, int]], words: Mapping[str, str]) -> Item:
-    """Show an entry, and take it off the running balances: the next one is older."""
+def _entry(row: Row, running: dict[str, int], sales: Mapping[int, _Sale], words: Mapping[str, str]) -> Moved:
+    """Read an entry, and take it off the running balances: the next one is older."""
     number, at, reason, source, destination, amount, sale, key, detail = row
-    moved, total, mine = 0, 0, destination
+    points, total, mine = 0, 0, destination
     for name, change in ((source, -amount), (destination, amount)):
         if name in running:
-            moved = running[name] // MICRO - (running[name] - change) // MICRO
-            total += moved
+            points = running[name] // MICRO - (running[name] - change) // MICRO
+            total += points
             running[name] -= change
             mine = name
-    order, survivor = sales.get(sale, ("a purchase", sale))
-    title = called_entry(reason).title
-    # Words that were forgotten leave a digest.
-    said = words.get(key) or (detail if detail and not detail.startswith(SPOKEN) else "")
-    return Item(
+    order, platform, survivor = sales.get(sale, (None, None, sale))
+    return Moved(
+        number=number,
         at=at,
-        key=str(number),
+        key=key,
+        reason=reason,
+        points=points,
+        total=total,
+        bucket=mine.rpartition(":")[2],
+        order=order,
+        platform=platform if sale in sales else "",
+        sale=survivor,
+        words=words.get(key),
+        detail=detail,
+        test=mine.startswith("test:"),
+    )
+
+
+def _item(one: Moved) -> Item:
+    order = "a purchase" if one.platform == "" else called(one.order, one.platform)
+    title = called_entry(one.reason).title
+    # Words that were forgotten leave a digest.
+    said = one.words or (one.detail if one.detail and not one.detail.startswith(SPOKEN) else "")
+    return Item(
+        at=one.at,
+        key=str(one.number),
         what="points",
         title=title.format(
-            points="1 point" if abs(moved) == 1 else f"{abs(moved):,} points",
+            points="1 point" if abs(one.points) == 1 else f"{abs(one.points):,} points",
             order=order.replace("Order", "order", 1),
-            given="given" if moved >= 0 else "taken away",
+            given="given" if one.points >= 0 else "taken away",
         ),
-        badge=BUCKETS_CALLED[bucket].badge if (bucket := mine.rpartition(":")[2]) in BUCKETS_CALLED else None,
-        details=(said,) if said and reason != "merge" else (),
-        points=total or None,
-        sale=survivor,
-        test=mine.startswith("test:"),
+        badge=BUCKETS_CALLED[one.bucket].badge if one.bucket in BUCKETS_CALLED else None,
+        details=(said,) if said and one.reason != "merge" else (),
+        points=one.total or None,
+        sale=one.sale,
+        test=one.test,
     )
 
 

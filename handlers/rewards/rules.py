@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from handlers.merchants.offers import CODES, OF_MONEY, Reward, Rewards
 from handlers.points.rules import MICRO
 from handlers.sales.rules import Sale
+from handlers.spending import Obstacle
 from integration.clock import DAY
 from integration.money import exponent
 
@@ -81,26 +82,45 @@ def moves(posted: Standing, aim: Standing) -> list[Move]:
     return made
 
 
+def obstacle(rewards: Rewards, reward: Reward | None, steps: int, mine: Holdings, now: int) -> Obstacle | None:
+    """Say why somebody cannot have a reward now; None where they can."""
+    if not rewards.enabled or reward is None or not reward.enabled:
+        return "gone"
+    if now < reward.starts_at:
+        return "early"
+    if now >= reward.ends_at:
+        return "over"
+    if reward.tiers and (mine.tier or "") not in reward.tiers:
+        return "tier"
+    if not 1 <= steps <= (reward.most_steps if reward.incremental else 1):
+        return "steps"
+    if reward.per_customer is not None and mine.taken >= reward.per_customer:
+        return "enough"
+    if reward.stock is not None and mine.taken_by_all >= reward.stock:
+        return "sold_out"
+    return "points" if cost(reward, steps) > mine.available // MICRO else None
+
+
+_REFUSALS: Mapping[Obstacle, str] = {
+    "gone": "This reward is not offered any more.",
+    "early": "This reward is not offered yet.",
+    "over": "This reward is over.",
+    "tier": "This reward is for other tiers.",
+    "steps": "This reward can be had {most} times at once at most.",
+    "enough": "You have had this reward as often as anybody can.",
+    "sold_out": "Nothing is left of this reward.",
+    "points": "{missing} more points are needed for this reward.",
+}
+
+
 def refusal(rewards: Rewards, reward: Reward | None, steps: int, mine: Holdings, now: int) -> str | None:
     """Say in one sentence, for the customer, why they cannot have a reward now; None where they can."""
-    if not rewards.enabled or reward is None or not reward.enabled:
-        return "This reward is not offered any more."
-    if now < reward.starts_at:
-        return "This reward is not offered yet."
-    if now >= reward.ends_at:
-        return "This reward is over."
-    if reward.tiers and (mine.tier or "") not in reward.tiers:
-        return "This reward is for other tiers."
-    if not 1 <= steps <= (reward.most_steps if reward.incremental else 1):
-        return f"This reward can be had {reward.most_steps if reward.incremental else 1} times at once at most."
-    if reward.per_customer is not None and mine.taken >= reward.per_customer:
-        return "You have had this reward as often as anybody can."
-    if reward.stock is not None and mine.taken_by_all >= reward.stock:
-        return "Nothing is left of this reward."
-    missing = cost(reward, steps) - mine.available // MICRO
-    if missing > 0:
-        return f"{missing} more points are needed for this reward."
-    return None
+    found = obstacle(rewards, reward, steps, mine, now)
+    if found is None:
+        return None
+    most = reward.most_steps if reward is not None and reward.incremental else 1
+    missing = cost(reward, steps) - mine.available // MICRO if reward is not None else 0
+    return _REFUSALS[found].format(most=most, missing=missing)
 
 
 def cost(reward: Reward, steps: int = 1) -> int:

@@ -140,6 +140,10 @@ def about_otto(path: str, **fields: str) -> Row:
     return Row(VISITOR, f"{CUSTOMER}{path}", others=404, make=customer_of_otto, fields=fields)
 
 
+PROXY = ("", "/", "/history", "/redeem", "/reward", "/return", "/{rest:path}")
+ACCOUNT = ("", "/history", "/redeem", "/reward", "/return", "/file", "/forget")
+ACTS = ("/redeem", "/return", "/mails", "/language")
+
 TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/healthz"): Row(OPERATOR),
     ("GET", "/readyz"): Row(OPERATOR),
@@ -250,6 +254,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/c/review/{token}"): Row(LINK, "/c/review/guessed", ok=404),
     ("POST", "/c/review/{token}"): Row(LINK, "/c/review/guessed", ok=404),
     ("POST", "/c/review/{token}/later"): Row(LINK, "/c/review/guessed/later", ok=404),
+    ("GET", "/c/me/{token}"): Row(LINK, "/c/me/guessed", ok=404),
+    ("GET", "/c/me/{token}/history"): Row(LINK, "/c/me/guessed/history", ok=404),
+    ("POST", "/c/me/{token}/mail"): Row(LINK, "/c/me/guessed/mail", ok=404),
+    ("GET", "/c/open/{token}"): Row(LINK, "/c/open/guessed", ok=404),
+    ("POST", "/c/open/{token}"): Row(LINK, "/c/open/guessed", ok=404),
+    **{("GET", f"/c/account{path}"): Row(LINK, f"/c/account{path}", ok=404) for path in ACCOUNT},
+    **{("POST", f"/c/account{path}"): Row(LINK, f"/c/account{path}", ok=404) for path in (*ACTS, "/export", "/forget")},
+    **{
+        ("GET", f"/proxy{path}"): Row(LINK, f"/proxy{path}".replace("{rest:path}", "nowhere"), ok=400) for path in PROXY
+    },
+    **{("POST", f"/proxy{path}"): Row(LINK, f"/proxy{path}", ok=400) for path in (*ACTS, "/mail")},
 }
 
 

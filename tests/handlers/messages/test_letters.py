@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.wiring import KINDS
+from handlers.account.pages import WORDS as ACCOUNT_WORDS
 from handlers.merchants.rules import PLACEHOLDERS, Program, Words
 from handlers.messages.kinds import Content, Kind
 from handlers.messages.letters import (
@@ -133,6 +134,7 @@ def test_a_merchants_own_words_stand_where_they_wrote_them() -> None:
         *sorted({kind.words for kind in KINDS}),
         WORDS.parents[2] / "messages" / "templates" / "frame.toml",
         REVIEW_TEMPLATES / "form.toml",
+        ACCOUNT_WORDS,
     ],
     ids=lambda path: path.stem,
 )

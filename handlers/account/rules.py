@@ -1,0 +1,332 @@
+"""What a customer's page says in the reader's language: rewards, entries, and the programme's terms; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from babel.numbers import format_decimal
+
+from handlers.merchants.offers import CODES, Reward
+from handlers.merchants.rules import Program, Shop, Version
+from handlers.messages.letters import day, money
+from handlers.points.timeline import Moved
+from handlers.spending import Offer, Taken
+from integration.money import exponent
+
+MOST_STEPS_SHOWN = 24  # choices of an incremental reward on one page; the most one can pay for comes last
+NOT_SHOWN = frozenset({"reward"})  # setting points aside is told by what comes of it
+ON_ACCOUNT = frozenset({"store_credit", "balance_credit"})  # nothing is to be typed or shown for these
+_FRENCH = "fr"  # where less than two is singular
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whom a page speaks to: their language's words, and how they read numbers, money and days."""
+
+    words: Mapping[str, Any]
+    language: str
+    locale: str
+    currency: str
+    timezone: str
+    shop_name: str
+    tiers: Mapping[str, str]  # their names
+
+    def say(self, word: str, /, **values: str) -> str:
+        """Say one of the words, with values in it."""
+        return str(self.words[word]).format(shop=self.shop_name, **values)
+
+    def number(self, value: int | Decimal) -> str:
+        """Write a number."""
+        return str(format_decimal(value, locale=self.locale))
+
+    def points(self, count: int | Decimal) -> str:
+        """Write a number of points."""
+        size = abs(Decimal(count))
+        single = size < 2 if self.language == _FRENCH else size == 1
+        return self.say("point_one" if single else "point_many", n=self.number(count))
+
+    def signed(self, count: int) -> str:
+        """Write a change of points with its sign."""
+        return ("+" if count > 0 else "−") + self.number(abs(count))
+
+    def money(self, minor: int, currency: str | None = None) -> str:
+        """Write minor units as money of the programme's currency, or another."""
+        return money(minor, currency or self.currency, self.locale)
+
+    def amount(self, major: Decimal) -> str:
+        """Write major units of the programme's currency."""
+        return self.money(int(major.scaleb(exponent(self.currency))))
+
+    def day(self, instant: int) -> str:
+        """Write an instant as a day by the shop's clocks."""
+        return day(instant, self.timezone, self.locale)
+
+
+# --- Rewards --------------------------------------------------------------------------------------
+
+
+class Card(NamedTuple):
+    """One reward as the page shows it."""
+
+    id: str
+    name: str
+    gets: str
+    points: str  # what it costs
+    cost: int
+    ready: bool
+    note: str  # why not, or how much is missing
+    have: int  # for the bar, never more than it costs
+    progress: str
+    steps: int  # they can pay for at once
+
+
+def card(reader: Reader, offer: Offer, available: int) -> Card:
+    """Show an offer to somebody with so many whole points."""
+    reward = offer.reward
+    have = max(0, min(available, reward.points))
+    if offer.obstacle is None:
+        note = reader.say("ready")
+    elif offer.obstacle == "points":
+        note = reader.say("missing", points=reader.points(reward.points - available))
+    else:
+        note = hindrance(reader, offer.obstacle, reward, available)
+    return Card(
+        id=offer.id,
+        name=reward.name,
+        gets=gets(reader, reward),
+        points=reader.points(reward.points),
+        cost=reward.points,
+        ready=offer.obstacle is None,
+        note=note,
+        have=have,
+        progress=reader.say("progress", have=reader.number(have), points=reader.points(reward.points)),
+        steps=offer.most_steps,
+    )
+
+
+def hindrance(reader: Reader, obstacle: str, reward: Reward, available: int, steps: int = 1) -> str:
+    """Say why somebody cannot have a reward."""
+    return reader.say(
+        f"obstacle_{obstacle}",
+        day=reader.day(reward.starts_at) if reward.starts is not None else "",
+        tiers=", ".join(reader.tiers.get(one, one) for one in reward.tiers),
+        points=reader.points(max(0, reward.points * steps - available)),
+    )
+
+
+def gets(reader: Reader, reward: Reward, steps: int = 1, value_minor: int | None = None) -> str:
+    """Say what a reward is; its name alone where the merchant hands it over."""
+    if reward.kind == "by_hand":
+        return reader.say("by_hand")
+    kind = reward.kind
+    if kind == "promotion_code":
+        kind = "percentage_off" if reward.percent else "amount_off"
+    minor = int((reward.value * steps).scaleb(exponent(reader.currency))) if value_minor is None else value_minor
+    return reader.say(f"gets_{kind}", money=reader.money(minor), percent=reader.number(reward.percent))
+
+
+def conditions(reader: Reader, reward: Reward) -> list[str]:
+    """List what holds for a reward, in sentences."""
+    said = []
+    if reward.min_order:
+        said.append(reader.say("min_order", money=reader.amount(reward.min_order)))
+    if (reward.products and reward.kind != "free_product") or reward.collections:
+        said.append(reader.say("only_some"))
+    if reward.kind in CODES:
+        said.append(reader.say("once"))
+    if reward.kind in ("amount_off", "percentage_off") and not reward.with_order_discounts:
+        said.append(reader.say("alone"))
+    if reward.valid_days:
+        said.append(reader.say("valid", days=reader.number(reward.valid_days)))
+    else:
+        said.append(reader.say("valid_ever"))
+    if reward.ends is not None:
+        said.append(reader.say("until", day=reader.day(reward.ends_at - 1)))
+    if reward.per_customer is not None:
+        said.append(reader.say("per_customer", n=reader.number(reward.per_customer)))
+    return said
+
+
+def choices(offer: Offer) -> list[int]:
+    """List how many steps of an incremental reward a page lets choose from."""
+    if not offer.reward.incremental or offer.most_steps < 2:
+        return []
+    few = list(range(1, min(offer.most_steps, MOST_STEPS_SHOWN) + 1))
+    return few if few[-1] == offer.most_steps else [*few, offer.most_steps]
+
+
+class Coupon(NamedTuple):
+    """A reward somebody has, as the page shows it."""
+
+    number: int
+    name: str
+    gets: str
+    code: str | None
+    hint: str  # what to do with it
+    instructions: str
+    link: str | None  # applies it at the shop
+    until: str
+    state: str  # said where there is nothing to use (any more), else empty
+    can_return: bool
+    points: str
+
+
+def coupon(reader: Reader, one: Taken, acts: bool = True) -> Coupon:
+    """Show a reward somebody has; its code, which can be used by whoever knows it, to who may act alone."""
+    code = one.code if one.state == "issued" and acts and one.reward.kind not in ON_ACCOUNT else None
+    at_shop = code is not None and one.reward.kind in CODES and one.shop is not None
+    until = reader.say("good_until", day=reader.day(one.expires_at)) if one.expires_at else reader.say("good_ever")
+    return Coupon(
+        number=one.number,
+        name=one.reward.name,
+        gets=gets(reader, one.reward, one.steps, one.value_minor or None),
+        code=code,
+        hint=reader.say("apply_how" if one.typed else "show_code"),
+        instructions=one.reward.instructions if code is not None else "",
+        link=f"https://{one.shop}/discount/{code}?redirect=/" if at_shop else None,
+        until=until if one.state == "issued" else "",
+        state="" if code is not None else _state(reader, one),
+        can_return=acts and returnable(one),
+        points=reader.points(one.points),
+    )
+
+
+def returnable(one: Taken) -> bool:
+    """Tell whether a reward can be given back unused: a code, or what the shop has yet to hand over."""
+    return one.state == "issued" and (one.reward.kind in CODES or one.reward.kind == "by_hand")
+
+
+def _state(reader: Reader, one: Taken) -> str:
+    if one.state != "issued":
+        return reader.say(f"state_{one.state}")
+    return reader.say("on_account" if one.reward.kind in ON_ACCOUNT else "hidden")
+
+
+# --- History --------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One thing that happened to somebody's points."""
+
+    at: int
+    day: str
+    title: str
+    words: str  # the shop's own
+    change: str  # empty where nothing was won or lost
+    gained: bool
+
+
+def line(reader: Reader, one: Moved, rewards: Mapping[int, str]) -> Line | None:
+    """Say what an entry was; None for a test, and for what the entry after it tells."""
+    if one.test or one.reason in NOT_SHOWN or (one.total == 0 and one.reason in ("move", "merge", "redeemed")):
+        return None
+    reason = one.reason
+    if reason == "adjustment":
+        reason = "given" if one.total >= 0 else "taken"
+    if f"did_{reason}" not in reader.words:
+        reason = "other"
+    order = reader.say("order", name=one.order) if one.order else reader.say("purchase")
+    reward = rewards.get(redemption_of(one.key), reader.say("a_reward"))
+    title = reader.say(f"did_{reason}", points=reader.points(abs(one.points)), order=order, reward=reward)
+    return Line(
+        at=one.at,
+        day=reader.day(one.at),
+        title=title[0].upper() + title[1:],
+        words=one.words or "",
+        change=reader.signed(one.total) if one.total else "",
+        gained=one.total > 0,
+    )
+
+
+def redemption_of(key: str) -> int:
+    """Return the number of the reward an entry was posted for; 0 = none."""
+    kind, _, rest = key.partition(":")
+    number = rest.partition(":")[0]
+    return int(number) if kind == "redeem" and number.isascii() and number.isdigit() else 0
+
+
+# --- Terms ----------------------------------------------------------------------------------------
+
+
+class Terms(NamedTuple):
+    """How the programme works, in sentences under headings, and since when."""
+
+    version: str
+    parts: list[tuple[str, list[str]]]
+
+
+def terms(reader: Reader, shop: Shop, offers: Sequence[Offer], now: int) -> Terms | None:
+    """Say how the programme that is in force works; None where nothing is."""
+    version = shop.version_at(now)
+    if version is None:
+        return None
+    since = unchanged_since(shop.versions, version)
+    program = version.program
+    parts = [
+        (reader.say("how_earning"), _earning(reader, program, now)),
+        (reader.say("how_spending"), _spending(reader, program, offers)),
+        (reader.say("how_refunds"), _returns(reader, program)),
+        (reader.say("how_expiry"), [_expiry(reader, program)]),
+    ]
+    words = reader.say("how_version", day=reader.day(since.in_force_at), version=reader.number(since.number))
+    return Terms(words, parts)
+
+
+def unchanged_since(versions: Sequence[Version], version: Version) -> Version:
+    """Return the first version from which on customers' terms have been as they are: earning, expiry, rewards."""
+    first = version
+    for one in sorted(versions, key=lambda each: (each.in_force_at, each.number), reverse=True):
+        if (one.in_force_at, one.number) >= (first.in_force_at, first.number):
+            continue
+        if _of_customers(one.program) != _of_customers(version.program):
+            break
+        first = one
+    return first
+
+
+def _of_customers(program: Program) -> tuple[object, ...]:
+    earning = program.earning.model_copy(update={"notify_reductions": True})
+    expiry = program.expiry.model_copy(update={"remind": True, "notice_days": ()})
+    return earning, expiry, program.rewards.model_copy(update={"remind_days": 0})
+
+
+def _earning(reader: Reader, program: Program, now: int) -> list[str]:
+    earning = program.earning
+    if not earning.enabled:
+        return [reader.say("how_off")]
+    rate = reader.points(earning.points_per_unit)
+    said = [reader.say("how_rate", points=rate, money=reader.amount(Decimal(1)))]
+    said.append(reader.say("how_rate_tax" if earning.include_tax else "how_rate_no_tax"))
+    if earning.include_shipping:
+        said += [reader.say("how_shipping"), reader.say("how_nothing_shipping")]
+    else:
+        said.append(reader.say("how_nothing"))
+    if earning.exclude_products or earning.exclude_tags or earning.exclude_channels:
+        said.append(reader.say("how_excluded"))
+    for campaign in earning.campaigns.values():
+        if campaign.starts_at <= now < campaign.ends_at:
+            said.append(reader.say("how_campaign", name=campaign.name, day=reader.day(campaign.ends_at - 1)))
+    return [*said, reader.say("how_exact")]
+
+
+def _spending(reader: Reader, program: Program, offers: Sequence[Offer]) -> list[str]:
+    days = program.earning.hold_days
+    said = [reader.say("how_hold", days=reader.number(days)) if days else reader.say("how_hold_none")]
+    if not offers:
+        return [*said, reader.say("how_rewards_none")]
+    each = [reader.say("how_reward", reward=o.reward.name, points=reader.points(o.reward.points)) for o in offers]
+    said += [reader.say("how_rewards", list="; ".join(each)), reader.say("how_unused")]
+    returns = program.rewards.return_expired
+    return [*said, reader.say("how_unused_lapse" if returns else "how_unused_gone")]
+
+
+def _returns(reader: Reader, program: Program) -> list[str]:
+    names = ("how_refund", "how_refund_reward", "how_debt") if program.rewards.enabled else ("how_refund", "how_debt")
+    return [reader.say(name) for name in names]
+
+
+def _expiry(reader: Reader, program: Program) -> str:
+    if not program.expiry.enabled:
+        return reader.say("how_expiry_none")
+    return reader.say(f"how_expiry_{program.expiry.after}", months=reader.number(program.expiry.months))

@@ -1,0 +1,133 @@
+"""What a customer's page shows: looked up for one person in one read, and said in their language."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, line, terms
+from handlers.context import Context
+from handlers.customers.timeline import LATEST, Bound
+from handlers.merchants.books import shops
+from handlers.merchants.rules import Shop
+from handlers.messages.letters import locale_name
+from handlers.messages.people import Person, load
+from handlers.messages.sending import BLOCKING
+from handlers.points.purses import lots_of, purse
+from handlers.points.rules import MICRO
+from handlers.points.statement import balances, tier_of
+from handlers.points.timeline import Moved, moved
+from handlers.spending import Offer, Taken
+from integration.database.steps import Steps
+
+FIRST_LINES = 6  # of history on the page itself
+MOST_LINES = 30  # on a page of its own
+MOST_READ = 90  # entries looked at for one page; some are told by others
+MOST_CODES = 20
+
+
+class Seen(NamedTuple):
+    """Everything there is to show of one person; nobody known has no person, and no points."""
+
+    shop: Shop
+    person: Person | None
+    available: int  # whole points; below zero = owed
+    pending: int
+    held: int
+    lapses: tuple[int, int] | None  # instant, whole points
+    offers: Sequence[Offer]
+    taken: Sequence[Taken]
+    entries: Sequence[Moved]
+    tier: str | None = None  # its name
+
+    @property
+    def wants_mail(self) -> bool:
+        """Whether letters that are no notices may come."""
+        person = self.person
+        return person is not None and not ("unsubscribed" in person.suppressed.values() or BLOCKING & person.consents)
+
+
+def see(context: Context, merchant_id: int, customer: int, now: int, before: Bound | None = None) -> Steps[Seen | None]:
+    """Look up what one person's page shows; customer 0 = a guest. None where the shop is unknown."""
+    shop = (yield from shops([merchant_id])).get(merchant_id)
+    if shop is None:
+        return None
+    spending = context.spending
+    offers = (yield from spending.offers(shop, customer, now)) if spending is not None else []
+    person = (yield from load([(merchant_id, customer)], now)).get((merchant_id, customer)) if customer else None
+    if person is None:
+        return Seen(shop, None, 0, 0, 0, None, offers, (), ())
+    points = (yield from balances(merchant_id, [person.number]))[person.number]
+    taken = (yield from spending.taken(shop, person.number)) if spending is not None else []
+    entries = yield from moved(merchant_id, person.numbers, before or Bound(LATEST), MOST_READ)
+    lapses = yield from _lapses(shop, person.number, now)
+    tier = (yield from tier_of(shop, person.number))["tier"]
+    pots = (points["available"], points["pending"], points["held"])
+    return Seen(shop, person, *pots, lapses, offers, taken, entries, tier)
+
+
+def _lapses(shop: Shop, customer: int, now: int) -> Steps[tuple[int, int] | None]:
+    if not shop.current.expiry.enabled:
+        return None
+    mine = yield from purse(shop, customer)
+    lots = lots_of(shop, mine, now) if mine is not None else None
+    if lots is None or lots.next_at is None:
+        return None
+    points = lots.lapsing_before(lots.next_at + 1) // MICRO
+    return (lots.next_at, points) if points else None
+
+
+def reader_of(seen: Seen, language: str, words: Any) -> Reader:
+    """Say who reads a page: in this language, in the form their own locale has of it."""
+    locale = locale_name(seen.person.locale if seen.person is not None else None, language)
+    tiers = {name: each.name for name, each in seen.shop.current.tiers.ladder.items()}
+    return Reader(words, language, locale, seen.shop.currency, seen.shop.timezone, seen.shop.name, tiers)
+
+
+def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
+    """Say what the page shows to somebody who `acts` or only looks, as values of its template."""
+    lines, after = history(seen, reader, FIRST_LINES)
+    program = seen.shop.current
+    return {
+        "name": seen.person.first_name if seen.person is not None else "",
+        "tier": seen.tier,
+        "balance": reader.number(max(0, seen.available)),
+        "available": seen.available,
+        "owed": reader.say("owed", points=reader.points(-seen.available)) if seen.available < 0 else "",
+        "pending": reader.number(seen.pending) if seen.pending else "",
+        "pending_why": reader.say("pending_why", days=reader.number(program.earning.hold_days)),
+        "held": reader.number(seen.held) if seen.held else "",
+        "lapse": _lapse(seen, reader),
+        "cards": [card(reader, offer, max(0, seen.available)) for offer in seen.offers],
+        "coupons": [coupon(reader, one, acts) for one in seen.taken if is_to_use(one)][:MOST_CODES],
+        "lines": lines,
+        "after": after,
+        "wants_mail": seen.wants_mail,
+        "terms": terms(reader, seen.shop, seen.offers, now),
+    }
+
+
+def history(seen: Seen, reader: Reader, most: int) -> tuple[list[Line], str | None]:
+    """Say what happened, and where the next page begins; None = that was all."""
+    rewards = {one.number: one.reward.name for one in seen.taken}
+    lines: list[Line] = []
+    for place, entry in enumerate(seen.entries):
+        said = line(reader, entry, rewards)
+        if said is None:
+            continue
+        if len(lines) == most:
+            last = seen.entries[place - 1]
+            return lines, f"{last.at}.{last.number}"
+        lines.append(said)
+    last_read = seen.entries[-1] if len(seen.entries) == MOST_READ else None
+    return lines, f"{last_read.at}.{last_read.number}" if last_read is not None else None
+
+
+def is_to_use(one: Taken) -> bool:
+    """Tell whether somebody has something to use, or to wait for; what lies on an account does so by itself."""
+    return one.state in ("asked", "returning") or (one.state == "issued" and one.reward.kind not in ON_ACCOUNT)
+
+
+def _lapse(seen: Seen, reader: Reader) -> str:
+    if seen.lapses is None:
+        return ""
+    at, points = seen.lapses
+    return reader.say(f"lapse_{seen.shop.current.expiry.after}", points=reader.points(points), day=reader.day(at))
