@@ -31,7 +31,7 @@ async def _lived(house: House) -> dict[str, str]:
     stage = Stage(house.database, channel=house.mail, clock=house.clock)  # type: ignore[arg-type]
     stage.context, stage.versions = house.context, 1
     five = {"name": "5 off", "kind": "amount_off", "points": 500, "value": "5"}
-    await stage.set({**PROGRAM, "rewards": {"catalogue": {"five": five}}}, at=0)
+    await stage.set({**PROGRAM, "rewards": {"enabled": True, "catalogue": {"five": five}}}, at=0)
     first = stage.order("1001")
     await stage.hears(first, stage.parcel("1001"))
     await house.does("UPDATE messages SET due_at = 0, next_attempt_at = 0")

@@ -16,10 +16,13 @@ from playwright.sync_api import Browser, Page
 from starlette.routing import Route
 
 from config.routes import ROUTES
+from handlers.account.store import new_link
+from integration.clock import DAY
+from integration.sandbox.storefront import forwarded
 from tests.browser.admin import DESKTOP, PHONE, embedded, window
 from tests.browser.eventful import make_eventful
 from tests.browser.shop import RunningShop, painted, too_wide, violations
-from tests.visits import OTTO
+from tests.visits import NORA, OTTO, SECRET, SHOPS
 
 ELSA, DEBTOR = "/app/customers/1", "/app/customers/2"
 
@@ -90,7 +93,8 @@ MAIN = (
 )  # fmt: skip
 LARGEST_MS, MOST_SHIFT = 1_500, 0.01
 TRIES = 3  # the machine may have been busy with something else
-# Before the door, and customers' own: with what is answered. `{review}` and `{unsubscribe}` are the letters' own links.
+# Before the door, and customers' own: with what is answered. `{review}`, `{unsubscribe}` and `{me}` are letters' own
+# links, `{open}` is one mailed to who is then in their session, `{signed[…]}` what Shopify adds to what it forwards.
 OUTSIDE: Mapping[str, tuple[tuple[str, int], ...]] = {
     "/app/sign-in": (("/app/sign-in", 200),),
     "/app/sign-in/{token}": (("{link}", 200), ("/app/sign-in/guessed", 404)),
@@ -101,11 +105,27 @@ OUTSIDE: Mapping[str, tuple[tuple[str, int], ...]] = {
     "/app/install/back": (("/app/install/back?code=guessed&shop=nora.myshopify.com", 400),),
     "/c/unsubscribe/{token}": (("{unsubscribe}", 200), ("/c/unsubscribe/guessed", 400)),
     "/c/review/{token}": (("{review}", 200), ("/c/review/guessed", 404)),
+    "/c/me/{token}": (("{me}", 200), ("{me}?language=de", 200), ("/c/me/guessed", 404)),
+    "/c/me/{token}/history": (("{me}/history", 200),),
+    "/c/open/{token}": (("{open}", 200), ("/c/open/guessed", 404)),
+    "/c/account": (("/c/account", 200),),
+    "/c/account/history": (("/c/account/history", 200),),
+    "/c/account/redeem": (("/c/account/redeem?reward=five", 200), ("/c/account/redeem?reward=none", 404)),
+    "/c/account/reward": (("/c/account/reward?number=1", 200),),
+    "/c/account/return": (("/c/account/return?number=1", 200), ("/c/account/return?number=2", 404)),
+    "/c/account/forget": (("/c/account/forget", 200),),
+    "/proxy": (("/proxy?{signed[proxy]}", 200), ("/proxy?{signed[guest]}", 200), ("/proxy", 400)),
+    "/proxy/": (("/proxy/?{signed[proxy]}", 200),),
+    "/proxy/history": (("/proxy/history?{signed[proxy]}", 200),),
+    "/proxy/redeem": (("/proxy/redeem?{signed[redeem]}", 200),),
+    "/proxy/reward": (("/proxy/reward?{signed[reward]}", 200),),
+    "/proxy/return": (("/proxy/return?{signed[reward]}", 200),),
+    "/proxy/{rest:path}": (("/proxy/nowhere?{signed[proxy]}", 404),),
 }
 # What is no page: figures for operators, files, letters as they are shown within a page, and redirects.
 NO_PAGES = {
     "/", "/healthz", "/readyz", "/metrics", "/app/static/{name}", "/app/connections/files/{token}",
-    "/app/customers/file/{token}", "/app/customers/letter/{token}", "/app/messages/letter/{token}",
+    "/app/customers/file/{token}", "/app/customers/letter/{token}", "/app/messages/letter/{token}", "/c/account/file",
 }  # fmt: skip
 
 
@@ -159,6 +179,27 @@ def all_of(draft: int) -> list[tuple[str, int]]:
     return [(address, 404 if address == "/app/nowhere" else 200) for address in addresses]
 
 
+def mailed(shop: RunningShop) -> str:
+    """Make Elsa a fresh link, as a mail brings it."""
+    vault, now = shop.house.context.vault, shop.house.clock.now()
+    made = new_link(NORA, 1, "", None, vault, now)
+    return f"{shop.url}/c/open/{shop.run(shop.house.database.run(lambda: made))}"
+
+
+def signed(now: int) -> dict[str, str]:
+    """Write queries as Shopify forwards them for Elsa, and for a guest."""
+    asked: dict[str, dict[str, str]] = {
+        "proxy": {},
+        "guest": {},
+        "redeem": {"reward": "five"},
+        "reward": {"number": "1"},
+    }
+    return {
+        name: forwarded(SHOPS[NORA], "" if name == "guest" else "70", now, SECRET, **each)
+        for name, each in asked.items()
+    }
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_pages_stand_at_once_and_do_not_jump(browser: Browser, shop: RunningShop, size: dict[str, int]) -> None:
     """The largest part is painted within a second and a half without a cache; nobody but us is asked for anything."""
@@ -198,7 +239,17 @@ def test_every_page_outside_the_door_is_for_everybody(browser: Browser, shop: Ru
     page, complaints = window(browser, PHONE, shop.url)
     embedded(page, lambda: shop.house.token())
     now = shop.house.clock.now()
-    links = {**shop.links, "link": shop.link(), "stranger": shop.house.token("stranger.myshopify.com"), "now": now}
+    page.goto(mailed(shop))
+    page.get_by_role("button", name="Go on").click()
+    links = {
+        **shop.links,
+        "link": shop.link(),
+        "stranger": shop.house.token("stranger.myshopify.com"),
+        "now": now,
+        "me": "/c/me/" + shop.house.context.vault.sign("me", NORA, 1, now + DAY),
+        "open": mailed(shop),
+        "signed": signed(now),
+    }
     wrong = []
     for several in OUTSIDE.values():
         for path, status in several:

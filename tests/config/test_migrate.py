@@ -108,7 +108,7 @@ def test_names_of_files_leave_the_journal(empty_url):
         found = connection.execute(text("SELECT about, detail FROM journal")).all()
         return {about: detail and json.loads(detail) for about, detail in found}
 
-    in_thread(lambda: _in_transaction(empty_url, before, locked=False))
+    in_thread(lambda: _in_transaction(empty_url, before, locked=True))
     in_thread(upgrade, empty_url)
     shown = in_thread(lambda: _in_transaction(empty_url, after, locked=False))
     assert shown == {about: kept for about, (_, kept) in lines.items()}

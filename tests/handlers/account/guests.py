@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 
 from config.asgi import build
 from handlers.account.views import see
-from integration.clock import DAY, SECOND
-from integration.shopify.app_proxy import signature
+from integration.clock import DAY
+from integration.sandbox.storefront import forwarded
 from tests.handlers.reconcile.market import APP_SECRET
 from tests.handlers.rewards.counter import Counter
 
@@ -65,11 +64,8 @@ class Guest:
 
     def shops(self, path: str = "", who: str = "", secret: str = APP_SECRET, **asked: str) -> str:
         """An address as Shopify forwards it: of the shop, by who is signed in there."""
-        now = self.context.clock.now() // SECOND
-        shop = self.counter.stall.shop.domain
-        told = {"shop": shop, "logged_in_customer_id": who, "path_prefix": "/apps/regulars", "timestamp": str(now)}
-        pairs = [*told.items(), *asked.items()]
-        return f"/proxy{path}?" + urlencode([*pairs, ("signature", signature(pairs, secret))])
+        shop, now = self.counter.stall.shop.domain, self.context.clock.now()
+        return f"/proxy{path}?{forwarded(shop, who, now, secret, **asked)}"
 
     @property
     def ana_there(self) -> str:
