@@ -255,6 +255,8 @@ def counted(read: Readings, backups: tuple[Sign, ...], now: int) -> Counted:
         settlements_retrying=read.settlements.get("retrying", 0),
         settlements_given_up=read.settlements.get("given_up", 0),
         quiet=sum(read.quiet.values()),
+        rewards=sum(read.rewards.values()),
+        reward_age=0 if read.reward_waits_since is None else now - read.reward_waits_since,
         privacy=sum(read.privacy.values()),
         privacy_left=None if read.privacy_due_at is None else read.privacy_due_at - now,
         workers=len(read.processes) - len(lost),

@@ -145,8 +145,8 @@ TABLES: dict[str, Kept] = {
         "rewards",
         personal="key code reason buyer platform_id mark",
         free="merchant_id number customer reward version kind terms steps points value_minor currency state connection"
-        " asked_at issued_at expires_at used_at used_by closed_at attempts next_at claim claimed_until tried_at"
-        " reserved spent restored postings",
+        " asked_at issued_at expires_at returning_at used_at used_by closed_at attempts next_at claim claimed_until"
+        " tried_at reserved spent restored postings",
     ),
     "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),

@@ -203,6 +203,9 @@ def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Beg
     again = present.tried_at is not None
     if not again:
         there = present._replace(tried_at=now, connection=present.connection or place.connection, buyer=place.buyer)
+        if present.state == "asked":
+            # Its time begins once it can be there: a platform that was away takes nothing of it.
+            there = there._replace(expires_at=expires_at(present.offer, now))
         yield from store.put([present := there])
     if not (yield from store.renew(present)):
         raise Unavailable("the claim on this reward ran out before its turn")
@@ -305,7 +308,8 @@ def ended(claimed: Redemption, used: bool, returns: bool, now: int) -> Steps[Red
     present = present._replace(tried_at=None, mark=None)
     if used or present.state == "used":
         over = present._replace(state="used", used_at=present.used_at or now, next_at=None, reason=None)
-    elif present.expires_at is None or now < present.expires_at:
+    elif present.expires_at is None or (present.returning_at or now) < present.expires_at:
+        # Whoever gave it back in time did so, however long the platform took to switch it off.
         over = present._replace(state="voided", next_at=None, closed_at=now, reason=None)
     else:
         state: State = "voided" if returns else "expired"
@@ -339,7 +343,7 @@ def cancel(merchant_id: int, number: int, customer: int | None, now: int) -> Ste
                 "used": "This reward was used, so it cannot be taken back.",
             }.get(present.state, "This reward was taken back already.")
         )
-    asked = present._replace(state="returning", next_at=now, attempts=0, reason=None)
+    asked = present._replace(state="returning", returning_at=now, next_at=now, attempts=0, reason=None)
     return (yield from settled(asked, counters, now))
 
 
@@ -349,7 +353,8 @@ def lapse(merchant_id: int, number: int, now: int) -> Steps[None]:
     present = yield from store.one(merchant_id, number)
     if present is None or present.state != "issued" or present.next_at is not None:
         return
-    yield from settled(present._replace(state="returning", next_at=now, attempts=0), counters, now)
+    asked = present._replace(state="returning", returning_at=now, next_at=now, attempts=0)
+    yield from settled(asked, counters, now)
 
 
 def handed_over(merchant_id: int, number: int, now: int) -> Steps[Redemption]:

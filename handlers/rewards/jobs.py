@@ -13,8 +13,8 @@ from handlers.merchants.books import shops
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Begun, Place
 from handlers.rewards.kinds import Declined, Issued, Kind, Pending, Standing, Wanted
-from handlers.rewards.store import Redemption
-from integration.clock import HOUR, MINUTE, SECOND
+from handlers.rewards.store import Lapsed, Redemption
+from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
 from integration.faults import point
@@ -29,9 +29,11 @@ AWAY_SECONDS = 2.0
 ASK_SECONDS = 60.0  # for one redemption, waits for a throttled shop included; within the lease
 # Before a platform that was away is asked again, by attempts.
 PAUSES = (5 * SECOND, 15 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
-NO_ACCESS_PAUSE = HOUR
+# Before it is looked again whether an account that is closed, or shut to us, has been opened.
+NO_ACCESS_PAUSES = (HOUR, 3 * HOUR, 12 * HOUR, DAY)
 MOST_REFUSALS = 6  # attempts that the platform refused outright before the points come back
-LAPSED_AT_ONCE = 200
+LAPSED_AT_ONCE = 200  # of one page
+MOST_LAPSED = 100  # pages of one run; the next one goes on
 
 log = structlog.get_logger()
 
@@ -77,11 +79,21 @@ async def ask_due(context: Context) -> int:
 
 
 async def lapse(context: Context) -> None:
-    """Have looked after what has lapsed unused."""
-    now = context.clock.now()
-    for at in await context.database.read(lambda: store.lapsed(now, LAPSED_AT_ONCE)):
-        await context.database.run(lambda at=at: changes.lapse(at[0], at[1], now))  # type: ignore[misc]
-    context.queue.ring(BELL)
+    """Have looked after what has lapsed unused; one that cannot be holds up no other."""
+    now, last = context.clock.now(), Lapsed(0, 0, 0)
+    for _ in range(MOST_LAPSED):
+        page = await context.database.read(lambda after=last: store.lapsed(now, after, LAPSED_AT_ONCE))  # type: ignore[misc]
+        for each in page:
+            try:
+                await context.database.run(lambda at=each: changes.lapse(at.merchant_id, at.number, now))  # type: ignore[misc]
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("reward_not_lapsed", merchant=each.merchant_id, reward=each.number)
+        context.queue.ring(BELL)
+        if len(page) < LAPSED_AT_ONCE:
+            return
+        last = page[-1]
 
 
 async def look(context: Context, redemption: Redemption) -> Standing:
@@ -139,7 +151,8 @@ async def _tend(context: Context, redemption: Redemption) -> None:
         raise LookupError(f"nothing makes a {redemption.kind}")
     account = None if kind.platform is None else await context.database.read(lambda: _account(redemption, kind))
     if kind.platform is not None and account is None:
-        await _wait(context, redemption, f"{kind.platform.title()} is not connected.", NO_ACCESS_PAUSE)
+        words = f"{kind.platform.title()} is not connected."
+        await _wait(context, redemption, words, _pause(redemption, NO_ACCESS_PAUSES), counts=True)
         return
     at = _At(context, account, redemption) if account is not None else _Nobody()
     now = context.clock.now()
@@ -224,11 +237,12 @@ async def _failed(context: Context, begun: Begun, error: Exception, at: "_At | _
     surely_nothing = isinstance(error, Rejected) and not begun.again
     if isinstance(error, Revoked):
         if at.key is None or await at.key.give_up(error):
-            await _wait(context, redemption, "The shop took our access away.", NO_ACCESS_PAUSE)
+            pause = _pause(redemption, NO_ACCESS_PAUSES)
+            await _wait(context, redemption, "The shop took our access away.", pause, counts=True)
             return
         error = Unavailable("the key was replaced while we asked with it", retry_after=1)
     if isinstance(error, Unsealable):
-        await _wait(context, redemption, "The key to the platform cannot be opened.", NO_ACCESS_PAUSE)
+        await _wait(context, redemption, "The key to the platform cannot be opened.", HOUR)
         return
     if surely_nothing and redemption.state == "asked" and redemption.attempts >= MOST_REFUSALS:
         reason = f"{error}."
@@ -241,8 +255,8 @@ async def _failed(context: Context, begun: Begun, error: Exception, at: "_At | _
     await _wait(context, redemption, f"{error}.", pause, counts=True, clear=surely_nothing)
 
 
-def _pause(redemption: Redemption) -> int:
-    return PAUSES[min(max(redemption.attempts, 1), len(PAUSES)) - 1]
+def _pause(redemption: Redemption, pauses: Sequence[int] = PAUSES) -> int:
+    return pauses[min(max(redemption.attempts, 1), len(pauses)) - 1]
 
 
 async def _wait(

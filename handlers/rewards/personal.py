@@ -34,7 +34,7 @@ def _cleaning(which: str) -> Sql:
 
 _CLEAN, _GIVE_UP = _cleaning(f" AND NOT {_OPEN}"), _cleaning("")
 _VOID = keyed(
-    "UPDATE redemptions SET state = 'returning', next_at = k.now, attempts = 0 FROM {keys} k"
+    "UPDATE redemptions SET state = 'returning', returning_at = k.now, next_at = k.now, attempts = 0 FROM {keys} k"
     " WHERE redemptions.merchant_id = k.merchant_id AND redemptions.customer = k.customer AND state = 'issued'",
     **_KEY,
     now=BIG,

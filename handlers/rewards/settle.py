@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from handlers.merchants.books import Counters, lock_books
+from handlers.merchants.rules import Shop
 from handlers.rewards.changes import settled
 from handlers.rewards.rules import given_back, restored
 from handlers.rewards.store import Redemption, by_codes, by_platform
@@ -20,7 +21,7 @@ class RewardsSettler:
         """Note which rewards each sale used, and restore their points in proportion; nothing changes by itself."""
         # Of several sales with one code the first counts, in whatever batch the others come.
         told, named = dict[tuple[int, str], Sale](), dict[tuple[int, str], Sale]()
-        for sale in sorted(sales, key=_moment, reverse=True):
+        for sale in sorted((sale for sale in sales if _has_rewards(sale.shop)), key=_moment, reverse=True):
             told |= dict.fromkeys([(sale.shop.id, code) for code in _codes(sale)], sale)
             named |= dict.fromkeys([(sale.shop.id, name) for name in _promotions(sale)], sale)
         if not told and not named:
@@ -67,6 +68,11 @@ def used(redemption: Redemption, sale: Sale) -> Redemption:
     if redemption.used_by is None and redemption.offer.shared and redemption.platform_id is not None:
         return now_used._replace(next_at=sale.created_at, attempts=0)
     return now_used._replace(next_at=redemption.next_at if redemption.offer.shared else None)
+
+
+def _has_rewards(shop: Shop) -> bool:
+    """Tell whether a shop has ever offered rewards: of all others no code was ours."""
+    return any(version.program.rewards.catalogue for version in shop.versions)
 
 
 def _moment(sale: Sale) -> tuple[int, int]:

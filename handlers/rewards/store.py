@@ -39,6 +39,7 @@ redemptions = Table(
     Column("asked_at", Instant, nullable=False),
     Column("issued_at", Instant),
     Column("expires_at", Instant),  # unused; null = never
+    Column("returning_at", Instant),  # since when it is to be taken back
     Column("used_at", Instant),
     Column("used_by", Number),  # the sale it was used on
     Column("closed_at", Instant),  # since when it can neither be used nor come back
@@ -59,10 +60,33 @@ redemptions = Table(
 )
 _TO_ASK = text("next_at IS NOT NULL")
 Index("ix_redemptions_due", redemptions.c.next_at, sqlite_where=_TO_ASK, postgresql_where=_TO_ASK)
+_WAITS = text("next_at IS NOT NULL AND claim IS NULL")
+Index(
+    "ix_redemptions_waiting",
+    redemptions.c.merchant_id,
+    redemptions.c.next_at,
+    redemptions.c.number,
+    sqlite_where=_WAITS,
+    postgresql_where=_WAITS,
+)
+_CLAIMED = text("claim IS NOT NULL")
+Index("ix_redemptions_claimed", redemptions.c.claimed_until, sqlite_where=_CLAIMED, postgresql_where=_CLAIMED)
 Index("ix_redemptions_customer", redemptions.c.customer, redemptions.c.merchant_id)
 Index("ix_redemptions_platform", redemptions.c.platform_id, redemptions.c.merchant_id)
 Index("ix_redemptions_code", redemptions.c.code, redemptions.c.merchant_id)
 Index("ix_redemptions_reward", redemptions.c.merchant_id, redemptions.c.reward, redemptions.c.state)
+Index("ix_redemptions_state", redemptions.c.merchant_id, redemptions.c.state, redemptions.c.number)
+_THERE = text("platform_id IS NOT NULL")
+Index(
+    "ix_redemptions_parent",
+    redemptions.c.merchant_id,
+    redemptions.c.reward,
+    redemptions.c.connection,
+    redemptions.c.issued_at,
+    redemptions.c.number,
+    sqlite_where=_THERE,
+    postgresql_where=_THERE,
+)
 _USED = text("used_by IS NOT NULL")
 Index(
     "ix_redemptions_sale",
@@ -112,6 +136,7 @@ class Redemption(NamedTuple):
     postings: int
     tried_at: int | None = None
     mark: str | None = None
+    returning_at: int | None = None
 
     @property
     def offer(self) -> Reward:
@@ -203,8 +228,9 @@ _RENEW = plain(
     " WHERE merchant_id = ?1 AND number = ?2 AND claim = ?3 AND claimed_until > {clock}"
 )
 _LAPSED = plain(
-    "SELECT merchant_id, number FROM redemptions WHERE state = 'issued' AND expires_at IS NOT NULL AND expires_at <= ?1"
-    " AND next_at IS NULL ORDER BY expires_at LIMIT ?2"
+    "SELECT expires_at, merchant_id, number FROM redemptions WHERE state = 'issued' AND expires_at IS NOT NULL"
+    " AND expires_at <= ?1 AND (expires_at, merchant_id, number) > (?2, ?3, ?4) AND next_at IS NULL"
+    " ORDER BY expires_at, merchant_id, number LIMIT ?5"
 )
 
 
@@ -297,9 +323,17 @@ def anything_due(now: int) -> Steps[bool]:
     return bool((yield from ask(_ANY_DUE, (now,))))
 
 
-def lapsed(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
-    """Name (merchant, number) of what has lapsed unused and nobody looks after yet."""
-    return [(row[0], row[1]) for row in (yield from ask(_LAPSED, (now, limit)))]
+class Lapsed(NamedTuple):
+    """What has lapsed unused, by when it did."""
+
+    expires_at: int
+    merchant_id: int
+    number: int
+
+
+def lapsed(now: int, after: Lapsed, limit: int) -> Steps[list[Lapsed]]:
+    """Name what has lapsed unused and nobody looks after yet, behind `after`, the longest ago first."""
+    return [Lapsed(*row) for row in (yield from ask(_LAPSED, (now, *after, limit)))]
 
 
 def terms_of(reward: Reward) -> str:

@@ -11,6 +11,7 @@ State = Literal["ok", "warning", "broken"]
 BACKLOG_OLD = MINUTE
 BACKLOG_STUCK = 10 * MINUTE
 MESSAGES_STUCK = 15 * MINUTE
+REWARDS_STUCK = HOUR  # a platform that was away for a while is asked again by itself
 SILENT_AFTER = 60 * SECOND  # six beats: a worker that is busy or whose database restarts is not dead yet
 AUDIT_OLD = 3 * DAY  # the clock comes by once a day
 BACKUP_OLD = 7 * DAY
@@ -41,6 +42,8 @@ class Counted(NamedTuple):
     settlements_retrying: int
     settlements_given_up: int
     quiet: int  # connections whose webhooks have gone quiet
+    rewards: int  # rewards a platform is still to be asked about
+    reward_age: int  # since the oldest of them was asked for
     privacy: int  # requests by law that are open
     privacy_left: int | None  # until the nearest deadline of those that do not wait on purpose; below 0 = it has passed
     workers: int
@@ -60,6 +63,7 @@ def judge(seen: Counted) -> Iterator[Finding]:
     yield _unknown(seen)
     yield _settlements(seen)
     yield _messages(seen)
+    yield _rewards(seen)
     yield _privacy(seen)
     yield _audit(seen)
     yield _backup(seen)
@@ -168,6 +172,21 @@ def _messages(seen: Counted) -> Finding:
             "`regulars customer show EMAIL --merchant NAME` tells each one's reason; many at once: see `mail` above.",
         )
     return Finding("messages", "ok", "None is late.")
+
+
+def _rewards(seen: Counted) -> Finding:
+    if not seen.rewards:
+        return Finding("rewards", "ok", "No platform is still to be asked about one.")
+    words = f"{_many(seen.rewards, 'reward')} still to be made or taken back"
+    if seen.reward_age <= REWARDS_STUCK:
+        return Finding("rewards", "ok", f"{words}.")
+    return Finding(
+        "rewards",
+        "warning",
+        f"{words}; the oldest was asked for {spoken(seen.reward_age)} ago.",
+        "See the platforms' tokens above. Each one's reason stands on the page Rewards taken (/app/rewards?state=open);"
+        " its points are safe meanwhile, and it is asked for again by itself.",
+    )
 
 
 def _privacy(seen: Counted) -> Finding:

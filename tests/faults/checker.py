@@ -161,7 +161,9 @@ async def _books(stage: Stage, merchant: int, found: Findings) -> None:
     accounts = await stage._rows("SELECT account, micropoints FROM accounts", merchant)
     if total := sum(amount for _, amount in accounts):
         found.note("I4", f"all accounts come to {total}")
-    audited = await stage.context.database.read(lambda: audit_books(merchant, stage.clock.now()))
+    audited = await stage.context.database.read(
+        lambda: audit_books(merchant, stage.clock.now(), stage.context.auditors)
+    )
     for drift in audited.drifts:
         found.note("I4", drift)
 

@@ -110,7 +110,9 @@ class Street:
             await town.told()
             if town.style == "again":
                 await self._again(town)
-            findings = await self.context.database.read(lambda: audit_books(town.merchant, self.clock.now()))
+            findings = await self.context.database.read(
+                lambda: audit_books(town.merchant, self.clock.now(), self.context.auditors)
+            )
             assert not findings.drifts, findings.drifts
         finally:
             await self.close(town.merchant)

@@ -260,7 +260,9 @@ def test_nothing_is_left_of_somebody_who_is_forgotten(town: Town, runner: asynci
         assert found(await everything(street), zoe.words) == {}
         assert await town.rows("SELECT account, micropoints FROM accounts", "ORDER BY account") == before
         assert any(name.startswith(f"customer:{number}:") for name, amount in before if amount)
-        findings = await street.context.database.read(lambda: audit_books(town.merchant, street.clock.now()))
+        findings = await street.context.database.read(
+            lambda: audit_books(town.merchant, street.clock.now(), street.context.auditors)
+        )
         assert findings.drifts == []
         assert (await town.account(town.ana))["sales"]
         (receipt,) = await street.context.database.read(lambda: store.requests(town.merchant, only_open=False))
@@ -273,7 +275,9 @@ def test_nothing_is_left_of_somebody_who_is_forgotten(town: Town, runner: asynci
         after = dict(await town.rows("SELECT account, micropoints FROM accounts"))
         assert after.get(f"customer:{number}:available", 0) > 0
         assert not any("unclaimed" in account for account in after)
-        findings = await street.context.database.read(lambda: audit_books(town.merchant, street.clock.now()))
+        findings = await street.context.database.read(
+            lambda: audit_books(town.merchant, street.clock.now(), street.context.auditors)
+        )
         assert findings.drifts == []
 
     runner.run(story())

@@ -52,7 +52,9 @@ async def does(town: Town, statement: str, *values: Any) -> None:
 async def audited(town: Town) -> None:
     """The books of a merchant agree."""
     street = town.street
-    findings = await street.context.database.read(lambda: audit_books(town.merchant, street.clock.now()))
+    findings = await street.context.database.read(
+        lambda: audit_books(town.merchant, street.clock.now(), street.context.auditors)
+    )
     assert findings.drifts == []
 
 

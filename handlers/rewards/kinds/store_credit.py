@@ -39,7 +39,7 @@ class StoreCredit:
             if found is not None:
                 return Issued(found)
         else:
-            await at.note(moves[0].id if moves else _NOTHING)
+            await at.note(_newest(moves))
         credit = {
             "creditAmount": {"amount": money(wanted), "currencyCode": wanted.currency},
             "expiresAt": None if wanted.expires_at is None else to_iso(wanted.expires_at),
@@ -61,8 +61,10 @@ class StoreCredit:
             return "gone"
         if not lot.is_whole:
             # Ours may be what was taken from it: Shopify takes from what lapses soonest, whosever it is.
-            moves = await _moves(at, lot.owner, wanted) if wanted.mark is not None else []
-            return "gone" if _since(moves, wanted, _DEBIT) is not None else "used"
+            if wanted.mark is None:
+                return "used"
+            taken = _since(await _moves(at, lot.owner, wanted), wanted, _DEBIT)
+            return "gone" if taken is not None else "used"
         if lot.expires_at is not None and lot.expires_at <= wanted.now:
             return "gone"
         moves = await _moves(at, lot.owner, wanted)
@@ -70,7 +72,7 @@ class StoreCredit:
             if _since(moves, wanted, _DEBIT) is not None:
                 return "gone"
         else:
-            await at.note(moves[0].id if moves else _NOTHING)
+            await at.note(_newest(moves))
         debit = {"debitAmount": {"amount": money(wanted), "currencyCode": wanted.currency}}
         made = only(await at.shopify("reward_debit", {"account": lot.account, "debit": debit}))
         errors = made.get("userErrors") or []
@@ -100,14 +102,27 @@ class _Lot(NamedTuple):
 
 
 def _since(moves: Sequence[_Move], wanted: Wanted, kind: str) -> str | None:
-    """Find the movement of our amount that came after what was noted; None where there is none."""
-    amount = Decimal(money(wanted))
+    """Find the movement of our amount that came after what was noted; None where there is none.
+
+    Raises Unavailable where what was noted is not among them: what came before it may be taken for ours.
+    """
+    amount, found = Decimal(money(wanted)), None
     for move in moves:  # the newest first
         if move.id == wanted.mark:
-            return None
-        if (move.kind, move.event, move.amount) == (kind, _BY_HAND, amount):
-            return move.id
-    return None
+            return found
+        if found is None and (move.kind, move.event, move.amount) == (kind, _BY_HAND, amount):
+            found = move.id
+    if wanted.mark != _NOTHING or len(moves) == MOST_MOVES:
+        raise Unavailable("this customer's store credit has moved too often to find what is ours")
+    return found
+
+
+def _newest(moves: Sequence[_Move]) -> str:
+    """Name the newest movement: what comes after it may be ours."""
+    named = next((move.id for move in moves if move.id), None)
+    if named is None and len(moves) >= FEW_MOVES:
+        raise Unavailable("nothing but lapses has moved this customer's store credit of late")
+    return named or _NOTHING
 
 
 async def _moves(at: Platform, owner: str, wanted: Wanted) -> list[_Move]:

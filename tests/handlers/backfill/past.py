@@ -193,7 +193,9 @@ class Past:
         at = self.clock.now()
         await Stage(self.context, self.clock).check(history, at, sending=True)
         self._wind(later)
-        findings = await self.context.database.read(lambda: audit_books(self.merchant, self.clock.now()))
+        findings = await self.context.database.read(
+            lambda: audit_books(self.merchant, self.clock.now(), self.context.auditors)
+        )
         assert not findings.drifts
 
     def _as_told(self, sent: Sent) -> Delivery:

@@ -287,7 +287,7 @@ async def test_the_books_agree_while_a_run_is_being_taken_back(past: Past) -> No
     await past.commits()
     now = past.tea.hands.at
     await past.context.database.run(lambda: withdraw(past.merchant, 1, 7, now))
-    findings = await past.context.database.read(lambda: audit_books(past.merchant, now))
+    findings = await past.context.database.read(lambda: audit_books(past.merchant, now, past.context.auditors))
     assert (findings.drifts, findings.behind > 0) == ([], True)
     await past.undoes()
     assert await past.points() == {}

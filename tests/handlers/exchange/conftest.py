@@ -66,7 +66,7 @@ class Shop:
     async def is_sound(self) -> None:
         """The audit finds nothing, and nobody is mailed."""
         now = self.context.clock.now()
-        findings = await self.context.database.read(lambda: audit_books(self.merchant, now))
+        findings = await self.context.database.read(lambda: audit_books(self.merchant, now, self.context.auditors))
         assert findings.drifts == []
         assert await self.rows("SELECT count(*) FROM messages") == [(0,)]
 
