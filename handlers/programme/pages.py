@@ -52,6 +52,7 @@ LOOK_BACK_DAYS = 90  # what a change would have meant is shown for these
 YEAR_DAYS = 365
 VERSIONS_PAGE = 20
 MOST_DRAFT = 200_000  # characters of everything typed
+PROOF = "preview of a programme"  # what the token in a review's form is signed for
 _MESSAGES: Mapping[str, Any] = {"told_of": TOLD_OF, "named": named}  # how a forecast names what it counts
 _OVERTAKEN = "Not saved: the programme was changed meanwhile. Look at both below, then save again."
 
@@ -146,7 +147,10 @@ def _form(
 
 
 async def review_page(request: Request, visit: Visit) -> Response:
-    """Show what a draft would change, for whom and from when; that its previews were on the page is remembered."""
+    """Show what a draft would change, for whom and from when; its form proves that the previews were on the page.
+
+    Nothing is written down here: whoever is made to follow a link has previewed nothing.
+    """
     context: Context = request.app.state.context
     number = _number(request.path_params["draft"])
     desk = await context.database.read(lambda: look(visit, number or 0))
@@ -157,12 +161,8 @@ async def review_page(request: Request, visit: Visit) -> Response:
         return moved(request, visit, f"{HERE}?draft={number}")
     earlier = tuple(version.program for version in desk.shop.versions)
     first = first_switched_on(earlier, wish.program)
-    if first and request.method == "GET":
-        now = context.clock.now()
-        await context.database.run(lambda: store.saw(visit.merchant_id, wish.program, first, visit.who, now))
-    return await _review(
-        request, visit, desk, wish.program, first=first, action=f"{HERE}/review/{number}", back=f"{HERE}?draft={number}"
-    )
+    action, back = f"{HERE}/review/{number}", f"{HERE}?draft={number}"
+    return await _review(request, visit, desk, wish.program, first=first, action=action, back=back)
 
 
 async def review_posted(request: Request, visit: Visit) -> Response:
@@ -176,11 +176,18 @@ async def review_posted(request: Request, visit: Visit) -> Response:
     if wish.errors or wish.meanwhile:
         return moved(request, visit, f"{HERE}?draft={number}", _OVERTAKEN if wish.meanwhile else "", "critical")
     first = first_switched_on(tuple(version.program for version in desk.shop.versions), wish.program)
-    unseen = await context.database.read(lambda: store.unseen(visit.merchant_id, wish.program, first))
-    if unseen:
+    proof = context.vault.check(PROOF, (await _sent(request)).get("proof", ""))
+    was_here = proof == _previewed(visit, wish.program, first)
+    if not was_here and await context.database.read(lambda: store.unseen(visit.merchant_id, wish.program, first)):
         words = "Not saved: look at the preview first. It is on this page; then save."
         return moved(request, visit, f"{HERE}/review/{number}", words, "critical")
-    return await _saved(request, visit, desk, wish.program, f"{HERE}?draft={number}", draft=draft.number)
+    seen = first if was_here else ()
+    return await _saved(request, visit, desk, wish.program, f"{HERE}?draft={number}", draft=draft.number, seen=seen)
+
+
+def _previewed(visit: Visit, program: Program, first: Sequence[str]) -> tuple[str, ...]:
+    """Say what a page showed: of which merchant, and each section as it was; the parts of the proof."""
+    return (str(visit.merchant_id), *(f"{one}:{store.section_digest(program, one)}" for one in first))
 
 
 async def restore_page(request: Request, visit: Visit) -> Response:
@@ -237,6 +244,7 @@ async def _review(
         action=action,
         back=back,
         first=first,
+        proof=context.vault.sign(PROOF, *_previewed(visit, program, first)) if first else "",
         restores=restores,
         listed=in_words(listed, reader_of(visit, desk)),
         touched=touches(listed),
@@ -256,6 +264,7 @@ async def _saved(
     back: str,
     *,
     draft: int | None = None,
+    seen: Sequence[str] = (),
     restores: int | None = None,
 ) -> Response:
     context: Context = request.app.state.context
@@ -263,6 +272,7 @@ async def _saved(
     before, base = desk.current.program, desk.current.number
 
     def save() -> Steps[Version]:
+        yield from store.saw(visit.merchant_id, program, tuple(seen), visit.who, now)
         version = yield from replace_program(visit.merchant_id, base, program, now, visit.who, restores)
         # A platform's clock may run ahead of ours: what was sold under this version may have been told already.
         yield from stir_sold_since(visit.merchant_id, version.in_force_at, now)

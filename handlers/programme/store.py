@@ -179,12 +179,6 @@ def unseen(merchant_id: int, program: Program, what: tuple[str, ...]) -> Steps[t
     return tuple(one for one in what if (one, section_digest(program, one)) not in seen)
 
 
-def previewed(merchant_id: int) -> Steps[frozenset[str]]:
-    """Return which sections (earning, thanks, reviews) somebody has previewed, in any state."""
-    rows = yield from ask(_SEEN, (merchant_id, MOST_SEEN))
-    return frozenset(row[0] for row in rows)
-
-
 # --- The shop's own orders ----------------------------------------------------------------------
 
 

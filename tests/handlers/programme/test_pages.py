@@ -65,6 +65,12 @@ def form(program: Program | None = None, **changes: str) -> dict[str, str]:
     return fields | {"base": "1"} | {key.replace("__", "."): value for key, value in changes.items()}
 
 
+def proof(page: httpx.Response) -> dict[str, str]:
+    """Return what the form of a review carries that nobody can type: that its previews were on the page."""
+    found = re.search(r'name="proof" value="([^"]+)"', page.text)
+    return {"proof": found[1]} if found else {}
+
+
 async def reviewed(visitor: Visitor, fields: dict[str, str]) -> tuple[str, httpx.Response]:
     """Type and go to the review; returns its path and the page."""
     answer = await visitor.post(PAGE, fields)
@@ -101,7 +107,7 @@ async def test_a_change_is_reviewed_and_saved_as_a_new_version_with_who_it_was(h
     assert "What it would have meant for the last 90 days" in page.text and ">87<" in page.text
     assert len(await versions(house)) == 1
 
-    saved = await follows(nora, await nora.post(path, {}))
+    saved = await follows(nora, await nora.post(path, proof(page)))
     assert "Saved as version 2" in saved.text
     assert "not saved" not in saved.text
     number, program, who, restores = (await versions(house))[-1]
@@ -121,8 +127,8 @@ async def test_what_was_sold_before_keeps_its_version(house: House, nora: Visito
     await sells(house, 1042)
     house.clock.instant += MINUTE
     on = Program.model_validate({"earning": {"enabled": True}})
-    path, _ = await reviewed(nora, form(on, earning__points_per_unit="10"))
-    await nora.post(path, {})
+    path, page = await reviewed(nora, form(on, earning__points_per_unit="10"))
+    await nora.post(path, proof(page))
     house.clock.instant += 2 * SECOND
     await sells(house, 1042, updated_at=house.clock.now(), processed_at=house.clock.now() - MINUTE - 2 * SECOND)
     await sells(house, 1043)
@@ -176,7 +182,11 @@ async def test_nothing_that_pays_or_mails_goes_live_before_its_preview_was_on_a_
     assert "/review/" in refused.headers["location"] and len(await versions(house)) == 1
     page = await follows(nora, refused)
     assert "look at the preview first" in page.text and "goes live for the first time" in page.text
+    assert await house.rows("SELECT 1 FROM program_previews") == [], "looking writes nothing down"
     await nora.post(path, {})
+    assert len(await versions(house)) == 1, "whoever opened the page some time has not been shown it by that"
+    await nora.post(path, proof(page))
+    assert [row[0] for row in await house.rows("SELECT what FROM program_previews")] == [switch.partition(".")[0]]
     assert len(await versions(house)) == 2
     off = (await versions(house))[-1][1]
     path, _ = await reviewed(nora, form(off) | {"base": "2", switch: "off"})
@@ -188,10 +198,22 @@ async def test_nothing_that_pays_or_mails_goes_live_before_its_preview_was_on_a_
 
 async def test_a_preview_of_other_settings_does_not_count(house: House, nora: Visitor) -> None:
     """Three points were previewed; a thousand were not."""
-    await reviewed(nora, form(earning__enabled="on"))
+    _, page = await reviewed(nora, form(earning__enabled="on"))
     answer = await nora.post(PAGE, form(earning__enabled="on", earning__points_per_unit="1000"))
-    await nora.post(answer.headers["location"], {})
+    await nora.post(answer.headers["location"], proof(page))
     assert len(await versions(house)) == 1
+
+
+async def test_a_proof_is_of_one_shop_and_of_our_own_making(house: House, nora: Visitor) -> None:
+    """What another shop was shown, half of it, and what was made up."""
+    otto = await house.signed_in(OTTO)
+    _, theirs = await reviewed(otto, form(earning__enabled="on"))
+    path, mine = await reviewed(nora, form(earning__enabled="on"))
+    for forged in (proof(theirs)["proof"], proof(mine)["proof"][:-1], "", "x", "x.y", "²"):
+        await nora.post(path, {"proof": forged})
+        assert len(await versions(house)) == 1
+    await nora.post(path, proof(mine))
+    assert len(await versions(house)) == 2
 
 
 async def test_two_tabs_do_not_undo_each_other(house: House, nora: Visitor) -> None:
@@ -359,7 +381,7 @@ async def test_terms_of_expiry_are_said_to_touch_points_people_have(nora: Visito
     path, page = await reviewed(nora, form(expiry__enabled="on", expiry__remind="on", expiry__notice_days="60, 14"))
     assert "already follow the new terms" in page.text and "60 days, 14 days" in page.text
     assert "The notice of points that expire" in page.text
-    assert "Saved as version 2" in (await follows(nora, await nora.post(path, {}))).text
+    assert "Saved as version 2" in (await follows(nora, await nora.post(path, proof(page)))).text
 
 
 async def test_a_draft_that_is_gone_never_means_another_one(house: House, nora: Visitor) -> None:

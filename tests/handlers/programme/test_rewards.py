@@ -6,7 +6,7 @@ import pytest
 
 from handlers.merchants.offers import Reward
 from handlers.programme.desk import reward_fields, reward_typed
-from tests.handlers.programme.test_pages import PAGE, follows, form, versions
+from tests.handlers.programme.test_pages import PAGE, follows, form, proof, versions
 from tests.visits import NORA, House, Visitor
 
 FIVE = {
@@ -85,9 +85,9 @@ async def test_rewards_go_live_only_after_their_preview(house: House, nora: Visi
     path = answer.headers["location"].partition("?")[0]
     refused = await follows(nora, await nora.post(path, {"base": "2"}))
     assert "look at the preview first" in refused.text
-    review = (await nora.get(path)).text
-    assert "can spend their points on rewards" in review and "What points buy" in review
-    await nora.post(path, {"base": "2"})
+    review = await nora.get(path)
+    assert "can spend their points on rewards" in review.text and "What points buy" in review.text
+    await nora.post(path, {"base": "2", **proof(review)})
     assert (await versions(house))[-1][1].rewards.enabled
 
 
