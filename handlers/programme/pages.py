@@ -178,7 +178,8 @@ async def review_posted(request: Request, visit: Visit) -> Response:
     first = first_switched_on(tuple(version.program for version in desk.shop.versions), wish.program)
     proof = context.vault.check(PROOF, (await _sent(request)).get("proof", ""))
     was_here = proof == _previewed(visit, wish.program, first)
-    if not was_here and await context.database.read(lambda: store.unseen(visit.merchant_id, wish.program, first)):
+    unseen = await context.database.read(lambda: store.unseen(visit.merchant_id, wish.program, first))
+    if unseen and not was_here:
         words = "Not saved: look at the preview first. It is on this page; then save."
         return moved(request, visit, f"{HERE}/review/{number}", words, "critical")
     seen = first if was_here else ()

@@ -20,7 +20,7 @@ def main() -> int:
     )
     words.add_argument("--repetitions", type=int, default=7)
     words.add_argument("--seconds", type=int, default=4, help="length of one burst of load")
-    words.add_argument("--engine", choices=backfill.ENGINES, help="of the backfill (both)")
+    words.add_argument("--engine", choices=backfill.ENGINES, help="of the backfill, the forecast and the pages (both)")
     words.add_argument("--orders", type=int, default=backfill.ORDERS, help="of the history to take in")
     asked = words.parse_args()
     parts = asked.parts or PARTS
@@ -41,7 +41,7 @@ def main() -> int:
     if "forecast" in parts:
         held &= forecast.measure(engines=(asked.engine,) if asked.engine else forecast.ENGINES)
     if "pages" in parts:
-        held &= pages.measure()
+        held &= pages.measure(engines=(asked.engine,) if asked.engine else pages.ENGINES)
     if "size" in parts:
         held &= size.measure()
     console.print("Every floor and limit held." if held else "[bold red]Not every floor and limit held.[/]")

@@ -6,15 +6,18 @@ import json
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import asyncpg
+from rich.progress import Progress
 from sqlalchemy import make_url
 
 from handlers.merchants.connections import Wish, add_merchant
+from handlers.merchants.offers import Reward
 from handlers.merchants.programs import change_program
 from handlers.points.seal import linked
+from handlers.rewards.store import terms_of
 from integration.clock import DAY, HOUR, MINUTE
 from integration.database.engine import Database
 from integration.database.steps import Row, Steps, ask, plain
@@ -31,7 +34,11 @@ ADJUSTED_EVERY = 3  # people, until there are enough entries
 MESSAGES, REVIEWS, WAITING = 150_000, 50_000, 2_000
 EVENTS, AMISS_EVERY = 200_000, 100  # events kept, of the latest sales; of those that went amiss the body is kept, too
 CHANGES, LOOKS = 20_000, 20_000  # what staff did, and whom they looked at
+REWARDS, WALK = 20_000, 20  # taken, and what each costs; handed over by hand
+IMPORTS, IMPORT_LINES = 20, 1_000
+INDEBTED_EVERY, DEBT = 100, 500  # people who owe points
 ROWS_AT_ONCE = 20_000
+REWARD = Reward(name="A walk", kind="by_hand", points=WALK, instructions="Come by.")
 NOW = 1_800_000_000_000_000
 YEAR = 365 * DAY
 SHOP = "large.myshopify.com"
@@ -50,6 +57,10 @@ class Crowd(NamedTuple):
     customers: int
     sales: int
     entries: int
+    events: int
+    rewards: int
+    waiting: int  # the highest number of a sale whose note waits, with so many before it
+    stripe: int  # number of the connection of a Stripe account
 
 
 def name_of(number: int) -> tuple[str, str]:
@@ -70,10 +81,13 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
     wish = Wish(name="Large Shop", shop=SHOP, currency="EUR", timezone="Europe/Paris", email="owner@large.example")
     vault = Vault(["0123456789abcdef" * 2])
     merchant = (await database.run(lambda: add_merchant(wish, vault, NOW - 2 * YEAR))).id
-    settings = {"earning.enabled": True, "earning.points_per_unit": "1", "earning.hold_days": 0}
+    settings = {
+        "earning.enabled": True, "earning.points_per_unit": "1", "earning.hold_days": 0,
+        "rewards.catalogue": {"walk": REWARD.model_dump(mode="json")},
+    }  # fmt: skip
     await database.run(lambda: change_program(merchant, settings, NOW - 2 * YEAR))
     book = _Book(merchant, customers, entries)
-    for table, columns, rows in (
+    tables = (
         ("customers", "merchant_id number shopify_id first_name last_name email locale country email_at name_at"
          " created_at", book.people()),
         ("customer_identities", "merchant_id kind value customer", book.identities()),
@@ -91,8 +105,18 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
         ("journal", "merchant_id at mark who did about detail", book.changes()),
         ("looks", "merchant_id at mark who what customer", book.looks()),
         ("reviews", "merchant_id sale line customer product_title stars words written_at", book.reviews()),
-    ):  # fmt: skip
-        await _write(database, table, columns.split(), rows)
+        ("redemptions", "merchant_id number key customer reward version kind terms points value_minor currency state"
+         " code asked_at issued_at spent postings", book.rewards()),
+        ("imports", "merchant_id number state digest file encoding newcomers who lines good micropoints moved read_at"
+         " begun_at finished_at", book.imports()),
+        ("import_lines", "merchant_id number line email micropoints", book.import_lines()),
+        ("connections", "merchant_id platform account created_at connected_at", iter([
+            (merchant, "stripe", "a-path-by-hand", NOW - YEAR, NOW - YEAR)])),
+    )  # fmt: skip
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"Writing the books, {database.dialect}", total=book.about)
+        for table, columns, rows in tables:
+            await _write(database, table, columns.split(), _counted(rows, lambda many: bar.advance(task, many)))
 
     def close() -> Steps[list[Row]]:
         sql = "UPDATE books SET next_customer = ?2, next_sale = ?3, next_entry = ?4, head = ?5 WHERE merchant_id = ?1"
@@ -101,7 +125,20 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
     await database.run(close)
     await _analyse(database)
     seconds = time.perf_counter() - began
-    crowd = Crowd(merchant, customers, len(book.sold), book.next_entry - 1)
+    found = await database.read(
+        lambda: ask(plain("SELECT max(id) FROM connections WHERE merchant_id = ?1"), (merchant,))
+    )
+    sales = len(book.sold)
+    crowd = Crowd(
+        merchant,
+        customers,
+        sales,
+        book.next_entry - 1,
+        min(EVENTS, sales),
+        book.taken,
+        min(MESSAGES, sales),
+        found[0][0],
+    )
     console.print(
         f"  {database.dialect}: {crowd.customers:,} customers, {crowd.sales:,} sales and {crowd.entries:,} entries"
         f" written in {seconds:,.0f} s"
@@ -116,6 +153,7 @@ class _Book:
         self.merchant, self.customers, self.wanted = merchant, customers, entries
         self.next_entry, self.head = 1, ""
         self.balances: dict[str, int] = {}
+        self.taken = min(REWARDS, customers // 2)
         dice = random.Random(7)
         buyers = [BUSY] * min(BUSY_SALES, entries // 4)
         # Two entries a sale, and what is left over as adjustments.
@@ -124,6 +162,11 @@ class _Book:
         dice.shuffle(buyers)
         step = (YEAR - 2 * DAY) // len(buyers)
         self.sold = [(buyer, NOW - YEAR + n * step + n % 997) for n, buyer in enumerate(buyers)]
+
+    @property
+    def about(self) -> int:
+        """How many rows there will be, about."""
+        return 5 * self.customers + 2 * len(self.sold) + self.wanted + MESSAGES + EVENTS + 2 * REVIEWS
 
     def people(self) -> Rows:
         for n in range(1, self.customers + 1):
@@ -147,7 +190,7 @@ class _Book:
             yield (self.merchant, "shopify", "order", str(500_000 + number), number)
 
     def entries(self) -> Rows:
-        """Post each sale to what it is worth, through pending as a hold would; then adjust people by hand."""
+        """Post each sale to what it is worth, through pending as a hold would; rewards; then adjust people by hand."""
         issued = "program:issued"
         for number, (buyer, at) in enumerate(self.sold, start=1):
             pending, mine = f"customer:{buyer}:pending", f"customer:{buyer}:available"
@@ -155,6 +198,14 @@ class _Book:
             yield self._entry(f"sale:{number}:1", number, pending, mine, 60, "release", None, at + 1)
             if number % REFUNDED_EVERY == 0:
                 yield self._entry(f"sale:{number}:2", number, mine, issued, 42, "reversal", None, at + HOUR)
+        for n in range(1, self.taken + 1):
+            mine = f"customer:{self._taker(n)}:available"
+            yield self._entry(
+                f"redeem:{n}:0", None, mine, "program:redeemed", WALK, "redeemed", "reward walk", NOW - DAY
+            )
+        for n in range(INDEBTED_EVERY, self.customers + 1, INDEBTED_EVERY):
+            mine, lost = f"customer:{n}:available", "was given by mistake"
+            yield self._entry(f"mistake:{n}", None, mine, issued, DEBT, "adjustment", lost, NOW - DAY)
         for n in itertools.count(1):
             if self.next_entry > self.wanted:
                 return
@@ -170,6 +221,9 @@ class _Book:
         for name, change in ((source, -amount), (destination, amount)):
             self.balances[name] = self.balances.get(name, 0) + change
         return (self.merchant, *entry)
+
+    def _taker(self, n: int) -> int:
+        return n + 1
 
     def accounts(self) -> Rows:
         for name, amount in self.balances.items():
@@ -188,10 +242,29 @@ class _Book:
 
     def reviews(self) -> Rows:
         busy = (n for n, (buyer, _) in enumerate(self.sold, start=1) if buyer == BUSY)
-        numbers = dict.fromkeys([*itertools.islice(busy, BUSY_REVIEWS), *range(1, min(REVIEWS, len(self.sold)) + 1)])
+        numbers = dict.fromkeys(
+            [*itertools.islice(busy, BUSY_REVIEWS), *range(1, min(REVIEWS, len(self.sold) // 2) + 1)]
+        )
         for number in numbers:
             buyer, at = self.sold[number - 1]
             yield (self.merchant, number, "1", buyer, "Oolong", 3 + number % 3, "Very good tea.", at + 9 * DAY)
+
+    def rewards(self) -> Rows:
+        terms = terms_of(REWARD)
+        for n in range(1, self.taken + 1):
+            yield (self.merchant, n, f"wish-{n}", self._taker(n), "walk", 2, "by_hand", terms, WALK, 0, "EUR", "issued",
+                   f"WALK{n:06}", NOW - DAY, NOW - DAY, WALK * 1_000_000, 1)  # fmt: skip
+
+    def imports(self) -> Rows:
+        for n in range(1, IMPORTS + 1):
+            at = NOW - YEAR - n * DAY
+            yield (self.merchant, n, "done", f"digest {n}", f"smile-{n}.csv", "utf-8", "leave", "link:owner",
+                   IMPORT_LINES, IMPORT_LINES, 0, IMPORT_LINES, at, at, at)  # fmt: skip
+
+    def import_lines(self) -> Rows:
+        for n in range(1, IMPORTS + 1):
+            for line in range(2, IMPORT_LINES + 2):
+                yield (self.merchant, n, line, email_of(n * IMPORT_LINES + line), 0)
 
     def events(self) -> Rows:
         """One delivery for each of the latest sales, in the order of their numbers."""
@@ -239,6 +312,13 @@ def _facts(number: int, buyer: int, at: int) -> str:
     )
     kept = f',"refunds":{{"{number}":{refunds[11:-2]}}}' if refunds else ""
     return f"{{{order}{kept}}}"
+
+
+def _counted(rows: Rows, tell: Callable[[int], None]) -> Rows:
+    for n, row in enumerate(rows, start=1):
+        if n % ROWS_AT_ONCE == 0:
+            tell(ROWS_AT_ONCE)
+        yield row
 
 
 async def _write(database: Database, table: str, columns: list[str], rows: Rows) -> None:

@@ -8,39 +8,8 @@ from playwright.sync_api import Browser, expect
 from handlers.exchange.jobs import carry_out
 from tests.browser.admin import DESKTOP, PHONE
 from tests.browser.shop import RunningShop, pictured, too_wide, violations
+from tests.eventful import with_accounts
 from tests.visits import NORA
-
-
-def with_accounts(shop: RunningShop) -> None:
-    """Nora's shop with permissions, and Stripe accounts in every state."""
-    does = shop.house.does
-    now = shop.house.clock.now()
-    scopes = '["read_orders", "read_customers", "read_products"]'
-    shop.run(
-        does("UPDATE connections SET token = 'x', scopes = ?1, connected_at = ?2 WHERE merchant_id = 1", scopes, now)
-    )
-    states = (("Nora's tea", "ok", None), ("Tea to go", "missing", "somebody deleted the webhook endpoint in Stripe"),
-              ("Old shop", "revoked", "Stripe no longer accepts the key"))  # fmt: skip
-    for number, (name, state, reason) in enumerate(states, start=11):
-        shop.run(does(
-            "INSERT INTO connections (id, merchant_id, platform, account, token, created_at, connected_at, revoked_at)"
-            " VALUES (?1, 1, 'stripe', ?2, 'x', ?3, ?3, ?4)", number, f"path{number}", now,
-            now if state == "revoked" else None,
-        ))  # fmt: skip
-        shop.run(does(
-            "INSERT INTO stripe_accounts (merchant_id, connection, account, livemode, name, key_hint, state, reason,"
-            " connected_at) VALUES (1, ?1, ?2, ?5, ?3, 'a1b2', ?6, ?7, ?4)",
-            number, f"acct_1Pretend{number}", name, now, int(number != 12), state, reason,
-        ))  # fmt: skip
-        shop.run(does(
-            "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state, checked_at, heard_at, quiet_since,"
-            " quiet_why) VALUES (1, ?1, 0, 'ok', ?2, ?2, ?3, 'two payments came to light by looking')",
-            number, now, now if number == 12 else None,
-        ))  # fmt: skip
-        shop.run(does(
-            "INSERT INTO reconciliations (merchant_id, connection, started_at, since_at, sales, micropoints)"
-            " VALUES (1, ?1, ?2, 0, 3, 41000000)", number, now,
-        ))  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -51,7 +20,7 @@ def test_connections_can_be_read_and_used(browser: Browser, shop: RunningShop, s
     expect(page.get_by_text("No Stripe account is connected")).to_be_visible()
     pictured(page, f"connections-empty-{size['width']}")
     assert violations(page) == [] and not too_wide(page)
-    with_accounts(shop)
+    shop.run(with_accounts(shop.house))
     page.reload()
     expect(page.get_by_role("heading", name="Stripe: Tea to go")).to_be_visible()
     pictured(page, f"connections-{size['width']}")

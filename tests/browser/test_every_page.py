@@ -4,7 +4,7 @@ A new line in config/routes.py that answers GET needs one here:
 
     "/app/customers/{number}/hold": ("/app/customers/1/hold",),
 
-The addresses land on something in the shop that tests/browser/eventful.py makes; `EMPTY` names those that are also
+The addresses land on something in the shop that tests/eventful.py makes; `EMPTY` names those that are also
 looked at in a shop in which nothing has happened yet.
 """
 
@@ -20,8 +20,8 @@ from handlers.account.store import new_link
 from integration.clock import DAY
 from integration.sandbox.storefront import forwarded
 from tests.browser.admin import DESKTOP, PHONE, embedded, window
-from tests.browser.eventful import make_eventful
 from tests.browser.shop import RunningShop, painted, too_wide, violations
+from tests.eventful import make_eventful
 from tests.visits import NORA, OTTO, SECRET, SHOPS
 
 ELSA, DEBTOR = "/app/customers/1", "/app/customers/2"
@@ -136,7 +136,7 @@ def shop(sqlite_database: Callable[[Path], str], tmp_path_factory: pytest.TempPa
     running = RunningShop(sqlite_database(folder), folder)
     running.start()
     try:
-        running.links = make_eventful(running)
+        running.links = running.run(make_eventful(running.house))
         yield running
     finally:
         running.stop()

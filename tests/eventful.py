@@ -4,8 +4,6 @@ import re
 
 from integration.clock import DAY, HOUR
 from integration.facts import CustomersMerged
-from tests.browser.shop import RunningShop
-from tests.browser.test_connections import with_accounts
 from tests.handlers.activity.conftest import came, order
 from tests.handlers.insights.test_home import Life
 from tests.handlers.messages.stage import PROGRAM, Buyer, Stage
@@ -17,11 +15,11 @@ IMPORTS = {"checked": 3, "done": 4}
 _LINK = re.compile(r"https?://\S+/c/(review|unsubscribe)/\S+")
 
 
-def make_eventful(shop: RunningShop) -> dict[str, str]:
+async def make_eventful(house: House) -> dict[str, str]:
     """Fill Nora's shop; returns the addresses that letters led to, by what they are for: review, unsubscribe."""
-    links: dict[str, str] = shop.run(_lived(shop.house))
-    with_accounts(shop)
-    shop.run(_amiss(shop.house))
+    links = await _lived(house)
+    await with_accounts(house)
+    await _amiss(house)
     return links
 
 
@@ -106,4 +104,34 @@ async def _amiss(house: House) -> None:
             "INSERT INTO privacy_requests (merchant_id, kind, who, asked_at, due_at, stage, numbers, next_at, done_at)"
             " VALUES (1, ?1, 'shopify', ?2, ?3, ?4, '[1]', ?2, ?5)",
             kind, now, now + 30 * DAY, stage, done,
+        )  # fmt: skip
+
+
+async def with_accounts(house: House) -> None:
+    """Nora's shop with permissions, and Stripe accounts in every state."""
+    does = house.does
+    now = house.clock.now()
+    scopes = '["read_orders", "read_customers", "read_products"]'
+    await does("UPDATE connections SET token = 'x', scopes = ?1, connected_at = ?2 WHERE merchant_id = 1", scopes, now)
+    states = (("Nora's tea", "ok", None), ("Tea to go", "missing", "somebody deleted the webhook endpoint in Stripe"),
+              ("Old shop", "revoked", "Stripe no longer accepts the key"))  # fmt: skip
+    for number, (name, state, reason) in enumerate(states, start=11):
+        await does(
+            "INSERT INTO connections (id, merchant_id, platform, account, token, created_at, connected_at, revoked_at)"
+            " VALUES (?1, 1, 'stripe', ?2, 'x', ?3, ?3, ?4)", number, f"path{number}", now,
+            now if state == "revoked" else None,
+        )  # fmt: skip
+        await does(
+            "INSERT INTO stripe_accounts (merchant_id, connection, account, livemode, name, key_hint, state, reason,"
+            " connected_at) VALUES (1, ?1, ?2, ?5, ?3, 'a1b2', ?6, ?7, ?4)",
+            number, f"acct_1Pretend{number}", name, now, int(number != 12), state, reason,
+        )  # fmt: skip
+        await does(
+            "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state, checked_at, heard_at, quiet_since,"
+            " quiet_why) VALUES (1, ?1, 0, 'ok', ?2, ?2, ?3, 'two payments came to light by looking')",
+            number, now, now if number == 12 else None,
+        )  # fmt: skip
+        await does(
+            "INSERT INTO reconciliations (merchant_id, connection, started_at, since_at, sales, micropoints)"
+            " VALUES (1, ?1, ?2, 0, 3, 41000000)", number, now,
         )  # fmt: skip
