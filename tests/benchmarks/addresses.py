@@ -41,6 +41,7 @@ class Visit:
     dice: random.Random = field(default_factory=lambda: random.Random(7))
     turn: int = 0
     done: set[str] = field(default_factory=set)
+    cookies: dict[int, str] = field(default_factory=dict)  # of customers who are in, by their numbers
 
     @property
     def number(self) -> int:

@@ -69,6 +69,11 @@ def name_of(number: int) -> tuple[str, str]:
     return FIRST[number % len(FIRST)], LAST[number // 3 % len(LAST)] + tail
 
 
+def shopify_id(number: int) -> str:
+    """Return what Shopify calls somebody."""
+    return str(7_000_000 + number)
+
+
 def email_of(number: int) -> str:
     """Return somebody's address."""
     first, last = name_of(number)
@@ -83,7 +88,7 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
     merchant = (await database.run(lambda: add_merchant(wish, vault, NOW - 2 * YEAR))).id
     settings = {
         "earning.enabled": True, "earning.points_per_unit": "1", "earning.hold_days": 0,
-        "rewards.catalogue": {"walk": REWARD.model_dump(mode="json")},
+        "rewards.enabled": True, "rewards.catalogue": {"walk": REWARD.model_dump(mode="json")},
     }  # fmt: skip
     await database.run(lambda: change_program(merchant, settings, NOW - 2 * YEAR))
     book = _Book(merchant, customers, entries)
@@ -172,11 +177,11 @@ class _Book:
         for n in range(1, self.customers + 1):
             first, last = name_of(n)
             at = NOW - YEAR + n * MINUTE
-            yield (self.merchant, n, str(7_000_000 + n), first, last, email_of(n), "fr-FR", "FR", at, at, at)
+            yield (self.merchant, n, shopify_id(n), first, last, email_of(n), "fr-FR", "FR", at, at, at)
 
     def identities(self) -> Rows:
         for n in range(1, self.customers + 1):
-            yield (self.merchant, "shopify", str(7_000_000 + n), n)
+            yield (self.merchant, "shopify", shopify_id(n), n)
             yield (self.merchant, "email", email_of(n), n)
 
     def sales(self) -> Rows:

@@ -19,12 +19,15 @@ from handlers.context import Context
 from integration.channels.console import ConsoleChannel
 from integration.clock import Clock
 from integration.database.engine import Database
-from tests.benchmarks.addresses import SHOTS, Shot, Visit
+from tests.benchmarks import addresses, customers
+from tests.benchmarks.addresses import Shot, Visit
 from tests.benchmarks.crowd import CUSTOMERS, ENTRIES, NOW, Crowd, fill
 from tests.benchmarks.figures import console, show
 from tests.servers import postgres_binaries, private_postgres
 
 ENGINES = ("SQLite", "PostgreSQL")
+SHOTS = (*customers.SHOTS, *addresses.SHOTS, *customers.LAST)
+UNMEASURED = {**addresses.UNMEASURED, **customers.UNMEASURED}
 LIMIT_MS = 150.0
 TIMES = 40  # each page is asked for
 WARM = 3
@@ -42,7 +45,7 @@ class Odd(Exception):
     """A page did not answer as it should; the message says which, and how."""
 
 
-def measure(customers: int = CUSTOMERS, entries: int = ENTRIES, engines: tuple[str, ...] = ENGINES) -> bool:
+def measure(people: int = CUSTOMERS, entries: int = ENTRIES, engines: tuple[str, ...] = ENGINES) -> bool:
     """Measure and print; tells whether all pages answered as they should and kept the limit, on each engine."""
     found: dict[str, dict[str, Slow | str]] = {}
     for engine in engines:
@@ -55,7 +58,7 @@ def measure(customers: int = CUSTOMERS, entries: int = ENTRIES, engines: tuple[s
                     raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
                 url = stack.enter_context(private_postgres(binaries, fsync=False))
             upgrade(url)
-            crowd = asyncio.run(filled(url, folder, customers, entries))
+            crowd = asyncio.run(filled(url, folder, people, entries))
             found[engine] = asyncio.run(look(url, folder, crowd))
     return told(found)
 
@@ -80,11 +83,11 @@ def told(found: Mapping[str, Mapping[str, Slow | str]]) -> bool:
     return well
 
 
-async def filled(url: str, folder: Path, customers: int, entries: int) -> Crowd:
+async def filled(url: str, folder: Path, people: int, entries: int) -> Crowd:
     """Write a large merchant into an empty database."""
     database = await Database.open(url, folder)
     try:
-        return await fill(database, customers, entries)
+        return await fill(database, people, entries)
     finally:
         await database.close()
 
@@ -95,7 +98,7 @@ async def look(
     """Open each page some times as a signed-in merchant; returns how slow each is, or what is wrong with it."""
     settings = Settings(
         data_dir=folder, database_url=url, secret_key="0123456789abcdef" * 2, public_url=HERE,
-        shopify_api_key="a key", shopify_api_secret="a secret", mail_from="hello@large.example",
+        shopify_api_key="a key", shopify_api_secret=customers.SECRET, mail_from="hello@large.example",
     )  # fmt: skip
     clock = Clock(NOW - time.time_ns() // 1000)
     channels = {"email": ConsoleChannel(stream=None)}

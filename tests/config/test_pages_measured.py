@@ -6,9 +6,8 @@ from typing import Any
 from starlette.routing import Route
 
 from config.routes import ROUTES
-from tests.benchmarks.addresses import SHOTS, UNMEASURED
 from tests.benchmarks.crowd import fill
-from tests.benchmarks.pages import Slow, look, told
+from tests.benchmarks.pages import SHOTS, UNMEASURED, Slow, look, told
 
 CUSTOMERS, ENTRIES = 220, 2_400  # a small crowd, of the same kinds of everything
 
@@ -27,7 +26,7 @@ async def test_every_page_that_is_measured_answers_as_it_should(database: Any, t
     """On what is one's own: pages stand, and forms filled in as they stand are taken, time and again."""
     crowd = await fill(database, CUSTOMERS, ENTRIES)
     found = await look(database.url, tmp_path, crowd, warm=0, times=2)
-    assert [f"{name}: {each}" for name, each in found.items() if not isinstance(each, Slow)] == []
+    assert "\n".join(f"{name}: {each}" for name, each in found.items() if not isinstance(each, Slow)) == ""
     assert len(found) == len(SHOTS)
 
 
