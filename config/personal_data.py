@@ -119,7 +119,7 @@ TABLES: dict[str, Kept] = {
         "sales",
         personal="facts platform_id name email",
         free="merchant_id number revision customer platform currency total_minor sold_at standing test merged_into"
-        " absorbed program_version eligible_minor paired_with settle_at created_at backfill forgotten_at",
+        " absorbed program_version eligible_minor paired_with settle_at created_at backfill forgotten_at tier",
     ),
     "sale_identities": Kept("sales", personal="value", free="merchant_id platform kind sale"),
     "settlements": Kept(None, free="merchant_id sale capability revision attempts failure failed_at retry_at"),

@@ -50,7 +50,7 @@ from handlers.sales.timeline import Orders, Returns
 from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
-from handlers.tiers.settle import TiersSettler
+from handlers.tiers.settle import TierRanker
 from handlers.tiers.settle import follow as follow_tiers
 from integration import tracing
 from integration.channels import Channel
@@ -66,7 +66,10 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), RewardsSettler(), TiersSettler(), ThanksSettler(), ReviewsSettler())
+SETTLERS = (PointsSettler(), RewardsSettler(), ThanksSettler(), ReviewsSettler())
+
+# Who says, before anything is settled, which tier a sale was made under.
+RANKER = TierRanker()
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow, follow_tiers)
@@ -155,7 +158,7 @@ async def opened(
         for channel in channels.values():
             stack.push_async_callback(channel.close)
         gate = Gate(vault)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, LISTENERS)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, LISTENERS, RANKER)
         yield Context(
             database=database,
             queue=queue,

@@ -15,7 +15,7 @@ import httpx
 
 from config.asgi import build
 from config.topics import TOPICS
-from config.wiring import AIMS, COUNTS, FOLLOWERS, HOLDERS, KINDS, REWARDS, SETTLERS, SPENDING, TIMELINE
+from config.wiring import AIMS, COUNTS, FOLLOWERS, HOLDERS, KINDS, RANKER, REWARDS, SETTLERS, SPENDING, TIMELINE
 from handlers.context import Context
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
@@ -65,7 +65,7 @@ class House:
         """Add the merchants and build the application."""
         vault = Vault(["a secret of more than thirty-two characters"])
         gate = Gate(vault)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate)
+        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, ranker=RANKER)
         # A Shopify that knows none of the shops: a stranger's session token gives us nothing there.
         client = httpx.AsyncClient(transport=httpx.ASGITransport(PretendShopify({}, KEY, SECRET).app))
         nowhere = Admin(client, base="http://shopify/{shop}")

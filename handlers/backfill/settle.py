@@ -12,10 +12,11 @@ from handlers.merchants.rules import Shop
 from handlers.points.forecast import why_nothing
 from handlers.points.posting import posted_of
 from handlers.points.rules import ISSUED, target
-from handlers.sales.apply import valued, view
+from handlers.sales.apply import view
 from handlers.sales.books import LoadedSale, find_sales
 from handlers.sales.history import mark, withdraw
 from handlers.sales.rules import SALE_FACTS, SaleFacts, naming, remember
+from handlers.sales.worth import valued
 from integration.database.steps import BIG, Steps, ask, keyed, plain
 
 PAGE = 500  # sales taken back in one transaction
@@ -84,7 +85,7 @@ def foresee(shop: Shop, covering: Covering, batch: Batch, now: int) -> Steps[Tot
         mark(sale.facts, covering, not known, one.envelope.received_at)
         concerned[id(sale)] = (sale, bool(known))
     for sale, is_known in concerned.values():
-        sale.worth, sale.version = valued(shop, sale.facts)
+        sale.worth, sale.version = valued(shop, sale.facts, sale.tier)
         totals.sales += not is_known
         totals.tests += sale.worth.test
         seen = view(shop, sale)

@@ -216,12 +216,17 @@ def _write(
 ) -> Steps[None]:
     program, unused = version.program, dict[str, Any]()
     # What the release before does not know is named only where it is used: it reads documents beside this one.
-    if not program.earning.campaigns:
-        unused["earning"] = {"campaigns"}
+    earning, ladder = program.earning, program.tiers.ladder
+    unused["earning"] = {"campaigns": {key: {"tiers"} for key, each in earning.campaigns.items() if not each.tiers}}
+    if not earning.campaigns:
+        unused["earning"]["campaigns"] = True
+    if earning.most_per_unit is None:
+        unused["earning"]["most_per_unit"] = True
     if program.expiry == Expiry():
         unused["expiry"] = True
     if program.rewards == Rewards():
         unused["rewards"] = True
+    unused["tiers"] = {"ladder": {key: {"multiplier"} for key, each in ladder.items() if each.multiplier == 1}}
     if program.tiers == Tiers():
         unused["tiers"] = True
     document = program.model_dump_json(exclude=unused)

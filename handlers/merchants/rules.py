@@ -22,7 +22,7 @@ from handlers.merchants.fields import (
     zone_name,
 )
 from handlers.merchants.offers import Rewards
-from handlers.merchants.tiering import Tiers
+from handlers.merchants.tiering import MOST_TIERS, TierId, Tiers
 
 MAX_HOLD_DAYS = 90
 MAX_MULTIPLIER = Decimal(100)
@@ -63,6 +63,9 @@ class Campaign(Section):
     products: Products = ()  # only these; none = all goods
     tags: WordList = ()  # only orders with one of these tags, compared without case
     channels: WordList = ()  # only orders from one of these
+    tiers: Annotated[
+        tuple[TierId, ...], Field(max_length=MOST_TIERS)
+    ] = ()  # only who had one of these when they bought
     timezone: Annotated[str, AfterValidator(zone_name)] = ""  # by whose clocks; the shop's when it was written
 
     @model_validator(mode="after")
@@ -100,6 +103,8 @@ class Earning(Section):
     exclude_channels: WordList = ()  # Shopify's source_name, compared without case: web, pos, shopify_draft_order…
     # What one major unit of another currency is worth in the programme's: {"EUR": "1.08"}.
     rates: dict[Currency, Rate] = Field(default_factory=dict)
+    # Points for one major unit at most, whatever campaigns and tiers come to; none = no such limit.
+    most_per_unit: Annotated[Rate, Field(gt=0)] | None = None
     notify_reductions: bool = True  # tell the customer when available points went down
     campaigns: Annotated[dict[CampaignId, Campaign], Field(max_length=MOST_CAMPAIGNS)] = Field(default_factory=dict)
 

@@ -1,16 +1,18 @@
 """What a programme gives regulars for good: tiers, what they take and how long they are kept, as the merchant says."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from handlers.merchants.fields import Section, Word, one_line, zone_name
+from handlers.merchants.fields import Rate, Section, Word, one_line, zone_name
 
 MOST_TIERS = 10  # of one programme
 MOST_THRESHOLD = 10**12  # points, or major units of the programme's currency
 MOST_ENTRY_POINTS = 1_000_000
 MAX_GRACE_DAYS = 90
 MAX_KEPT_MONTHS = 60
+MAX_TIER_MULTIPLIER = Decimal(10)
 
 TierId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
@@ -21,6 +23,7 @@ class Tier(Section):
     name: Annotated[Word, Field(max_length=80), AfterValidator(one_line)]
     threshold: Annotated[int, Field(ge=0, le=MOST_THRESHOLD)]  # points, or major units of the programme's currency
     entry_points: Annotated[int, Field(ge=0, le=MOST_ENTRY_POINTS)] = 0  # given once ever, when it is reached
+    multiplier: Annotated[Rate, Field(ge=1, le=MAX_TIER_MULTIPLIER)] = Decimal(1)  # of what whoever has it earns
     perks: Annotated[str, Field(max_length=1_000)] = ""  # in words, for the customer
 
 

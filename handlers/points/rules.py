@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from handlers.merchants.rules import Earning
-from handlers.sales.bonus import per_unit
+from handlers.sales.bonus import NO_TIER, Held, held_under, per_unit
 from handlers.sales.rules import Bonus, Sale, Worth
 from integration.clock import DAY, to_datetime
 from integration.money import exponent, to_decimal
@@ -51,7 +51,7 @@ def micropoints(eligible_minor: int, currency: str, earning: Earning, rate: Deci
     return eligible_minor * factor // divisor
 
 
-def earned(minor: int, worth: Worth, earning: Earning, rate: Decimal) -> int:
+def earned(minor: int, worth: Worth, earning: Earning, rate: Decimal, held: Held = NO_TIER) -> int:
     """Say what a share of a sale's eligible money earns, in micropoints; only what is below one is dropped.
 
     Where campaigns give more for a part of the goods, every share has as much of each part as the whole: money
@@ -59,10 +59,14 @@ def earned(minor: int, worth: Worth, earning: Earning, rate: Decimal) -> int:
     """
     assert worth.currency is not None
     if not worth.bonuses:
-        return micropoints(minor, worth.currency, earning, rate)
-    plain = worth.parts_minor - sum(bonus.minor for bonus in worth.bonuses)
-    parts = [(plain, per_unit(earning)), *((each.minor, per_unit(earning, each.campaign)) for each in worth.bonuses)]
-    mean = sum((part * Fraction(points) for part, points in parts), Fraction()) / worth.parts_minor
+        if held.times == 1 and earning.most_per_unit is None:
+            return micropoints(minor, worth.currency, earning, rate)
+        mean = Fraction(per_unit(earning, None, held.times))
+    else:
+        plain = worth.parts_minor - sum(bonus.minor for bonus in worth.bonuses)
+        parts = [(plain, None), *((each.minor, each.campaign) for each in worth.bonuses)]
+        whole = sum((part * Fraction(per_unit(earning, one, held.times)) for part, one in parts), Fraction())
+        mean = whole / worth.parts_minor
     return int(minor * mean * Fraction(rate) * MICRO // 10 ** exponent(worth.currency))
 
 
@@ -79,8 +83,9 @@ def target(sale: Sale, now: int) -> Target:
     rate = exchange_rate(worth.currency, sale.shop.currency, earning)
     if rate is None:
         return Target({})
-    whole = earned(worth.eligible_minor - worth.lost_minor, worth, earning, rate)
-    disputed = earned(worth.disputed_minor, worth, earning, rate)
+    held = held_under(version.program, sale.tier)
+    whole = earned(worth.eligible_minor - worth.lost_minor, worth, earning, rate, held)
+    disputed = earned(worth.disputed_minor, worth, earning, rate, held)
     hold_ends = worth.sold_at + earning.hold_days * DAY
     on_hold = now < hold_ends
     balances: dict[str, int] = {}
@@ -147,13 +152,19 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
     if rate is None:
         return [f"No rate from {worth.currency} to {sale.shop.currency} was set when this was sold."]
     kept = worth.eligible_minor - worth.lost_minor
-    whole = earned(kept, worth, earning, rate)
-    disputed = earned(worth.disputed_minor, worth, earning, rate)
+    held = held_under(version.program, sale.tier)
+    whole = earned(kept, worth, earning, rate, held)
+    disputed = earned(worth.disputed_minor, worth, earning, rate, held)
     converted = "" if rate == 1 else f" × {rate.normalize():f}"
     apart = " (a test sale: kept apart, never real points)" if worth.test else ""
-    lines = [_campaign(worth, bonus, earning) for bonus in worth.bonuses]
+    lines = [_campaign(worth, bonus, earning, held) for bonus in worth.bonuses]
+    if held.tier is not None and held.times != 1:
+        name = version.program.tiers.ladder[held.tier].name
+        lines.append(
+            f"The customer had the tier {name} when it was bought: it earns {_plain(held.times)} times as much."
+        )
     lines.append(
-        f"{_sum(kept, worth, earning, converted)} = {_shown(whole)} points"
+        f"{_sum(kept, worth, earning, converted, held)} = {_shown(whole)} points"
         f" under programme version {version.number}{apart}."
     )
     if sale.awarded_under is not None and sale.facts.imported is not None:
@@ -173,24 +184,27 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
     return lines
 
 
-def _campaign(worth: Worth, bonus: Bonus, earning: Earning) -> str:
+def _campaign(worth: Worth, bonus: Bonus, earning: Earning, held: Held) -> str:
     """Say what a campaign gave more for, with its own times."""
     one = earning.campaigns[bonus.campaign]
     money = _money(bonus.minor, worth)
     given = "" if bonus.minor == worth.parts_minor else f", for {money} of the goods"
-    more, base = per_unit(earning, bonus.campaign).normalize(), earning.points_per_unit.normalize()
-    return f"The campaign “{one.name}” ({one.starts} to {one.ends}) gave {more:f} points a unit, not {base:f}{given}."
+    more, base = per_unit(earning, bonus.campaign, held.times), per_unit(earning, None, held.times)
+    return (
+        f"The campaign “{one.name}” ({one.starts} to {one.ends}) gave {_plain(more)} points a unit,"
+        f" not {_plain(base)}{given}."
+    )
 
 
-def _sum(kept: int, worth: Worth, earning: Earning, converted: str) -> str:
+def _sum(kept: int, worth: Worth, earning: Earning, converted: str, held: Held) -> str:
     """Write out the multiplication: money, what it is converted by, points a unit, part by part."""
     plain = worth.parts_minor - sum(bonus.minor for bonus in worth.bonuses)
-    parts = [(bonus.minor, per_unit(earning, bonus.campaign)) for bonus in worth.bonuses]
+    parts = [(bonus.minor, per_unit(earning, bonus.campaign, held.times)) for bonus in worth.bonuses]
     if plain or not parts:
-        parts.append((plain, per_unit(earning)))
+        parts.append((plain, per_unit(earning, None, held.times)))
     if len(parts) == 1:
-        return f"{_money(kept, worth)}{converted} × {parts[0][1].normalize():f} points"
-    told = " + ".join(f"{_money(minor, worth)} × {points.normalize():f}" for minor, points in parts)
+        return f"{_money(kept, worth)}{converted} × {_plain(parts[0][1])} points"
+    told = " + ".join(f"{_money(minor, worth)} × {_plain(points)}" for minor, points in parts)
     share = "" if kept == worth.parts_minor else f" × {_digits(kept, worth)}/{_digits(worth.parts_minor, worth)}"
     return f"({told}){converted} points{share}"
 
@@ -202,6 +216,10 @@ def _money(minor: int, worth: Worth) -> str:
 def _digits(minor: int, worth: Worth) -> str:
     assert worth.currency is not None
     return f"{to_decimal(minor, worth.currency):f}"
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
 
 
 def _shown(amount: int) -> str:

@@ -8,10 +8,11 @@ import msgspec
 from handlers.merchants.rules import Earning, Shop
 from handlers.points.posting import Posted, posted_of
 from handlers.points.rules import ISSUED, target
-from handlers.sales.apply import valued, view, worth_nothing
+from handlers.sales.apply import view
+from handlers.sales.bonus import NO_TIER, held_under
 from handlers.sales.books import LoadedSale, load_sales
 from handlers.sales.rules import Sale
-from handlers.sales.worth import worth
+from handlers.sales.worth import valued, worth, worth_nothing
 from integration.database.steps import Steps
 
 BESIDE_THE_FACTS = frozenset(
@@ -46,7 +47,7 @@ def standings(shop: Shop, numbers: Iterable[int]) -> Steps[list[Standing]]:
 
 def seen(shop: Shop, one: LoadedSale) -> Sale:
     """Value a loaded sale afresh from its facts and show it as the settlers see it."""
-    one.worth, one.version = valued(shop, one.facts)
+    one.worth, one.version = valued(shop, one.facts, one.tier)
     if one.twin is not None and one.facts.order is None:
         one.worth = worth_nothing(one.worth, "elsewhere")
     return view(shop, one)
@@ -59,7 +60,8 @@ def as_settled(standing: Standing, word: str, version: int | None) -> Standing:
     """
     sale = standing.sale
     program = sale.shop.version(version)
-    value = worth(sale.facts, program.program.earning if program is not None else Earning())
+    held = NO_TIER if program is None else held_under(program.program, sale.tier)
+    value = worth(sale.facts, program.program.earning if program is not None else Earning(), held)
     if word in BESIDE_THE_FACTS:
         value = worth_nothing(value, word)
     return standing._replace(sale=msgspec.structs.replace(sale, worth=value, version=program, awarded_under=None))

@@ -14,11 +14,7 @@ from handlers.context import Context
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, show
 from handlers.merchants.offers import CODES, INCREMENTAL, OF_MONEY, Reward
-from handlers.merchants.wording import KINDS_OF_REWARDS
-from handlers.programme import store
-from handlers.programme.rules import (
-    CATALOGUE,
-    EMPTY,
+from handlers.merchants.typed import (
     Wrong,
     named_id,
     plain_number,
@@ -28,6 +24,9 @@ from handlers.programme.rules import (
     read_words,
     sentence,
 )
+from handlers.merchants.wording import KINDS_OF_REWARDS
+from handlers.programme import store
+from handlers.programme.rules import CATALOGUE, EMPTY
 from handlers.programme.views import Desk, Wish, look, wished
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -12,13 +12,14 @@ from starlette.responses import Response
 
 from handlers.context import Context
 from handlers.inbox.work import BELL
+from handlers.merchants.asking import GROUPS, SETTINGS, UNITS
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, render, show
 from handlers.merchants.journal import note
 from handlers.merchants.naming import named
 from handlers.merchants.programs import Overtaken, replace_program, versions_before
 from handlers.merchants.rules import Program, Refused, Version
-from handlers.merchants.wording import GROUPS, SETTINGS, UNITS, changes, hint, label, touches, unit, who_words
+from handlers.merchants.wording import changes, hint, label, touches, unit, who_words
 from handlers.points.forecast import earning_on, estimate
 from handlers.programme import jobs, store
 from handlers.programme.rules import CAMPAIGNS, NEW, SWITCHES, first_switched_on, is_field

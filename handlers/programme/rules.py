@@ -1,23 +1,30 @@
 """What was typed into the programme page: read as a programme, shown again, and put beside what others changed."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from handlers.merchants.asking import CHANNELS, SETTINGS, TABLES, UNITS, Setting, setting_of
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Campaign, Program
-from handlers.merchants.wording import CHANNELS, SETTINGS, TABLES, UNITS, Setting, setting_of
-from integration.money import exponent
+from handlers.merchants.typed import (
+    Wrong,
+    named_id,
+    plain_number,
+    read_countries,
+    read_days,
+    read_decimal,
+    read_products,
+    read_rates,
+    read_words,
+    sentence,
+)
 
 MOST_TYPED = 20_000  # characters of one field
-MOST_LISTED = 250  # products, tags or countries in one list
-MOST_MONEY = 10**12  # minor units of what a reward is worth
-MOST_WORD = 255  # characters of a tag or a channel's name
 
 # What must have been previewed before it is first switched on, by the setting that switches it on.
 SWITCHES = {
@@ -38,10 +45,6 @@ class Typed(NamedTuple):
 
     program: Program
     errors: Mapping[str, str]
-
-
-class Wrong(ValueError):
-    """What was typed cannot be a setting; the message says what to do."""
 
 
 def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] = ()) -> Typed:
@@ -155,7 +158,7 @@ def _mixed(
 
 CAMPAIGNS = "earning.campaigns"
 NEW = "+"  # stands for the id of a campaign that is being added
-_CAMPAIGN_PARTS = ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels")
+_CAMPAIGN_PARTS = ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels", "tiers")
 _CAMPAIGN_FIELD = re.compile(
     rf"{re.escape(CAMPAIGNS)}\.(\+|[a-z0-9][a-z0-9_-]{{0,39}})\.({'|'.join(_CAMPAIGN_PARTS)}|remove)"
 )
@@ -163,9 +166,6 @@ CATALOGUE = "rewards.catalogue"
 _REWARD_FIELD = re.compile(rf"{re.escape(CATALOGUE)}\.([a-z0-9][a-z0-9_-]{{0,39}})")
 _PARTS = frozenset({"from", "to", "unit", "shown"})  # of settings that have several fields
 _ABSENT: Any = object()  # the form does not have this field: its setting stays
-_NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
-_PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
-_CURRENCY = re.compile(r"([A-Za-z]{3})[\s:=]+(\S+)")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::00)?")
 
 
@@ -186,6 +186,8 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
             return typed == "on"
         case "decimal":
             return str(read_decimal(typed))
+        case "limit":
+            return str(read_decimal(typed)) if typed else None
         case "whole":
             return _whole(key, typed)
         case "duration":
@@ -199,30 +201,14 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
         case "words":
             return read_words(re.split(r"[,\n]", typed))
         case "countries":
-            return _countries(typed)
+            return read_countries(typed)
         case "notices":
-            return [_days(word) for word in read_words(re.split(r"[,;\s]+", typed))]
+            return [read_days(word) for word in read_words(re.split(r"[,;\s]+", typed))]
         case "products":
             return read_products(typed)
         case "rates":
-            return _rates(typed)
+            return read_rates(typed)
     return typed
-
-
-def read_decimal(typed: str) -> Decimal:
-    """Read a number with a point or a comma for its decimals, but not with both: 1,500 could mean two things.
-
-    Raises Wrong.
-    """
-    text = typed.replace("\u00a0", "").replace(" ", "")
-    if not text:
-        raise Wrong("Write a number, such as 3 or 1.5.")
-    if not _NUMBER.fullmatch(text):
-        raise Wrong("Write a number without separators for thousands, such as 1500 or 1.5.")
-    try:
-        return Decimal(text.replace(",", "."))
-    except InvalidOperation as error:
-        raise Wrong("Write a number, such as 3 or 1.5.") from error
 
 
 def _whole(key: str, typed: str) -> int:
@@ -343,100 +329,13 @@ def _campaign_parts(place: str, typed: Mapping[str, str], errors: dict[str, str]
                 read[part] = str(read_decimal(text)) if text else ("1" if part == "multiplier" else "0")
             elif part == "products":
                 read[part] = read_products(text)
-            elif part in ("tags", "channels"):
+            elif part in ("tags", "channels", "tiers"):
                 read[part] = read_words(re.split(r"[,\n]", text))
             else:
                 read[part] = text
         except Wrong as wrong:
             errors[f"{place}.{part}"] = str(wrong)
     return read
-
-
-def named_id(name: str, taken: Collection[str]) -> str:
-    """Make an id of a campaign's or a reward's name that no other one has."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:30] or "one"
-    return next(one for n in range(len(taken) + 1) if (one := stem if n == 0 else f"{stem}-{n + 1}") not in taken)
-
-
-def read_words(parts: list[str]) -> list[str]:
-    """Read a list of words, each once. Raises Wrong."""
-    found = list(dict.fromkeys(word for part in parts if (word := part.strip())))
-    if len(found) > MOST_LISTED:
-        raise Wrong(f"This list is too long: {MOST_LISTED} at most.")
-    for word in found:
-        if len(word) > MOST_WORD or not word.isprintable():
-            raise Wrong(f"“{word[:40]}” cannot be one of these: {MOST_WORD} characters in one line at most.")
-    return found
-
-
-def _days(word: str) -> int:
-    if not re.fullmatch(r"\d{1,4}", word):
-        raise Wrong("Write numbers of days with commas between, such as 45, 7.")
-    return int(word)
-
-
-def _countries(typed: str) -> list[str]:
-    found = [word.upper() for word in read_words(re.split(r"[,;\s]+", typed))]
-    for word in found:
-        if not re.fullmatch(r"[A-Z]{2}", word):
-            raise Wrong(f"Write countries as two letters each, such as DE; “{word[:40]}” is not.")
-    return list(dict.fromkeys(found))
-
-
-def read_products(typed: str) -> list[str]:
-    """Read products, one a line, by number or address. Raises Wrong."""
-    found = []
-    for line in read_words(typed.split("\n")):
-        match = _PRODUCT.fullmatch(line)
-        if match is None:
-            raise Wrong(
-                f"“{line[:60]}” has no product number. Open the product in your admin and copy the address of the page,"
-                " or the number at its end."
-            )
-        found.append(match[1])
-    return list(dict.fromkeys(found))
-
-
-def _rates(typed: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in read_words(typed.split("\n")):
-        match = _CURRENCY.fullmatch(line)
-        if match is None:
-            raise Wrong(f"Write each line as a currency and a number, such as EUR 1.08; “{line[:40]}” is not.")
-        found[match[1].upper()] = str(read_decimal(match[2]))
-    return found
-
-
-def sentence(error: Mapping[str, Any]) -> str:
-    """Turn a refusal of the programme's own rules into what to do."""
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "less_than_equal" | "greater_than_equal":
-            return f"Write a number from 0 to {context['le']}." if "le" in context else "Write 0 or more."
-        case "string_too_long":
-            return f"This is too long: {context['max_length']} characters at most."
-        case "value_error" if "email" in str(error["msg"]):
-            return "Write one e-mail address, such as hello@your-shop.com."
-        case _:
-            text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
-            return f"{text[:1].upper()}{text[1:]}."
-
-
-def read_count(typed: str, least: int = 0) -> int:
-    """Read a whole number of points, days or pieces. Raises Wrong."""
-    text = typed.replace("\u00a0", "").replace(" ", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
-        raise Wrong("Write a whole number, such as 500.")
-    return int(text)
-
-
-def read_money(typed: str, currency: str) -> int:
-    """Read an amount of money as minor units of a currency. Raises Wrong."""
-    value = read_decimal(typed).scaleb(exponent(currency))
-    if value != value.to_integral_value() or not 1 <= value <= MOST_MONEY:
-        raise Wrong(f"Write an amount in {currency}, such as 5.")
-    return int(value)
 
 
 EMPTY = ("missing", "string_too_short")
@@ -455,8 +354,8 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
     match setting.kind:
         case "switch":
             return {key: "on" if value else "off"}
-        case "decimal":
-            return {key: plain_number(value, mark)}
+        case "decimal" | "limit":
+            return {key: "" if value is None else plain_number(value, mark)}
         case "duration":
             unit, factor = next(((u, f) for u, f in reversed(UNITS) if value and value % f == 0), UNITS[0])
             return {key: str(value // factor), f"{key}.unit": unit}
@@ -490,9 +389,3 @@ def _campaign_text(value: Any, part: str, mark: str) -> str:
     if isinstance(value, Decimal):
         return plain_number(value, mark)
     return ("\n" if part == "products" else ", ").join(value) if isinstance(value, tuple) else str(value)
-
-
-def plain_number(value: Decimal, mark: str = ".") -> str:
-    """Write a decimal without an exponent or idle zeros."""
-    text = f"{value.normalize():f}"
-    return text.replace(".", mark)

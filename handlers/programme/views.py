@@ -7,41 +7,20 @@ from babel import Locale
 from babel.numbers import get_decimal_symbol
 
 from handlers.context import Context
+from handlers.merchants.asking import CHANNELS, GROUPS, setting_named, setting_of
 from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.naming import named
 from handlers.merchants.programs import Written, pinned, versions_before
 from handlers.merchants.rules import Program, Shop, Version
-from handlers.merchants.wording import (
-    CHANNELS,
-    GROUPS,
-    Change,
-    Reader,
-    changes,
-    label,
-    reward_words,
-    setting_named,
-    setting_of,
-    spoken,
-)
+from handlers.merchants.typed import Wrong, plain_number, read_count, read_money
+from handlers.merchants.wording import Change, Reader, changes, label, reward_words, spoken
 from handlers.messages.letters import choose_words
 from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
 from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
 from handlers.programme import store
-from handlers.programme.rules import (
-    CAMPAIGNS,
-    CATALOGUE,
-    NEW,
-    Wrong,
-    campaigns_typed,
-    merged,
-    plain_number,
-    read_count,
-    read_money,
-    shown,
-    understand,
-)
+from handlers.programme.rules import CAMPAIGNS, CATALOGUE, NEW, campaigns_typed, merged, shown, understand
 from handlers.programme.store import Draft
 from handlers.sales.books import LoadedSale
 from integration.database.steps import Steps

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from handlers.customers.consent import keep_consents
 from handlers.customers.identify import Moved, People, Person
 from handlers.customers.identify import load as load_people
 from handlers.customers.identify import save as save_people
 from handlers.inbox.rules import Apply, Gate, Outcome, Resettle, Resettled, Told
 from handlers.merchants.books import Counters, lock_books, save_books, shops
-from handlers.merchants.rules import Earning, Shop
+from handlers.merchants.rules import Shop
 from handlers.merchants.told import hear_of_shop
 from handlers.sales.books import (
     LoadedSale,
@@ -24,11 +22,20 @@ from handlers.sales.books import (
     stir_sales,
     stir_sold_since,
 )
-from handlers.sales.history import earning_version, is_quiet, is_undone, mark, undone
+from handlers.sales.history import is_quiet, mark
 from handlers.sales.pairs import pair_later, pair_twins
-from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, Worth, absorb, naming, of_sale, order_of, remember
-from handlers.sales.settle import WHOLE, Listener, Settler, attempt, forget_failures, note_failure, settle_all
-from handlers.sales.worth import buyer, worth
+from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, absorb, naming, of_sale, order_of, remember
+from handlers.sales.settle import (
+    WHOLE,
+    Listener,
+    Ranker,
+    Settler,
+    attempt,
+    forget_failures,
+    note_failure,
+    settle_all,
+)
+from handlers.sales.worth import buyer, valued, worth_nothing
 from integration.database.steps import Steps
 from integration.facts import (
     Buyer,
@@ -54,7 +61,6 @@ from integration.facts import (
 Follower = Callable[[Sequence[Moved], int], Steps[None]]
 """Moves what hangs on a customer number (and on no sale) when the number turns out to mean somebody else."""
 
-_NO_EARNING = Earning()
 MOST_PAIRINGS = 8  # how far a change of twins is followed at once; what is beyond is settled by the clock
 
 
@@ -70,7 +76,11 @@ class Book:
 
 
 def make_apply(
-    settlers: Sequence[Settler], followers: Sequence[Follower], gate: Gate, listeners: Sequence[Listener] = ()
+    settlers: Sequence[Settler],
+    followers: Sequence[Follower],
+    gate: Gate,
+    listeners: Sequence[Listener] = (),
+    ranker: Ranker | None = None,
 ) -> tuple[Apply, Resettle]:
     """Bind the capabilities to the two entrances of the hot path: events, which pass the gate, and the clock."""
 
@@ -82,7 +92,7 @@ def make_apply(
         for one in told:
             if one.merchant_id in books:
                 outcomes[one.event_id] = yield from _take(books[one.merchant_id], one, gate, listeners, now)
-        yield from _close(books, settlers, followers, now)
+        yield from _close(books, settlers, followers, ranker, now)
         return outcomes
 
     def resettle(limit: int, now: int, after: int = 0, ahead: int | None = None, /) -> Steps[Resettled]:
@@ -110,7 +120,7 @@ def make_apply(
         for sale in loaded:
             if sale.merged_into is None:
                 books[sale.merchant_id].touched[sale.number] = sale
-        yield from _close(books, settlers, followers, now)
+        yield from _close(books, settlers, followers, ranker, now)
 
     return apply, resettle
 
@@ -373,6 +383,7 @@ def _close(
     books: dict[int, Book],
     settlers: Sequence[Settler],
     followers: Sequence[Follower],
+    ranker: Ranker | None,
     now: int,
 ) -> Steps[None]:
     everyone = [book.people for book in books.values()]
@@ -399,10 +410,11 @@ def _close(
         if sale.twin is not None and sale.facts.order is None:
             sale.worth = worth_nothing(sale.worth, "elsewhere")
     views = [view(books[sale.merchant_id].shop, sale) for sale in live]
-    wakes = yield from settle_all(settlers, views, now)
+    wakes, tiers = yield from settle_all(settlers, views, now, ranker)
     yield from forget_failures((sale.merchant_id, sale.number) for sale in gone)
     for sale in live:
         sale.settle_at = wakes.get((sale.merchant_id, sale.number))
+        sale.tier = tiers.get((sale.merchant_id, sale.number), sale.tier)
     yield from save_sales([s for b in books.values() for s in b.touched.values() if s.changed or s.due])
 
 
@@ -438,7 +450,7 @@ def _drawn_in(books: dict[int, Book], twins: Mapping[tuple[int, int], int | None
 
 def _value(book: Book, sale: LoadedSale) -> None:
     who, _ = buyer(sale.facts)
-    sale.worth, sale.version = valued(book.shop, sale.facts)
+    sale.worth, sale.version = valued(book.shop, sale.facts, sale.tier)
     if sale.facts.forgotten:
         # It stays with the number it was with; there is nobody to look for.
         return
@@ -451,31 +463,6 @@ def _value(book: Book, sale: LoadedSale) -> None:
         sale.customer, sale.changed = customer, True
     if sale.changed:
         sale.revision += 1
-
-
-def valued(shop: Shop, facts: SaleFacts) -> tuple[Worth, int | None]:
-    """Value facts under the programme they earn under; return that version's number too.
-
-    What was sold after its platform was disconnected counts for nothing, for no capability.
-    """
-    value = worth(facts, _NO_EARNING)
-    if is_undone(facts):
-        return undone(value), None
-    number = None if value.sold_at is None else earning_version(shop, facts, value.sold_at)
-    version = shop.version(number)
-    if version is not None and version.program.earning != _NO_EARNING:
-        value = worth(facts, version.program.earning)
-    closed_at = shop.closed.get("shopify" if facts.order is not None else "stripe")
-    if closed_at is not None and value.sold_at is not None and value.sold_at > closed_at:
-        value = worth_nothing(value, "disconnected")
-    return value, number
-
-
-def worth_nothing(value: Worth, standing: str) -> Worth:
-    """Make a sale worth nothing for a reason beside its facts: its Shopify twin is paid, its platform had left."""
-    return msgspec.structs.replace(
-        value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0, bonuses=()
-    )
 
 
 def view(shop: Shop, sale: LoadedSale) -> Sale:
@@ -497,4 +484,5 @@ def view(shop: Shop, sale: LoadedSale) -> Sale:
         awarded_under=earns_under if earns_under is not sold_under else None,
         quiet=is_quiet(sale.facts, sold_at),
         trace=sale.trace,
+        tier=sale.tier,
     )

@@ -18,7 +18,8 @@ MOST_BROUGHT_FORWARD = 100_000  # sales at once; more than these wait for their 
 _FACTS = msgspec.json.Decoder(SaleFacts)
 
 _COLUMNS = (
-    "s.merchant_id, s.number, s.facts, s.revision, s.customer, s.absorbed, s.paired_with, s.created_at, s.merged_into"
+    "s.merchant_id, s.number, s.facts, s.revision, s.customer, s.absorbed, s.paired_with, s.created_at, s.merged_into,"
+    " s.tier"
 )
 _FIND = keyed(
     "SELECT i.merchant_id, i.platform, i.kind, i.value, i.sale"
@@ -54,6 +55,7 @@ _SAVE_COLUMNS = {
     "paired_with": BIG,
     "settle_at": BIG,
     "backfill": BIG,
+    "tier": TEXT,
 }
 _SAVE = insert(
     "sales",
@@ -152,6 +154,7 @@ class LoadedSale:
     email: str | None = None
     settle_at: int | None = None
     trace: str | None = None  # of the event that last told of it, within a batch
+    tier: str | None = None  # its customer's when it was made, as far as that is known
     new_names: list[Identity] = field(default_factory=list)
 
 
@@ -180,8 +183,9 @@ def load_sales(numbers: Iterable[tuple[int, int]], *, due: bool = False) -> Step
             twin=twin,
             merged_into=merged_into,
             due=due,
+            tier=tier,
         )
-        for merchant_id, number, facts, revision, customer, absorbed, twin, created_at, merged_into in rows
+        for merchant_id, number, facts, revision, customer, absorbed, twin, created_at, merged_into, tier in rows
     ]
 
 
@@ -223,6 +227,7 @@ def _row(sale: LoadedSale) -> tuple[object, ...]:
         sale.twin if alive else None,
         sale.settle_at if alive else None,
         facts.imported.run or None if alive and facts.imported is not None else None,
+        sale.tier if alive else None,
     )
 
 

@@ -122,6 +122,7 @@ class Sale(msgspec.Struct, frozen=True):
     awarded_under: Version | None = None  # where a backfill awards what was sold before earning was switched on
     quiet: bool = False  # a backfill told of it first: nobody gets mail about it
     trace: str | None = None  # of the event that told of it now; its messages carry it on
+    tier: str | None = None  # its customer's when it was made
 
     @property
     def earns_under(self) -> Version | None:

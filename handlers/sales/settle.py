@@ -1,13 +1,15 @@
 """The contract of a settler, and running all of them so that one that fails holds up no other."""
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+import msgspec
 import structlog
 
 from handlers.merchants.books import Counters
 from handlers.sales.rules import Sale
+from handlers.sales.worth import valued
 from integration.clock import HOUR, MINUTE
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 from integration.facts import PromotionSeen
@@ -80,32 +82,65 @@ class Settler(Protocol):
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]: ...
 
 
-def settle_all(settlers: Sequence[Settler], sales: Sequence[Sale], now: int) -> Steps[Wakes]:
-    """Settle sales with every capability; return when each wants to be settled again, the earliest.
+class Ranker(Protocol):
+    """Says, before anything is settled, which tier the customer of each sale held when it was made."""
+
+    name: str
+
+    def rank(self, sales: Sequence[Sale], now: int) -> Steps[Mapping[tuple[int, int], str | None]]:
+        """Return tiers by (merchant, sale); a sale that is left out keeps the tier it has."""
+        ...
+
+
+def settle_all(
+    settlers: Sequence[Settler], sales: Sequence[Sale], now: int, ranker: Ranker | None = None
+) -> Steps[tuple[Wakes, Mapping[tuple[int, int], str | None]]]:
+    """Settle sales with every capability; return when each wants to be settled again, the earliest, and its tier.
 
     What was behind and has caught up is forgotten.
     """
     wakes: Wakes = {}
+    tiers: dict[tuple[int, int], str | None] = {}
     if not sales:
-        return wakes
+        return wakes, tiers
     some_behind = bool((yield from ask(_ANY_BEHIND, ())))
+    if ranker is not None:
+        for ranks in (yield from _each_or_all(ranker.name, ranker.rank, sales, now, some_behind)):
+            tiers.update(ranks)
+        sales = [_with_tier(sale, tiers.get((sale.shop.id, sale.number), sale.tier)) for sale in sales]
     for settler in settlers:
-        failed: set[tuple[int, int]] = set()
-        found = yield from attempt(lambda s=settler: s.settle(sales, now))  # type: ignore[misc]
-        if isinstance(found, Exception):
-            for sale in sales:
-                alone = yield from attempt(lambda s=settler, one=sale: s.settle([one], now))  # type: ignore[misc]
-                if isinstance(alone, Exception):
-                    failed.add((sale.shop.id, sale.number))
-                    yield from note_failure((sale.shop.id, sale.number, settler.name), sale.revision, alone, now)
-                else:
-                    _earliest(wakes, alone)
-        else:
+        for found in (yield from _each_or_all(settler.name, settler.settle, sales, now, some_behind)):
             _earliest(wakes, found)
-        if some_behind:
-            well = [(s.shop.id, s.number) for s in sales if (s.shop.id, s.number) not in failed]
-            yield from ask(_CAUGHT_UP, [(*key, name) for key in well for name in (settler.name, WHOLE)])
-    return wakes
+    return wakes, tiers
+
+
+def _each_or_all(
+    name: str, run: Callable[[Sequence[Sale], int], Steps[T]], sales: Sequence[Sale], now: int, some_behind: bool
+) -> Steps[list[T]]:
+    """Run a capability over all sales, or over each alone where one of them trips it; that one is tried again later."""
+    failed: set[tuple[int, int]] = set()
+    found = yield from attempt(lambda: run(sales, now))
+    results = [] if isinstance(found, Exception) else [found]
+    if isinstance(found, Exception):
+        for sale in sales:
+            alone = yield from attempt(lambda one=sale: run([one], now))  # type: ignore[misc]
+            if isinstance(alone, Exception):
+                failed.add((sale.shop.id, sale.number))
+                yield from note_failure((sale.shop.id, sale.number, name), sale.revision, alone, now)
+            else:
+                results.append(alone)
+    if some_behind:
+        well = [(s.shop.id, s.number) for s in sales if (s.shop.id, s.number) not in failed]
+        yield from ask(_CAUGHT_UP, [(*key, each) for key in well for each in (name, WHOLE)])
+    return results
+
+
+def _with_tier(sale: Sale, tier: str | None) -> Sale:
+    if tier == sale.tier:
+        return sale
+    # Campaigns may be for some tiers only; what does not count for other reasons does not begin to.
+    worth = valued(sale.shop, sale.facts, tier)[0] if sale.worth.eligible_minor else sale.worth
+    return msgspec.structs.replace(sale, tier=tier, worth=worth)
 
 
 def attempt(make: Callable[[], Steps[T]]) -> Steps[T | Exception]:

@@ -28,6 +28,7 @@ sales = Table(
     Column("paired_with", Number),  # suspected to be the same sale on the other platform
     Column("settle_at", Instant),  # when settling again will change something without an event
     Column("created_at", Instant, nullable=False),
+    Column("tier", Text),  # the customer's when it was made: its id in the programme of that time
     Column("backfill", Number),  # the run of the merchant that covers it
     Column("forgotten_at", Instant),  # since when it names nobody
 )

@@ -1,7 +1,10 @@
 """What of a sale counts: a pure function from merged facts to money (settlement rules, section 2)."""
 
-from handlers.merchants.rules import Earning
-from handlers.sales.bonus import bonuses, running
+import msgspec
+
+from handlers.merchants.rules import Earning, Shop
+from handlers.sales.bonus import NO_TIER, Held, bonuses, held_under, running
+from handlers.sales.history import earning_version, is_undone, undone
 from handlers.sales.rules import SaleFacts, Worth
 from integration.facts import Buyer, Charge, Order, OrderLine, OrderRefund, Payment
 
@@ -18,19 +21,20 @@ _WHY_NOT = {
     "voided": "The payment was voided or expired.",
     "unpaid": "The order is not paid yet.",
 }
+_NO_EARNING = Earning()
 _OPEN = frozenset({"needs_response", "under_review"})
 _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
 
 
-def worth(facts: SaleFacts, earning: Earning) -> Worth:
+def worth(facts: SaleFacts, earning: Earning, held: Held = NO_TIER) -> Worth:
     """Value a sale's merged facts under one programme's earning rules; Shopify's word on money goes first."""
     if facts.order is not None:
-        return _order_worth(facts, facts.order, earning)
+        return _order_worth(facts, facts.order, earning, held)
     if facts.order_deleted:
         return Worth(standing="deleted", why=("The order was deleted in the shop.",))
     charges = [c for c in facts.charges.values() if c.status == "succeeded"]
     if charges or any(p.status == "succeeded" for p in facts.payments.values()):
-        return _payment_worth(facts, charges, earning)
+        return _payment_worth(facts, charges, earning, held)
     if facts.charges or facts.payments or facts.sessions or facts.invoices or facts.stripe_refunds:
         return _awaited_payment(facts)
     return Worth(
@@ -42,7 +46,7 @@ def worth(facts: SaleFacts, earning: Earning) -> Worth:
 # --- Shopify ------------------------------------------------------------------------------------
 
 
-def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
+def _order_worth(facts: SaleFacts, order: Order, earning: Earning, held: Held) -> Worth:
     why: list[str] = []
     tax_sign = TAX_SIGN[order.taxes_included, earning.include_tax]
     counted = [line for line in order.lines if _counts(line, earning, why)]
@@ -94,7 +98,7 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning) -> Worth:
         disputed_minor=disputed,
         lost_minor=lost,
         parts_minor=parts_minor,
-        bonuses=bonuses(running(earning, sold_at, order.tags, order.source_name), parts) if eligible else (),
+        bonuses=bonuses(running(earning, sold_at, order.tags, order.source_name, held), parts) if eligible else (),
         test=order.test,
         why=tuple(why),
     )
@@ -171,7 +175,7 @@ def _order_standing(facts: SaleFacts, order: Order, why: list[str]) -> str:
 # --- Stripe -------------------------------------------------------------------------------------
 
 
-def _payment_worth(facts: SaleFacts, charges: list[Charge], earning: Earning) -> Worth:
+def _payment_worth(facts: SaleFacts, charges: list[Charge], earning: Earning, held: Held) -> Worth:
     first: Charge | Payment
     if charges:
         first = min(charges, key=lambda c: (c.created_at, c.id))
@@ -212,7 +216,7 @@ def _payment_worth(facts: SaleFacts, charges: list[Charge], earning: Earning) ->
         disputed_minor=min(_share(disputed_net, part, whole), eligible - lost),
         lost_minor=lost,
         parts_minor=eligible,
-        bonuses=bonuses(running(earning, first.created_at), [(None, eligible)]),
+        bonuses=bonuses(running(earning, first.created_at, held=held), [(None, eligible)]),
         test=test,
         why=tuple(why),
     )
@@ -314,4 +318,33 @@ def buyer(facts: SaleFacts) -> tuple[Buyer, int]:
             locale=first("locale"),
         ),
         at,
+    )
+
+
+# --- Of one shop --------------------------------------------------------------------------------
+
+
+def valued(shop: Shop, facts: SaleFacts, tier: str | None = None) -> tuple[Worth, int | None]:
+    """Value facts under the programme they earn under; return that version's number too.
+
+    `tier` is the one its customer held when it was made. What was sold after its platform was disconnected counts for
+    nothing, for no capability.
+    """
+    value = worth(facts, _NO_EARNING)
+    if is_undone(facts):
+        return undone(value), None
+    number = None if value.sold_at is None else earning_version(shop, facts, value.sold_at)
+    version = shop.version(number)
+    if version is not None and version.program.earning != _NO_EARNING:
+        value = worth(facts, version.program.earning, held_under(version.program, tier))
+    closed_at = shop.closed.get("shopify" if facts.order is not None else "stripe")
+    if closed_at is not None and value.sold_at is not None and value.sold_at > closed_at:
+        value = worth_nothing(value, "disconnected")
+    return value, number
+
+
+def worth_nothing(value: Worth, standing: str) -> Worth:
+    """Make a sale worth nothing for a reason beside its facts: its Shopify twin is paid, its platform had left."""
+    return msgspec.structs.replace(
+        value, standing=standing, eligible_minor=0, disputed_minor=0, lost_minor=0, bonuses=()
     )

@@ -301,6 +301,21 @@ def holding(grants: Iterable[Grant], instant: int) -> Grant | None:
     return last if last is not None and (last.until is None or instant < last.until) else None
 
 
+def tier_at(
+    history: Sequence[tuple[int, str | None]], given: Iterable[Sequence[Grant]], terms: Sequence[Terms], instant: int
+) -> str | None:
+    """Say which tier somebody held just before an instant: what was bought then did not count yet.
+
+    It follows from what was before the instant alone, so that nothing that goes back later changes it.
+    """
+    tier = next((name for at, name in reversed(history) if at < instant), None)
+    tiers = next((one.tiers for one in reversed(terms) if one.since <= instant), Tiers())
+    held = [grant for grants in given if (grant := holding(grants, instant)) is not None]
+    for one in sorted(held, key=lambda grant: grant.is_floor):
+        tier = laid_over(tier, one, tiers)
+    return tier
+
+
 def laid_over(earned: str | None, grant: Grant | None, tiers: Tiers) -> str | None:
     """Say which of two tiers counts; a tier that is not on the ladder any more, or a ladder that is off, never does."""
     order: list[str | None] = [None, *(key for key, _ in tiers.ascending)] if tiers.enabled else [None]

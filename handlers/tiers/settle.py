@@ -11,11 +11,12 @@ from handlers.merchants.rules import Shop
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.standing import seen
+from handlers.sales.bonus import differ
 from handlers.sales.books import load_sales
 from handlers.sales.rules import Sale
 from handlers.sales.settle import attempt
 from handlers.tiers import store
-from handlers.tiers.rules import Merit, Standing, by_hand, in_force, merit, stand, terms_of
+from handlers.tiers.rules import Grant, Merit, Standing, Terms, by_hand, in_force, merit, stand, terms_of, tier_at
 from handlers.tiers.store import Key, Row
 from integration.clock import HOUR
 from integration.database.steps import Steps
@@ -25,19 +26,34 @@ PUT_OFF = HOUR  # of somebody who cannot be placed
 log = structlog.get_logger()
 
 
-class TiersSettler:
-    """The tiers capability as a settler: after each sale, where its customer stands."""
+class TierRanker:
+    """The tiers capability as the ranker: where each sale's customer stands, and which tier it was made under."""
 
     name = "tiers"
 
-    def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[tuple[int, int], int]]:
-        """Place the customers of these sales; what the clock changes is its own to look at, so nothing wakes a sale."""
-        concerned = [sale for sale in sales if sale.shop.current.tiers.enabled and sale.customer is not None]
-        if concerned:
-            known = {sale.shop.id: sale.shop for sale in concerned}
-            people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
-            yield from place(known, people, now, concerned)
-        return {}
+    def rank(self, sales: Sequence[Sale], now: int) -> Steps[dict[Key, str | None]]:
+        """Place the customers of these sales; return the tier each held when the sale was made, by (merchant, sale)."""
+        concerned = [sale for sale in sales if sale.customer is not None and _has_tiers(sale)]
+        if not concerned:
+            return {}
+        known = {sale.shop.id: sale.shop for sale in concerned}
+        people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
+        found = yield from place(known, people, now, concerned)
+        lives = {(m, number): one for (m, _), one in found.items() for number in one.numbers}
+        return {
+            (sale.shop.id, sale.number): one.tier_at(sale.worth.sold_at)
+            for sale in concerned
+            if sale.customer is not None
+            # What the merchant gave a person by hand is forgotten with them; what they earned stays as it is.
+            and not sale.facts.forgotten
+            and (one := lives.get((sale.shop.id, sale.customer))) is not None
+            and sale.worth.sold_at is not None
+        }
+
+
+def _has_tiers(sale: Sale) -> bool:
+    version = sale.earns_under
+    return sale.shop.current.tiers.enabled or (version is not None and version.program.tiers.enabled)
 
 
 def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
@@ -51,16 +67,26 @@ class Placed(NamedTuple):
     numbers: Sequence[int]  # all they have had
     earned: Standing
     shown: Standing
+    given: Sequence[Sequence[Grant]] = ()  # by hand, to each number apart
+    terms: Sequence[Terms] = ()
+    others: Sequence[Sale] = ()  # what else they bought
+
+    def tier_at(self, instant: int) -> str | None:
+        """Say which tier the person held just before an instant."""
+        return tier_at(self.earned.history, self.given, self.terms, instant)
 
 
-def place(known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: Sequence[Sale] = ()) -> Steps[int]:
-    """Work out where people stand, by any of their numbers, and write it; say how many persons they are.
+def place(
+    known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: Sequence[Sale] = ()
+) -> Steps[dict[Key, Placed]]:
+    """Work out where people stand, by any of their numbers, and write it; return it by the number they go under.
 
     The merchants' books must be locked. `fresh` sales count as they are now: what is written of them is older.
     """
     found = yield from placed(known, people, now, fresh)
     kept, gone = [], set(people) - found.keys()
-    for (merchant_id, number), (_, _, one) in found.items():
+    for (merchant_id, number), person in found.items():
+        one = person.shown
         if one.tier is None and one.next_at is None:
             gone.add((merchant_id, number))
         else:
@@ -69,7 +95,17 @@ def place(known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: S
     if gone:
         yield from store.drop(gone)
     yield from _welcome(known, found, now)
-    return len(found)
+    # What is told late may have made somebody a regular sooner: what they bought since is settled again.
+    moved = [(m, sale.number) for (m, _), one in found.items() for sale in one.others if _earns_otherwise(sale, one)]
+    yield from store.settle_again(moved, now)
+    return found
+
+
+def _earns_otherwise(sale: Sale, person: Placed) -> bool:
+    version = sale.earns_under
+    if version is None or sale.worth.sold_at is None or sale.facts.forgotten:
+        return False
+    return differ(version.program, sale.tier, person.tier_at(sale.worth.sold_at))
 
 
 def placed(
@@ -78,7 +114,7 @@ def placed(
     """Work out where persons stand, by (merchant, the number they go under by now); nothing is written."""
     persons = yield from store.persons(people)
     root_of = {(m, number): (m, root) for (m, root), numbers in persons.items() for number in numbers}
-    merits = yield from _merits(known, root_of, fresh)
+    merits, others = yield from _merits(known, root_of, fresh)
     grants = yield from store.grants_of(root_of)
     terms = {merchant_id: terms_of(shop.versions, now) for merchant_id, shop in known.items()}
     found = {}
@@ -88,7 +124,8 @@ def placed(
         given = [held for number in numbers if (held := grants.get((merchant_id, number)))]
         if given and mine:
             shown = by_hand(earned, given, mine[-1].tiers, now)
-        found[merchant_id, root] = Placed(numbers, earned, shown)
+        bought = others.get((merchant_id, root), ())
+        found[merchant_id, root] = Placed(numbers, earned, shown, given, mine, bought)
     return found
 
 
@@ -119,17 +156,21 @@ def _key(number: int, tier: str) -> str:
 
 def _merits(
     known: Mapping[int, Shop], root_of: Mapping[Key, Key], fresh: Sequence[Sale]
-) -> Steps[dict[Key, list[Merit]]]:
-    """What all sales of persons count for, each person's together."""
+) -> Steps[tuple[dict[Key, list[Merit]], dict[Key, list[Sale]]]]:
+    """What all sales of persons count for, each person's together; and the sales that are not fresh."""
     told = {(sale.shop.id, number) for sale in fresh for number in (sale.number, *sale.absorbed)}
     named = yield from store.sales_of(root_of)
     loaded = yield from load_sales((m, number) for m, _, number in named if (m, number) not in told)
     found: dict[Key, list[Merit]] = {}
-    for sale in [*fresh, *(seen(known[one.merchant_id], one) for one in loaded if one.merged_into is None)]:
+    others: dict[Key, list[Sale]] = {}
+    older = [seen(known[one.merchant_id], one) for one in loaded if one.merged_into is None]
+    for place, sale in enumerate([*older, *fresh]):
         root = root_of.get((sale.shop.id, sale.customer)) if sale.customer is not None else None
         if root is not None and (counts := merit(sale)):
             found.setdefault(root, []).append(counts)
-    return found
+        if root is not None and place < len(older):
+            others.setdefault(root, []).append(sale)
+    return found, others
 
 
 def look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
@@ -151,4 +192,4 @@ def look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
 def _look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
     yield from lock_books([merchant_id])
     known = yield from shops([merchant_id])
-    return (yield from place(known, {(merchant_id, number) for number in people}, now))
+    return len((yield from place(known, {(merchant_id, number) for number in people}, now)))

@@ -169,6 +169,13 @@ _END_GRANTS = keyed(
     customer=BIG,
     at=BIG,
 )
+_SETTLE_AGAIN = keyed(
+    "UPDATE sales SET settle_at = k.at FROM {keys} k"
+    " WHERE sales.merchant_id = k.merchant_id AND sales.number = k.number AND sales.merged_into IS NULL",
+    merchant_id=BIG,
+    number=BIG,
+    at=BIG,
+)
 _WELCOMED = keyed(
     "SELECT e.merchant_id, e.key FROM {keys} k CROSS JOIN ledger_entries e"
     " WHERE e.merchant_id = k.merchant_id AND e.key = k.key",
@@ -238,6 +245,12 @@ def end_grants(numbers: Iterable[Key], now: int) -> Steps[int]:
 def welcomed(keys: Iterable[tuple[int, str]]) -> Steps[set[tuple[int, str]]]:
     """Say which (merchant, key) the ledger has."""
     return {(row[0], row[1]) for row in (yield from ask(_WELCOMED, sorted(keys)))}
+
+
+def settle_again(sales: Iterable[Key], now: int) -> Steps[None]:
+    """Have (merchant, sale) settled by the clock at once."""
+    if keys := sorted(sales):
+        yield from ask(_SETTLE_AGAIN, [(*key, now) for key in keys])
 
 
 def customers_after(merchant_id: int, number: int, limit: int) -> Steps[list[int]]:

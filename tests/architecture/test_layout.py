@@ -14,8 +14,8 @@ from tests.conftest import REPOSITORY
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "addresses", "assets", "books", "connections", "door", "fields", "frame", "install", "journal", "naming",
-        "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "wording",
+        "addresses", "asking", "assets", "books", "connections", "door", "fields", "frame", "install", "journal",
+        "naming", "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "typed", "wording",
     },
     "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},

@@ -26,7 +26,7 @@ from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
-from handlers.tiers.settle import TiersSettler
+from handlers.tiers.settle import TierRanker
 from handlers.tiers.settle import follow as follow_tiers
 from integration.channels import Channel
 from integration.channels.console import ConsoleChannel
@@ -94,8 +94,8 @@ class Stage:
     context: Context = field(init=False)
 
     async def open(self) -> "Stage":
-        settlers = [PointsSettler(), TiersSettler(), ThanksSettler(), ReviewsSettler()]
-        apply, resettle = make_apply(settlers, [follow, follow_tiers], Gate(VAULT))
+        settlers = [PointsSettler(), ThanksSettler(), ReviewsSettler()]
+        apply, resettle = make_apply(settlers, [follow, follow_tiers], Gate(VAULT), ranker=TierRanker())
         kinds = [ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring()]
         self.context = Context(
             database=self.database,

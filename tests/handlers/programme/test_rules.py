@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from handlers.merchants.asking import SETTINGS, setting_of
 from handlers.merchants.rules import Program
-from handlers.merchants.wording import SETTINGS, Reader, changes, label, setting_of, spoken, touches
+from handlers.merchants.wording import Reader, changes, label, spoken, touches
 from handlers.programme.rules import first_switched_on, merged, shown, understand
 
 DEFAULTS = Program()

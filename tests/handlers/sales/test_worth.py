@@ -4,9 +4,8 @@ import msgspec
 import pytest
 
 from handlers.merchants.rules import Earning, Shop
-from handlers.sales.apply import valued
 from handlers.sales.rules import SaleFacts
-from handlers.sales.worth import worth
+from handlers.sales.worth import valued, worth
 from integration.facts import (
     Charge,
     Dispute,

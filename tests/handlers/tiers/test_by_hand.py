@@ -42,7 +42,7 @@ async def test_what_comes_with_a_tier_comes_once_ever(nora: Stage) -> None:
     assert await tier(nora) is None
     await nora.hears(nora.order("1002"))
     assert (await tier(nora), await available(nora)) == ("Silver", 220)
-    assert [e["reason"] for e in (await shown(nora))["entries"]] == ["accrual", "tier_reward", "accrual"]
+    assert [e["reason"] for e in (await shown(nora))["entries"]] == ["tier_reward", "accrual", "accrual"]
 
 
 async def test_two_who_are_one_are_not_welcomed_again(nora: Stage) -> None:

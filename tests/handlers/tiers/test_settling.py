@@ -13,7 +13,7 @@ from handlers.sales.rules import Sale
 from handlers.tiers import settle
 from handlers.tiers.personal import HOLDER
 from handlers.tiers.rules import Merit
-from handlers.tiers.settle import TiersSettler
+from handlers.tiers.settle import TierRanker
 from integration.clock import DAY, HOUR, MINUTE, SECOND, to_iso
 from integration.facts import Buyer, CustomerSeen, CustomersMerged
 from tests.handlers.messages.stage import MONDAY_NOON, Stage
@@ -177,7 +177,7 @@ async def test_sales_of_a_shop_without_tiers_ask_the_database_nothing(nora: Stag
     await nora.hears(nora.order())
     shop = (await nora.database.read(lambda: shops([SHOP])))[SHOP]
     (one,) = await nora.database.read(lambda: standings(shop, [1]))
-    assert list(TiersSettler().settle([one.sale], nora.clock.now())) == []
+    assert list(TierRanker().rank([one.sale], nora.clock.now())) == []
 
 
 async def test_a_forgotten_customer_stands_nowhere(nora: Stage) -> None:
