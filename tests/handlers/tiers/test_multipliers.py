@@ -59,7 +59,7 @@ async def test_what_makes_somebody_a_regular_is_not_multiplied_and_what_comes_af
     shop = (await nora.database.read(lambda: shops([SHOP])))[SHOP]
     (one,) = await nora.database.read(lambda: standings(shop, [4]))
     words = " ".join(reasons(one.sale, nora.clock.now()))
-    assert "The customer had the tier Gold when it was bought: 2 times the points." in words
+    assert "The customer had the tier Gold when it was bought: it earns 2 times as much." in words
     assert "60.00 EUR × 2 points = 120 points" in words
 
 

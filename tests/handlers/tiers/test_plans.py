@@ -20,6 +20,7 @@ from integration.database.steps import Sql, ask
         (store._DROP, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
         (store._GRANTS, "sqlite_autoindex_tier_grants_1 (merchant_id=? AND customer=?)"),
         (store._END_GRANTS, "sqlite_autoindex_tier_grants_1 (merchant_id=? AND customer=?)"),
+        (store._SETTLE_AGAIN, "sqlite_autoindex_sales_1 (merchant_id=? AND number=?)"),
         (store._WELCOMED, "sqlite_autoindex_ledger_entries_2 (merchant_id=? AND key=?)"),
         (store._STIR, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
         (store._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
@@ -69,6 +70,7 @@ async def test_postgresql_finds_who_stands_where_by_index(postgres_database: str
             (store._OF.postgres, ([1], [7]), "pk_standings"),
             (store._SALES.postgres, ([1], [7]), "ix_sales_customer"),
             (store._ROOTS.postgres, ([1], [7]), "pk_customers"),
+            (store._SETTLE_AGAIN.postgres, ([1], [7], [9]), "pk_sales"),
             (store._PEOPLE.postgres, (1, 7, 100), "pk_customers"),
         ):
             plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
