@@ -54,6 +54,11 @@ lock: setup-dev  ## Pin every dependency anew, with hashes, for every Python and
 		-o requirements-tracing.lock pyproject.toml
 	$(VENV)/bin/uv pip compile $(LOCKING) --extra build --extra tracing --extra dev -c requirements-tracing.lock \
 		-o requirements-dev.lock pyproject.toml
+	cd extensions && npm install --package-lock-only --silent && $(UNFUNDED)
+# Addresses of people who take donations have no place in a lock file.
+UNFUNDED := node -e 'const fs = require("fs"), name = "package-lock.json", lock = JSON.parse(fs.readFileSync(name)); \
+	for (const one of Object.values(lock.packages)) delete one.funding; \
+	fs.writeFileSync(name, JSON.stringify(lock, null, 2) + "\n")'
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
 
 migration: setup-dev  ## Write the next database revision: make migration WORDS="what changes"
