@@ -14,6 +14,7 @@ from handlers.holders import Holder, of_the_merchant
 from handlers.inbox import personal as inbox
 from handlers.merchants import personal as merchants
 from handlers.messages import personal as messages
+from handlers.mirror import personal as mirror
 from handlers.points import personal as points
 from handlers.privacy import personal as privacy
 from handlers.reconcile import personal as reconcile
@@ -30,6 +31,7 @@ HOLDERS: tuple[Holder, ...] = (
     reviews.HOLDER,
     rewards.HOLDER,
     tiers.HOLDER,
+    mirror.HOLDER,
     account.HOLDER,
     points.HOLDER,
     customers.HOLDER,
@@ -151,6 +153,9 @@ TABLES: dict[str, Kept] = {
     "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
     "tier_marks": Kept(None, free="merchant_id version after_customer"),
+    # The number at Shopify stays until what stands there is taken away: minutes after somebody is forgotten.
+    "mirrors": Kept("mirror", personal="account", free="merchant_id customer digest has_tier due_at"),
+    "mirror_marks": Kept(None, free="merchant_id entry version swept_at swept_after form busy_until"),
     # Deleted within a day.
     "account_links": Kept(
         "account",

@@ -17,6 +17,7 @@ from handlers.inbox import work
 from handlers.insights import jobs as insights
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
+from handlers.mirror import jobs as mirror
 from handlers.points import jobs as points
 from handlers.points import seal
 from handlers.privacy import jobs as privacy
@@ -80,6 +81,7 @@ JOBS: tuple[Job, ...] = (
     Job("exchange.carry_out", exchange.carry_out, timeout=600, tries=1),
     Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
     Job("rewards.lapse", rewards.lapse, timeout=60),
+    Job("mirror.tell", mirror.tell, timeout=120, tries=1),
     Job("tiers.look", tiers.look_due, timeout=120),
     Job("account.prune", account.prune, timeout=60),
     Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
@@ -92,6 +94,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("exchange.carry_on", every=MINUTE),
     Tick("privacy.carry_out", every=MINUTE),
     Tick("tiers.look", every=MINUTE),
+    Tick("mirror.tell", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("insights.count", every=5 * MINUTE),
     Tick("connections.tend", every=5 * MINUTE),

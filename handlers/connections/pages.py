@@ -18,6 +18,7 @@ from handlers.merchants.programs import read_program
 from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import StripeAccount, account_of
 from integration.errors import Unavailable
+from integration.shopify.scopes import OPTIONAL
 from integration.stripe.accounts import PERMISSIONS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,7 +37,8 @@ async def connections_page(request: Request, visit: Visit) -> Response:
         TEMPLATES,
         shop=found.shop,
         accounts=found.accounts,
-        scopes=[(scope, held is not None and granted(scope.name, held)) for scope in SCOPES],
+        # The optional ones can be asked for where they are listed; the others Shopify asks for by itself.
+        scopes=[(one, held is not None and granted(one.name, held), one.name in OPTIONAL) for one in SCOPES],
         domain=domain_of(await _from_address(context, visit)),
         has_shopify=bool(context.shopify_secrets),
     )

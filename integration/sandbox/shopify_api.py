@@ -21,6 +21,7 @@ from integration.clock import SECOND, from_iso
 from integration.sandbox import graph
 from integration.sandbox.shopify import Shop
 from integration.sandbox.shopify_bulk import Exports, shop_exports
+from integration.sandbox.shopify_metafields import Metafields
 from integration.sandbox.shopify_nodes import customer_node, dispute_node, order_node, refund_node, shop_node
 from integration.sandbox.shopify_purses import Purses
 from integration.sandbox.shopify_records import Dispute, Order
@@ -63,6 +64,7 @@ class PretendShopify:
     tokens: Tokens = field(init=False)
     exports: dict[str, Exports] = field(default_factory=dict)  # by shop
     purses: dict[str, Purses] = field(default_factory=dict)  # by shop
+    metafields: dict[str, Metafields] = field(default_factory=dict)  # by shop
     _available: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,10 @@ class PretendShopify:
     def purse(self, shop: Shop) -> Purses:
         """The store credit and the gift cards of a shop's customers."""
         return self.purses.setdefault(shop.domain, Purses(shop))
+
+    def beside(self, shop: Shop) -> Metafields:
+        """What stands beside a shop's customers."""
+        return self.metafields.setdefault(shop.domain, Metafields(shop))
 
     def grant(self, domain: str) -> dict[str, Any]:
         """Give out an expiring offline token and the token that renews it."""
@@ -137,6 +143,7 @@ class PretendShopify:
         try:
             exports = self.exports.setdefault(shop.domain, shop_exports(shop, _root))
             root = _with_purse(_root(shop), self.purse(shop))
+            root |= _if_allowed("write_customers", shop, self.beside(shop).fields())
             data = document.answer(root | exports.fields(address))
         except Denied as error:
             return {"data": None} | _errors(error.message, "ACCESS_DENIED") | _cost(cost, left, self.restored)

@@ -16,6 +16,7 @@ REQUIRED: tuple[str, ...] = (
 
 # Asked for later, where a merchant wants what needs them.
 OPTIONAL: tuple[str, ...] = (
+    "write_customers",  # points and tier beside the customer: the theme, the account and Flow show them
     "read_all_orders",  # Shopify shows orders of more than 60 days with it alone
     "write_gift_cards",  # rewards that are gift cards
     "read_store_credit_accounts",  # rewards that are store credit

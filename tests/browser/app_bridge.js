@@ -15,6 +15,12 @@
         tell({ toast: words });
       },
     },
+    scopes: {
+      request: async (names) => {
+        window.bridge.asked = names;
+        return { result: window.declines ? "declined-all" : "granted-all" };
+      },
+    },
     saveBar: { show: () => setSaveBar(true), hide: () => setSaveBar(false) },
   };
   const plain = window.fetch;

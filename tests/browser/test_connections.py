@@ -95,3 +95,20 @@ def test_in_the_admin_a_file_comes_in_and_goes_out(browser: Browser, shop: Runni
     assert "ana@x.example" in Path(taken.value.path()).read_text()
     assert complaints == []
     page.context.close()
+
+
+def test_in_the_admin_a_permission_is_given_where_it_is_listed(browser: Browser, shop: RunningShop) -> None:
+    """Shopify asks for that one alone; declined, it can be asked for again."""
+    with_accounts(shop)
+    page, app, complaints = shop.in_admin(browser, path="/app/connections")
+    button = app.get_by_role("button", name="Allow: Points and tier shown in your theme")
+    app.evaluate("window.declines = true")
+    button.click()
+    expect(app.get_by_role("status").filter(has_text="Nothing was changed")).to_be_visible()
+    app.evaluate("window.declines = false")
+    button.click()
+    expect(app.get_by_role("status").filter(has_text="within a minute")).to_be_visible()
+    expect(button).to_be_disabled()
+    assert app.evaluate("bridge.asked") == ["write_customers"]
+    assert violations(app) == [] and complaints == []
+    page.context.close()

@@ -122,7 +122,7 @@ async def test_the_shops_permissions_are_told_in_words(desk: Desk) -> None:
     """What is missing, what was taken away, and when webhooks went quiet."""
     await desk.house.does("UPDATE connections SET token = 'sealed', scopes = '[\"write_orders\", \"read_customers\"]'")
     page = await desk.shown()
-    assert page.count(">Missing<") == 2 and page.count(">Not granted<") == 10 and "Parcels" in page
+    assert page.count(">Missing<") == 2 and page.count(">Not granted<") == 11 and "Parcels" in page
     await desk.house.does(
         "INSERT INTO reconcile_marks (merchant_id, connection, next_at, state, quiet_since, quiet_why)"
         " SELECT 1, id, 0, 'ok', 1, 'nothing came while orders did' FROM connections WHERE merchant_id = 1"

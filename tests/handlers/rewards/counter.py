@@ -57,6 +57,12 @@ class Counter:
         now = self.market.clock.now() - SECOND
         await self.context.database.run(lambda: change_program(self.stall.merchant, settings, now))
 
+    async def sets(self, **parts: Any) -> None:
+        """Change parts of the programme, from now on."""
+        settings = {f"{part}.{key}": value for part, keys in parts.items() for key, value in keys.items()}
+        now = self.market.clock.now() - SECOND
+        await self.context.database.run(lambda: change_program(self.stall.merchant, settings, now))
+
     async def gives(self, points: int, customer: int = 0) -> None:
         """Give a customer points to spend, or take some."""
         now, who = self.market.clock.now(), customer or self.ana
