@@ -109,7 +109,7 @@ TABLES: dict[str, Kept] = {
     # --- People ---
     "customers": Kept(
         "customers",
-        personal="shopify_id first_name last_name email phone locale country region",
+        personal="shopify_id first_name last_name email phone locale country region birthday birthday_at",
         free="merchant_id number email_at name_at phone_at locale_at place_at merged_into created_at forgotten_at"
         " held_at",
     ),
@@ -162,6 +162,8 @@ TABLES: dict[str, Kept] = {
         personal="asker",
         free="merchant_id digest customer reward created_at expires_at used_at session session_until",
     ),
+    # Keyed digests, of addresses that may be nobody's: deleted within a day.
+    "account_asks": Kept("account", personal="target asker", free="merchant_id digest asked_at"),
     # --- Asking the platforms ---
     "reconcile_marks": Kept(
         None,

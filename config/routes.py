@@ -151,6 +151,8 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/proxy/return", by_proxy(account_desk.return_now), methods=["POST"]),
     Route("/proxy/mails", by_proxy(account_desk.mails_now), methods=["POST"]),
     Route("/proxy/language", by_proxy(account_desk.language_now), methods=["POST"]),
+    Route("/proxy/birthday", by_proxy(account_desk.birthday_now), methods=["POST"]),
+    Route("/proxy/find", by_proxy(account.find_link), methods=["POST"]),
     Route("/proxy/mail", by_proxy(account.mail_link), methods=["POST"]),
     Route("/proxy/{rest:path}", by_proxy(account.nothing_here)),  # last of these
     # The customer's pages by signed link: /c/…
@@ -168,6 +170,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/c/account/return", by_session(account_desk.return_now), methods=["POST"]),
     Route("/c/account/mails", by_session(account_desk.mails_now), methods=["POST"]),
     Route("/c/account/language", by_session(account_desk.language_now), methods=["POST"]),
+    Route("/c/account/birthday", by_session(account_desk.birthday_now), methods=["POST"]),
     Route("/c/account/export", by_session(account_desk.export_now), methods=["POST"]),
     Route("/c/account/file", by_session(account_desk.export_file)),
     Route("/c/account/forget", by_session(account_desk.forget_page)),

@@ -52,6 +52,7 @@ from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
 from handlers.tiers.settle import TierRanker
 from handlers.tiers.settle import follow as follow_tiers
+from handlers.tiers.views import View as LadderView
 from integration import tracing
 from integration.channels import Channel
 from integration.channels.console import ConsoleChannel
@@ -189,6 +190,7 @@ async def opened(
             auditors=AUDITORS,
             rewards={kind.name: kind for kind in REWARDS},
             spending=SPENDING,
+            ladder=LadderView(),
             client_header=settings.client_address_header,
             data_dir=settings.data_dir,
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from handlers.customers.timeline import Source
     from handlers.holders import Holder, Privacy
     from handlers.insights.store import Count
+    from handlers.ladder import Ladder
     from handlers.messages.kinds import Kind
     from handlers.points.audit import Auditor
     from handlers.points.forecast import Aim
@@ -65,6 +66,7 @@ class Context:
     rewards: Mapping[str, "RewardKind"] = field(default_factory=dict)  # kinds of rewards by name
     auditors: Sequence["Auditor"] = ()  # what is checked of the books besides sales and balances
     spending: "Spending | None" = None  # what customers' pages may ask about rewards
+    ladder: "Ladder | None" = None  # what customers' pages may ask about tiers
     client_header: str | None = None  # in which our own proxy says who calls; None = nobody stands between
     data_dir: Path | None = None  # where files are kept on this machine
 

@@ -21,6 +21,7 @@ from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
 from handlers.privacy.gate import Gate
 from handlers.sales.apply import make_apply
+from handlers.tiers.views import View as LadderView
 from integration.channels.console import ConsoleChannel
 from integration.clock import from_iso
 from integration.database.steps import Row, ask, plain
@@ -76,7 +77,7 @@ class House:
             "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
             "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
-            "holders": HOLDERS, "privacy": gate, "counts": COUNTS, "spending": SPENDING,
+            "holders": HOLDERS, "privacy": gate, "counts": COUNTS, "spending": SPENDING, "ladder": LadderView(),
             "rewards": {kind.name: kind for kind in REWARDS},
             **self.over,
         }  # fmt: skip

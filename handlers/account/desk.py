@@ -1,6 +1,7 @@
 """What customers do on their page, each asked once more before it is done: redeem, give back, settings, their data."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,10 @@ from starlette.responses import Response
 
 from handlers.account import store
 from handlers.account.pages import Caller, gone, key_of, look, nonce_of, render
-from handlers.account.rules import Reader, choices, conditions, coupon, gets, hindrance, returnable
+from handlers.account.rules import Reader, choices, conditions, coupon, day_of_year, gets, hindrance, returnable
 from handlers.account.views import Seen
 from handlers.context import Context
-from handlers.customers.correct import correct_language
+from handlers.customers.correct import correct_language, tell_birthday
 from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused
 from handlers.messages.pages import read_form
@@ -25,6 +26,7 @@ WHO = "customer"  # in journals and receipts: the person themselves
 CARRY_OUT = "privacy.carry_out"
 MOST_LOOKS = 12  # whether a reward is there, before its owner is told to come back
 LOOK_SECONDS = 0.25
+_COUNT = re.compile(r"[0-9]{1,2}", re.ASCII)
 
 
 # --- Rewards --------------------------------------------------------------------------------------
@@ -175,6 +177,39 @@ async def language_now(request: Request, caller: Caller) -> Response:
     return await _set(request, caller, "language", _speak)
 
 
+async def birthday_now(request: Request, caller: Caller) -> Response:
+    """Keep the day and month somebody was born on, or keep it no longer."""
+    context: Context = request.app.state.context
+    if not caller.acts:
+        return gone(request)
+    fields, now = await read_form(request), context.clock.now()
+    seen, reader = await look(request, caller)
+    if nonce_of(context, caller, fields, "birthday") is None or seen.person is None:
+        return _not_done(caller, reader, "too_old")
+    wanted: str | None = None
+    if fields.get("do") != "drop":
+        day, month = fields.get("day", ""), fields.get("month", "")
+        named = _COUNT.fullmatch(day) and _COUNT.fullmatch(month)
+        wanted = day_of_year(int(month), int(day)) if named else None
+        if wanted is None:
+            return _not_done(caller, reader, "birthday_wrong")
+    numbers, about = seen.person.numbers, f"customer:{caller.customer}"
+
+    def change() -> Steps[bool]:
+        told = yield from tell_birthday(caller.merchant_id, numbers, wanted, now)
+        if told:
+            did = "took back their birthday" if wanted is None else "told their birthday"
+            yield from note(caller.merchant_id, WHO, did, about, None, now)
+        return told
+
+    if not await context.database.run(change):
+        again = reader.day(seen.birthday.may_change_at(now))
+        return _not_done(caller, reader, "not_done", reader.say("birthday_once", day=again))
+    if wanted is None:
+        return _done(caller, reader, "birthday_gone", reader.say("birthday"))
+    return _done(caller, reader, "birthday_done", reader.say("birthday"), day=reader.date(wanted))
+
+
 def _wish(caller: Caller, wanted: str, now: int) -> Steps[None]:
     named = Named(caller.merchant_id, caller.customer, "account")
     if wanted == "stop":
@@ -311,11 +346,11 @@ def _confirm(caller: Caller, reader: Reader, status: int = 200, **values: Any) -
     return render(caller, reader, "confirm.html", status, **{"check": "", "error": "", "grave": False, **values})
 
 
-def _done(caller: Caller, reader: Reader, said: str, title: str = "", is_over: bool = False) -> Response:
+def _done(caller: Caller, reader: Reader, said: str, title: str = "", is_over: bool = False, **values: str) -> Response:
     words = title or reader.say(f"{said}_title")
-    return render(caller, reader, "told.html", title=words, text=reader.say(said), is_over=is_over)
+    return render(caller, reader, "told.html", title=words, text=reader.say(said, **values), is_over=is_over)
 
 
 def _not_done(caller: Caller, reader: Reader, said: str, why: str = "") -> Response:
     title, text = reader.say("not_done_title"), reader.say(said)
-    return render(caller, reader, "told.html", 422, title=title, text=f"{why}. {text}" if why else text)
+    return render(caller, reader, "told.html", 422, title=title, text=f"{why.rstrip('.')}. {text}" if why else text)

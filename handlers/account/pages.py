@@ -23,6 +23,7 @@ from handlers.account.rules import Reader
 from handlers.account.store import Opened
 from handlers.account.views import MOST_LINES, Seen, history, reader_of, see, shown
 from handlers.context import Context
+from handlers.customers.rules import normalise
 from handlers.customers.timeline import Bound
 from handlers.merchants.door import COOKIE, LOOPBACK, is_from_elsewhere, own_cookie
 from handlers.messages.letters import words_file
@@ -36,6 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 WORDS = TEMPLATES / "words.toml"
 HERE = "/c/account"  # where who opened a fresh link is
 FORM_LIFE = 30 * MINUTE
+MOST_ADDRESS = 254  # characters of an e-mail address
 MOST_KEY = 1_000  # characters
 _NONCE_BYTES = 16
 _COOKIE = "-account"
@@ -49,6 +51,7 @@ KNOWN = {
 }
 """What our pages take in an address, and all the shapes it may have."""
 
+ACTS = ("mails", "language", "birthday", "export", "mail")  # with a form on the page itself
 NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
 
 log = structlog.get_logger()
@@ -206,11 +209,14 @@ async def account_page(request: Request, caller: Caller) -> Response:
     seen, reader = await look(request, caller)
     values: dict[str, Any] = shown(seen, reader, caller.acts, context.clock.now())
     if caller.acts:
-        values["keys"] = {act: key_of(context, caller, act) for act in ("mails", "language", "export", "mail")}
+        values["keys"] = {act: key_of(context, caller, act) for act in ACTS}
+        values["months"] = reader.months
         values["file"] = await _file(context, caller) if caller.way == "session" else None
     elif caller.way == "link":
         token = context.vault.sign("unsubscribe", caller.merchant_id, caller.customer, "account")
         values["stop_mail"] = f"/c/unsubscribe/{token}"
+    elif caller.is_guest:
+        values["keys"] = {"find": key_of(context, caller, "find")}
     values["is_guest"] = caller.is_guest
     values["sign_in"] = f"/account/login?{urlencode({'return_url': caller.base})}"
     return render(caller, reader, "account.html", title=reader.say("title"), **values)
@@ -295,8 +301,23 @@ async def mail_link(request: Request, caller: Caller) -> Response:
         return render(caller, reader, "told.html", 422, title=reader.say("not_done_title"), text=reader.say("too_old"))
     reward = fields.get("reward", "")
     wanted = reward if KNOWN["reward"].fullmatch(reward) else None
-    answer = render(caller, reader, "fresh.html", title=reader.say("fresh_title"))
+    answer = render(caller, reader, "fresh.html", title=reader.say("fresh_title"), text=reader.say("fresh_text"))
     answer.background = BackgroundTask(_mail, context, caller, seen, reader, wanted, _asker(request, caller))
+    return answer
+
+
+async def find_link(request: Request, caller: Caller) -> Response:
+    """Mail a fresh link to whoever has the address a guest typed; whose it is, if anybody's, is not told."""
+    context: Context = request.app.state.context
+    fields = await read_form(request)
+    _, reader = await look(request, caller)
+    if not caller.is_guest:
+        return gone(request)
+    if nonce_of(context, caller, fields, "find") is None:
+        return render(caller, reader, "told.html", 422, title=reader.say("not_done_title"), text=reader.say("too_old"))
+    email = normalise(fields.get("email", "")[:MOST_ADDRESS])
+    answer = render(caller, reader, "fresh.html", title=reader.say("fresh_title"), text=reader.say("find_text"))
+    answer.background = BackgroundTask(_find, request, caller, email, _asker(request, caller))
     return answer
 
 
@@ -350,7 +371,26 @@ def _asker(request: Request, caller: Caller) -> str:
     else:
         address = request.client.host if request.client is not None else ""
         address = "" if address in LOOPBACK else address
-    return hashlib.sha256(context.vault.sign("asker", address[:100]).encode()).hexdigest()[:32] if address else ""
+    return _digest(context, "asker", address[:100]) if address else ""
+
+
+async def _find(request: Request, caller: Caller, email: str, asker: str) -> None:
+    context: Context = request.app.state.context
+    now = context.clock.now()
+    target = _digest(context, "typed address", caller.merchant_id, email)
+    found = await context.database.run(lambda: store.typed(caller.merchant_id, email, target, asker, now))
+    if found is None:
+        return
+    owner = caller._replace(customer=found)
+    seen = await context.database.read(lambda: see(context, owner.merchant_id, found, now))
+    if seen is not None and seen.person is not None:
+        spoken = language_of(seen.shop, seen.person, request)
+        await _mail(context, owner, seen, reader_of(seen, spoken, words_file(WORDS)[spoken]), None, asker)
+
+
+def _digest(context: Context, purpose: str, *parts: str | int) -> str:
+    """Stand for something without naming it: the same again, and nobody else can tell what."""
+    return hashlib.sha256(context.vault.sign(purpose, *parts).encode()).hexdigest()[:32]
 
 
 async def _mail(context: Context, caller: Caller, seen: Seen, reader: Reader, reward: str | None, asker: str) -> None:

@@ -16,4 +16,4 @@ def forget(subject: Subject, now: int) -> Steps[int]:
     return (yield from store.forget(subject.merchant_id, subject.numbers))
 
 
-HOLDER = Holder("account", export, forget, deleting("account_links"))
+HOLDER = Holder("account", export, forget, deleting("account_links", "account_asks"))

@@ -1,14 +1,16 @@
-"""What a customer's page says in the reader's language: rewards, entries, and the programme's terms; pure."""
+"""What a customer's page says in the reader's language: rewards, tiers and entries; pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from babel.dates import format_skeleton, get_month_names
 from babel.numbers import format_decimal
 
+from handlers.ladder import Place
 from handlers.merchants.offers import CODES, Reward
-from handlers.merchants.rules import Program, Shop, Version
 from handlers.messages.letters import day, money
 from handlers.points.timeline import Moved
 from handlers.spending import Offer, Taken
@@ -17,6 +19,7 @@ from integration.money import exponent
 MOST_STEPS_SHOWN = 24  # choices of an incremental reward on one page; the most one can pay for comes last
 NOT_SHOWN = frozenset({"reward"})  # setting points aside is told by what comes of it
 ON_ACCOUNT = frozenset({"store_credit", "balance_credit"})  # nothing is to be typed or shown for these
+LEAP_YEAR = 2000  # has every day of a year
 _FRENCH = "fr"  # where less than two is singular
 
 
@@ -58,9 +61,28 @@ class Reader:
         """Write major units of the programme's currency."""
         return self.money(int(major.scaleb(exponent(self.currency))))
 
+    def date(self, month_day: str) -> str:
+        """Write a day of the year, kept as MM-DD."""
+        month, _, day_ = month_day.partition("-")
+        return str(format_skeleton("MMMMd", date(LEAP_YEAR, int(month), int(day_)), locale=self.locale))
+
+    @property
+    def months(self) -> list[tuple[int, str]]:
+        """Name the months."""
+        names = get_month_names("wide", "stand-alone", locale=self.locale)
+        return [(month, names[month]) for month in range(1, 13)]
+
     def day(self, instant: int) -> str:
         """Write an instant as a day by the shop's clocks."""
         return day(instant, self.timezone, self.locale)
+
+
+def day_of_year(month: int, day_: int) -> str | None:
+    """Write a day of the year as MM-DD; None for one that no year has."""
+    try:
+        return date(LEAP_YEAR, month, day_).strftime("%m-%d")
+    except ValueError:
+        return None
 
 
 # --- Rewards --------------------------------------------------------------------------------------
@@ -203,6 +225,56 @@ def _state(reader: Reader, one: Taken) -> str:
     return reader.say("on_account" if one.reward.kind in ON_ACCOUNT else "hidden")
 
 
+# --- Tiers ----------------------------------------------------------------------------------------
+
+
+class Rank(NamedTuple):
+    """Where somebody stands on the ladder, as the page shows it."""
+
+    name: str  # empty = on none of its steps yet
+    perks: str  # the shop's own words
+    kept: str  # until when, and what it takes to keep it
+    next: str  # what is missing to the next step, empty = there is none
+    have: int  # for the bar
+    takes: int
+    progress: str
+    counts: str  # what counts, over which time
+
+
+def rank(reader: Reader, place: Place) -> Rank:
+    """Show where somebody stands, and how far it is to the next step."""
+    name = place.tier.name if place.tier is not None else ""
+    kept = ""
+    if place.falls_at is not None and place.to_keep:
+        values = {"missing": _amount(reader, place, place.to_keep), "day": reader.day(place.falls_at)}
+        kept = reader.say("tier_falls", tier=name, **values)
+    elif place.until is not None:
+        kept = reader.say("tier_kept", tier=name, day=reader.day(place.until))
+    missing, have, takes, progress = "", 0, 0, ""
+    if place.next is not None:
+        have, takes = min(place.have, place.next.takes), place.next.takes
+        missing = reader.say("tier_next", tier=place.next.name, missing=_amount(reader, place, takes - have))
+        progress = reader.say(
+            "progress", have=_amount(reader, place, have, bare=True), points=_amount(reader, place, takes)
+        )
+    return Rank(
+        name=name,
+        perks=place.tier.perks if place.tier is not None else "",
+        kept=kept,
+        next=missing,
+        have=have,
+        takes=takes,
+        progress=progress,
+        counts=reader.say(f"tier_{place.by}_{place.over}"),
+    )
+
+
+def _amount(reader: Reader, place: Place, count: int, bare: bool = False) -> str:
+    if place.by == "spend":
+        return reader.money(count)
+    return reader.number(count) if bare else reader.points(count)
+
+
 # --- History --------------------------------------------------------------------------------------
 
 
@@ -244,89 +316,3 @@ def redemption_of(key: str) -> int:
     kind, _, rest = key.partition(":")
     number = rest.partition(":")[0]
     return int(number) if kind == "redeem" and number.isascii() and number.isdigit() else 0
-
-
-# --- Terms ----------------------------------------------------------------------------------------
-
-
-class Terms(NamedTuple):
-    """How the programme works, in sentences under headings, and since when."""
-
-    version: str
-    parts: list[tuple[str, list[str]]]
-
-
-def terms(reader: Reader, shop: Shop, offers: Sequence[Offer], now: int) -> Terms | None:
-    """Say how the programme that is in force works; None where nothing is."""
-    version = shop.version_at(now)
-    if version is None:
-        return None
-    since = unchanged_since(shop.versions, version)
-    program = version.program
-    parts = [
-        (reader.say("how_earning"), _earning(reader, program, now)),
-        (reader.say("how_spending"), _spending(reader, program, offers)),
-        (reader.say("how_refunds"), _returns(reader, program)),
-        (reader.say("how_expiry"), [_expiry(reader, program)]),
-    ]
-    words = reader.say("how_version", day=reader.day(since.in_force_at), version=reader.number(since.number))
-    return Terms(words, parts)
-
-
-def unchanged_since(versions: Sequence[Version], version: Version) -> Version:
-    """Return the first version from which on customers' terms have been as they are: earning, expiry, rewards."""
-    first = version
-    for one in sorted(versions, key=lambda each: (each.in_force_at, each.number), reverse=True):
-        if (one.in_force_at, one.number) >= (first.in_force_at, first.number):
-            continue
-        if _of_customers(one.program) != _of_customers(version.program):
-            break
-        first = one
-    return first
-
-
-def _of_customers(program: Program) -> tuple[object, ...]:
-    earning = program.earning.model_copy(update={"notify_reductions": True})
-    expiry = program.expiry.model_copy(update={"remind": True, "notice_days": ()})
-    return earning, expiry, program.rewards.model_copy(update={"remind_days": 0})
-
-
-def _earning(reader: Reader, program: Program, now: int) -> list[str]:
-    earning = program.earning
-    if not earning.enabled:
-        return [reader.say("how_off")]
-    rate = reader.points(earning.points_per_unit)
-    said = [reader.say("how_rate", points=rate, money=reader.amount(Decimal(1)))]
-    said.append(reader.say("how_rate_tax" if earning.include_tax else "how_rate_no_tax"))
-    if earning.include_shipping:
-        said += [reader.say("how_shipping"), reader.say("how_nothing_shipping")]
-    else:
-        said.append(reader.say("how_nothing"))
-    if earning.exclude_products or earning.exclude_tags or earning.exclude_channels:
-        said.append(reader.say("how_excluded"))
-    for campaign in earning.campaigns.values():
-        if campaign.starts_at <= now < campaign.ends_at:
-            said.append(reader.say("how_campaign", name=campaign.name, day=reader.day(campaign.ends_at - 1)))
-    return [*said, reader.say("how_exact")]
-
-
-def _spending(reader: Reader, program: Program, offers: Sequence[Offer]) -> list[str]:
-    days = program.earning.hold_days
-    said = [reader.say("how_hold", days=reader.number(days)) if days else reader.say("how_hold_none")]
-    if not offers:
-        return [*said, reader.say("how_rewards_none")]
-    each = [reader.say("how_reward", reward=o.reward.name, points=reader.points(o.reward.points)) for o in offers]
-    said += [reader.say("how_rewards", list="; ".join(each)), reader.say("how_unused")]
-    returns = program.rewards.return_expired
-    return [*said, reader.say("how_unused_lapse" if returns else "how_unused_gone")]
-
-
-def _returns(reader: Reader, program: Program) -> list[str]:
-    names = ("how_refund", "how_refund_reward", "how_debt") if program.rewards.enabled else ("how_refund", "how_debt")
-    return [reader.say(name) for name in names]
-
-
-def _expiry(reader: Reader, program: Program) -> str:
-    if not program.expiry.enabled:
-        return reader.say("how_expiry_none")
-    return reader.say(f"how_expiry_{program.expiry.after}", months=reader.number(program.expiry.months))

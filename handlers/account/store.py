@@ -21,6 +21,7 @@ SESSION_LIFE = 30 * MINUTE  # from the use of the link on
 WITHIN = HOUR
 MOST_MAILED = 4  # links to one person within WITHIN
 MOST_ASKED = 30  # links asked for from one address of the network within WITHIN
+MOST_OF_SHOP = 300  # addresses typed at one shop within WITHIN
 MOST_PRUNED = 5_000
 _SECRET_BYTES = 32
 _LINK, _SESSION = "account link", "account session"
@@ -43,6 +44,21 @@ Index("ix_account_links_customer", account_links.c.merchant_id, account_links.c.
 Index("ix_account_links_asker", account_links.c.asker, account_links.c.created_at)
 Index("ix_account_links_expires", account_links.c.expires_at)
 
+# Typed by somebody who may be anybody: counted whether or not the address is anybody's.
+account_asks = Table(
+    "account_asks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),  # drawn
+    Column("target", Text, nullable=False),  # keyed digest of the address typed
+    Column("asker", Text, nullable=False),  # as above
+    Column("asked_at", Instant, nullable=False),
+)
+Index("ix_account_asks_shop", account_asks.c.merchant_id, account_asks.c.asked_at)
+Index("ix_account_asks_target", account_asks.c.merchant_id, account_asks.c.target, account_asks.c.asked_at)
+Index("ix_account_asks_asker", account_asks.c.asker, account_asks.c.asked_at)
+Index("ix_account_asks_at", account_asks.c.asked_at)
+
 _ROOT = plain(
     "SELECT p.number FROM customers c JOIN customers p"
     " ON p.merchant_id = c.merchant_id AND p.number = COALESCE(c.merged_into, c.number)"
@@ -64,6 +80,10 @@ _ADD = plain(
     "INSERT INTO account_links (merchant_id, digest, customer, asker, reward, created_at, expires_at)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 )
+_OF_SHOP = plain("SELECT count(*) FROM account_asks WHERE merchant_id = ?1 AND asked_at > ?2")
+_OF_TARGET = plain("SELECT count(*) FROM account_asks WHERE merchant_id = ?1 AND target = ?2 AND asked_at > ?3")
+_OF_ASKER = plain("SELECT count(*) FROM account_asks WHERE asker = ?1 AND asked_at > ?2")
+_TYPED = plain("INSERT INTO account_asks (merchant_id, digest, target, asker, asked_at) VALUES (?1, ?2, ?3, ?4, ?5)")
 _LEFT = plain(
     "SELECT customer FROM account_links WHERE merchant_id = ?1 AND digest = ?2 AND used_at IS NULL AND expires_at > ?3"
 )
@@ -80,6 +100,10 @@ _END = plain(
 _PRUNE = plain(
     "DELETE FROM account_links WHERE (merchant_id, digest) IN"
     " (SELECT merchant_id, digest FROM account_links WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)"
+)
+_PRUNE_ASKS = plain(
+    "DELETE FROM account_asks WHERE (merchant_id, digest) IN"
+    " (SELECT merchant_id, digest FROM account_asks WHERE asked_at < ?1 ORDER BY asked_at LIMIT ?2)"
 )
 _FORGET = keyed(
     "DELETE FROM account_links WHERE EXISTS (SELECT 1 FROM {keys} k"
@@ -138,6 +162,23 @@ def new_link(
     return vault.sign(_LINK, merchant_id, secret)
 
 
+def typed(merchant_id: int, email: str, target: str, asker: str, now: int) -> Steps[int | None]:
+    """Count an address that somebody typed, and return whose it is; None = nobody's, or too many were typed.
+
+    `target` stands for the address, `asker` for where it was typed (empty = not told).
+    """
+    yield from ask(_LOCK, (merchant_id,))
+    since = now - WITHIN
+    of_shop = yield from ask(_OF_SHOP, (merchant_id, since))
+    of_target = yield from ask(_OF_TARGET, (merchant_id, target, since))
+    of_asker = (yield from ask(_OF_ASKER, (asker, since))) if asker else [(0,)]
+    if of_shop[0][0] >= MOST_OF_SHOP or of_target[0][0] >= MOST_MAILED or of_asker[0][0] >= MOST_ASKED:
+        return None
+    yield from ask(_TYPED, (merchant_id, secrets.token_hex(16), target, asker, now))
+    number = yield from find(merchant_id, [("email", email)])
+    return (yield from root_of(merchant_id, number)) if number is not None else None
+
+
 def link_opens(token: str, vault: Vault, now: int) -> Steps[tuple[int, int] | None]:
     """Return (merchant, customer) of a link that would open a session; using it is another step."""
     named = _named(_LINK, token, vault, 2)
@@ -177,8 +218,10 @@ def end_session(opened: Opened, now: int) -> Steps[None]:
 
 
 def prune(now: int) -> Steps[int]:
-    """Delete links that opened nothing for a day or longer; returns how many."""
-    return int((yield from ask(_PRUNE, (now - DAY, MOST_PRUNED)))[0][0])
+    """Delete links that opened nothing for a day or longer, and asks as old; returns how many."""
+    links = yield from ask(_PRUNE, (now - DAY, MOST_PRUNED))
+    asks = yield from ask(_PRUNE_ASKS, (now - DAY, MOST_PRUNED))
+    return int(links[0][0]) + int(asks[0][0])
 
 
 def forget(merchant_id: int, numbers: tuple[int, ...]) -> Steps[int]:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, line, terms
+from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, line, rank
+from handlers.account.terms import terms
 from handlers.context import Context
+from handlers.customers.correct import Birthday, birthday_of
 from handlers.customers.timeline import LATEST, Bound
+from handlers.ladder import Place
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
 from handlers.messages.letters import locale_name
@@ -13,7 +16,7 @@ from handlers.messages.people import Person, load
 from handlers.messages.sending import BLOCKING
 from handlers.points.purses import lots_of, purse
 from handlers.points.rules import MICRO
-from handlers.points.statement import balances, tier_of
+from handlers.points.statement import balances
 from handlers.points.timeline import Moved, moved
 from handlers.spending import Offer, Taken
 from integration.database.steps import Steps
@@ -36,7 +39,8 @@ class Seen(NamedTuple):
     offers: Sequence[Offer]
     taken: Sequence[Taken]
     entries: Sequence[Moved]
-    tier: str | None = None  # its name
+    birthday: Birthday = Birthday(None, 0)
+    place: Place | None = None  # on the ladder; None = there is none
 
     @property
     def wants_mail(self) -> bool:
@@ -59,9 +63,10 @@ def see(context: Context, merchant_id: int, customer: int, now: int, before: Bou
     taken = (yield from spending.taken(shop, person.number)) if spending is not None else []
     entries = yield from moved(merchant_id, person.numbers, before or Bound(LATEST), MOST_READ)
     lapses = yield from _lapses(shop, person.number, now)
-    tier = (yield from tier_of(shop, person.number))["tier"]
+    birthday = yield from birthday_of(merchant_id, person.numbers)
+    place = (yield from context.ladder.place(shop, person.number, now)) if context.ladder is not None else None
     pots = (points["available"], points["pending"], points["held"])
-    return Seen(shop, person, *pots, lapses, offers, taken, entries, tier)
+    return Seen(shop, person, *pots, lapses, offers, taken, entries, birthday, place)
 
 
 def _lapses(shop: Shop, customer: int, now: int) -> Steps[tuple[int, int] | None]:
@@ -88,7 +93,7 @@ def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
     program = seen.shop.current
     return {
         "name": seen.person.first_name if seen.person is not None else "",
-        "tier": seen.tier,
+        "rank": rank(reader, seen.place) if seen.place is not None else None,
         "balance": reader.number(max(0, seen.available)),
         "available": seen.available,
         "owed": reader.say("owed", points=reader.points(-seen.available)) if seen.available < 0 else "",
@@ -100,6 +105,9 @@ def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
         "coupons": [coupon(reader, one, acts) for one in seen.taken if is_to_use(one)][:MOST_CODES],
         "lines": lines,
         "after": after,
+        "birthday": reader.date(seen.birthday.day) if seen.birthday.day is not None else "",
+        "born": (seen.birthday.day or "-").split("-"),
+        "birthday_from": _again(seen, reader, now),
         "wants_mail": seen.wants_mail,
         "terms": terms(reader, seen.shop, seen.offers, now),
     }
@@ -124,6 +132,12 @@ def history(seen: Seen, reader: Reader, most: int) -> tuple[list[Line], str | No
 def is_to_use(one: Taken) -> bool:
     """Tell whether somebody has something to use, or to wait for; what lies on an account does so by itself."""
     return one.state in ("asked", "returning") or (one.state == "issued" and one.reward.kind not in ON_ACCOUNT)
+
+
+def _again(seen: Seen, reader: Reader, now: int) -> str:
+    """Say from when on another birthday may be told; empty = at once."""
+    again = seen.birthday.may_change_at(now)
+    return reader.say("birthday_once", day=reader.day(again)) if again > now else ""
 
 
 def _lapse(seen: Seen, reader: Reader) -> str:

@@ -12,7 +12,7 @@ BY_ADDRESS = {"merchant_id": BIG, "channel": TEXT, "address": TEXT}
 
 _SHOW = keyed(
     "SELECT c.number, c.shopify_id, c.first_name, c.last_name, c.email, c.phone, c.locale, c.country, c.region,"
-    " c.created_at FROM {keys} k CROSS JOIN customers c"
+    " c.birthday, c.created_at FROM {keys} k CROSS JOIN customers c"
     " WHERE c.merchant_id = k.merchant_id AND c.number = k.number ORDER BY c.number",
     **BY_NUMBER,
 )
@@ -33,7 +33,8 @@ _SUPPRESSIONS = keyed(
 )
 _BLANK = (
     "shopify_id = NULL, first_name = NULL, last_name = NULL, email = NULL, phone = NULL, locale = NULL,"
-    " country = NULL, region = NULL, email_at = 0, name_at = 0, phone_at = 0, locale_at = 0, place_at = 0"
+    " country = NULL, region = NULL, birthday = NULL, birthday_at = NULL,"
+    " email_at = 0, name_at = 0, phone_at = 0, locale_at = 0, place_at = 0"
 )
 _FORGET = keyed(
     f"UPDATE customers SET {_BLANK}, forgotten_at = k.at FROM {{keys}} k"
@@ -75,9 +76,11 @@ def export(subject: Subject) -> Steps[Sections]:
     places = _places(subject)
     consents = yield from ask(_CONSENTS, places)
     suppressions = yield from ask(_SUPPRESSIONS, places)
-    columns = ("number", "shopify_id", "first_name", "last_name", "email", "phone", "locale", "country", "region")
+    columns = (
+        "number", "shopify_id", "first_name", "last_name", "email", "phone", "locale", "country", "region", "birthday",
+    )  # fmt: skip
     return {
-        "person": [dict(zip(columns, row, strict=False)) | {"known_since": to_iso(row[9])} for row in people],
+        "person": [dict(zip(columns, row, strict=False)) | {"known_since": to_iso(row[10])} for row in people],
         "names": [{"number": row[0], "kind": row[1], "value": row[2]} for row in names],
         "consent": [
             {"channel": row[0], "address": row[1], "state": row[2], "told_by": row[3], "told_at": to_iso(row[4])}

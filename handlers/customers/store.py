@@ -23,6 +23,8 @@ customers = Table(
     Column("phone_at", Instant, nullable=False, server_default="0"),
     Column("locale_at", Instant, nullable=False, server_default="0"),
     Column("place_at", Instant, nullable=False, server_default="0"),
+    Column("birthday", Text),  # MM-DD, as they told it themselves; nobody is asked for the year
+    Column("birthday_at", Instant),  # when they told it, or took it back
     Column("merged_into", Number),  # the number this one now means; always the last of a chain
     Column("created_at", Instant, nullable=False),
     Column("held_at", Instant),  # since when the merchant holds their messages back; null = not

@@ -120,8 +120,8 @@ GROUPS = (
     Group(
         "rewards",
         "Rewards",
-        "What customers get for their points. The page on which they take them is not here yet. Who has taken one keeps"
-        " it as it was, whatever you change later.",
+        "What customers get for their points: they choose on their own page, which every message leads to. Who has"
+        " taken one keeps it as it was, whatever you change later.",
         (
             Setting("rewards.enabled", "Customers can spend points on rewards", "switch", touches="rewards"),
             Setting("rewards.catalogue", "Reward", "catalogue", touches="rewards"),

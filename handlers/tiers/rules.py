@@ -63,6 +63,7 @@ class Standing(NamedTuple):
     missing: int = 0  # of what it takes to keep it, in millionths
     next_at: int | None = None  # the next instant at which the clock changes something
     history: tuple[tuple[int, str | None], ...] = ()  # the tier from each instant on
+    score: int = 0  # what counts now, in millionths
 
 
 def merit(sale: Sale) -> Merit:
@@ -238,11 +239,11 @@ class _Walk:
 
     def standing(self, now: int, begins: Sequence[int]) -> Standing:
         """Say where the person stands, and when to look again."""
-        name, due = self._name(self.level), self._due()
+        name, due, score = self._name(self.level), self._due(), self.score.at(now)
         later = [at for at in begins if at > now] if self.ladder else []
         if due is None:
             since = self.since if name else 0
-            return Standing(name, since, next_at=min(later, default=None), history=tuple(self.history))
+            return Standing(name, since, next_at=min(later, default=None), history=tuple(self.history), score=score)
         # What is on hold by now, and will count in time, helps.
         falls_at = max(self.began, self.until + self.tiers.grace_days * DAY)
         looks = [max(now, self.until), *(at for at in later if self.until <= at <= falls_at)]
@@ -255,6 +256,7 @@ class _Walk:
             missing,
             min([due, *later]),
             tuple(self.history),
+            score,
         )
 
 

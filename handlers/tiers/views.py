@@ -1,18 +1,79 @@
-"""Who would move on the ladder if the merchant changed it: counted before it is saved, page by page."""
+"""Where people stand on the ladder, as they are shown it, and who would move if the merchant changed it."""
 
 from collections import Counter
 from dataclasses import replace
 
+from handlers.ladder import Place, Rung
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop, Version
-from handlers.merchants.tiering import Tiers
+from handlers.merchants.tiering import Tier, Tiers
+from handlers.points.rules import MICRO
 from handlers.tiers import store
+from handlers.tiers.rules import in_force
 from handlers.tiers.settle import placed
 from integration.clock import SECOND
 from integration.database.steps import Steps
+from integration.money import exponent
+
+MOST_SALES = 1_000  # of a person whose standing is worked out while they wait
 
 Moves = Counter[tuple[str | None, str | None]]
 """(Tier now, tier then) -> how many people; those who stay where they are among them."""
+
+
+class View:
+    """What pages of customers may ask about tiers (`Context.ladder`)."""
+
+    def place(self, shop: Shop, customer: int, now: int) -> Steps[Place | None]:
+        """Say where a person stands now, worked out from all they bought; None where there are no tiers.
+
+        For one with very many sales what was last written down is said, without what is missing.
+        """
+        tiers = in_force(shop.versions, now)
+        people = (yield from store.persons([(shop.id, customer)])) if tiers.enabled else {}
+        if not people:
+            return None
+        ((who, numbers),) = people.items()
+        if len((yield from store.sales_of((shop.id, number) for number in numbers))) > MOST_SALES:
+            row = (yield from store.of_people([who])).get(who)
+            tier = tiers.ladder.get(row.tier or "") if row is not None else None
+            until = row.kept_until if row is not None and tier is not None else None
+            return Place(tiers.by, tiers.over, _rung(shop, tiers, tier), until, None, 0, None, 0)
+        one = (yield from placed({shop.id: shop}, [who], now))[who]
+        tier = tiers.ladder.get(one.shown.tier or "")
+        above = [each for _, each in tiers.ascending if each.threshold > (tier.threshold if tier is not None else -1)]
+        # Who was given nothing more than a tier does not rise by buying.
+        is_held = one.earned.tier is not None and _takes(tiers, one.earned.tier) > _takes(tiers, one.shown.tier)
+        ahead = (
+            next((each for each in above if each.threshold * MICRO > one.shown.score), None) if not is_held else None
+        )
+        return Place(
+            by=tiers.by,
+            over=tiers.over,
+            tier=_rung(shop, tiers, tier),
+            until=one.shown.until if tier is not None else None,
+            falls_at=one.shown.falls_at,
+            to_keep=_whole(shop, tiers, one.shown.missing, up=True),
+            next=_rung(shop, tiers, ahead),
+            have=_whole(shop, tiers, one.shown.score),
+        )
+
+
+def _rung(shop: Shop, tiers: Tiers, tier: Tier | None) -> Rung | None:
+    if tier is None:
+        return None
+    return Rung(tier.name, _whole(shop, tiers, tier.threshold * MICRO), tier.perks)
+
+
+def _takes(tiers: Tiers, name: str | None) -> int:
+    tier = tiers.ladder.get(name or "")
+    return tier.threshold if tier is not None else -1
+
+
+def _whole(shop: Shop, tiers: Tiers, millionths: int, up: bool = False) -> int:
+    """Turn millionths into what is shown: whole points, or minor units."""
+    units = 1 if tiers.by == "points" else 10 ** exponent(shop.currency)
+    return -(-millionths * units // MICRO) if up else millionths * units // MICRO
 
 
 def moves(merchant_id: int, tiers: Tiers, after: int, limit: int, now: int) -> Steps[tuple[Moves, int | None]]:

@@ -16,11 +16,11 @@ from packaging.utils import canonicalize_name
 PACKAGES = ("integration", "handlers", "config")  # lower first: a package may import those before it
 SPINE = ("inbox", "merchants", "customers", "sales", "messages", "points")
 LAST = ("privacy",)  # may use every capability
-# Names the types of everything, made by config alone; and the contracts that every keeper of personal data, and whoever
-# spends points, fulfils.
-OUTSIDE_THE_ORDER = ("context", "holders", "spending")
+# Names the types of everything, made by config alone; and the contracts that every keeper of personal data, whoever
+# spends points, and whoever places people on a ladder fulfils.
+OUTSIDE_THE_ORDER = ("context", "holders", "spending", "ladder")
 FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "feeds", "letters", "pages", "personal",
-              "timeline", "views", "changes", "desk"}  # fmt: skip
+              "timeline", "views", "changes", "desk", "terms"}  # fmt: skip
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "services", "base"}
 VAGUE_ENDINGS = ("Manager", "Service", "Helper", "Utils", "Base")
 LONGEST_FILE_LINES = 500

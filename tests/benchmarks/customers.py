@@ -51,13 +51,13 @@ def opened(path: str) -> At:
     return at
 
 
-def signed(path: str = "", **asked: str) -> At:
-    """Make an address as Shopify forwards it for this turn's customer."""
+def signed(path: str = "", guest: bool = False, **asked: str) -> At:
+    """Make an address as Shopify forwards it for this turn's customer, or for who is not signed in."""
 
     def at(visit: Visit) -> str:
         told = {name: each.replace("{reward}", str(reward(visit))) for name, each in asked.items()}
-        now = visit.context.clock.now()
-        return f"/proxy{path}?{forwarded(SHOP, shopify_id(whom(visit)), now, SECRET, **told)}"
+        now, who = visit.context.clock.now(), "" if guest else shopify_id(whom(visit))
+        return f"/proxy{path}?{forwarded(SHOP, who, now, SECRET, **told)}"
 
     return at
 
@@ -79,9 +79,10 @@ async def _file(visit: Visit) -> str:
     return await visit.found(page, "/c/account/file")
 
 
-def _in_shop(name: str, path: str, on: At, **typed: str) -> Shot:
+def _in_shop(name: str, path: str, on: At, guest: bool = False, **typed: str) -> Shot:
     """Post a form of a page at the shop's address."""
-    return post(name, f"/proxy{path}", signed(path), on=on, answer=200, **typed)._replace(form=f"{PREFIX}{path}")
+    shot = post(name, f"/proxy{path}", signed(path, guest), on=on, answer=200, **typed)
+    return shot._replace(form=f"{PREFIX}{path}")
 
 
 def _own(name: str, path: str, on: str, **typed: str) -> Shot:
@@ -100,6 +101,7 @@ SHOTS: tuple[Shot, ...] = (
     get("by mail, giving back", "/c/account/return", opened("/return?number={reward}")),
     get("by mail, being forgotten", "/c/account/forget", opened("/forget")),
     get("in the shop", "/proxy", signed()),
+    get("in the shop, nobody", "/proxy", signed(guest=True)),
     get("in the shop, with a stroke", "/proxy/", signed("/")),
     get("in the shop, history", "/proxy/history", signed("/history")),
     get("in the shop, redeeming", "/proxy/redeem", signed("/redeem", reward="walk")),
@@ -110,10 +112,13 @@ SHOTS: tuple[Shot, ...] = (
     post("by mail: open", "/c/open/{token}", mailed),
     _own("by mail: no more letters", "/mails", ""),
     _own("by mail: language", "/language", "", wanted="de"),
+    _own("by mail: birthday", "/birthday", "", day="29", month="2"),
     _own("by mail: data", "/export", ""),
     get("by mail, the file", "/c/account/file", _file),
     _in_shop("in the shop: letters again", "/mails", signed()),
     _in_shop("in the shop: language", "/language", signed(), wanted="fr"),
+    _in_shop("in the shop: birthday", "/birthday", signed(), day="1", month="3"),
+    _in_shop("in the shop, nobody: mail a link", "/find", signed(guest=True), True, email="nobody@large.example"),
     _in_shop("in the shop: mail a link", "/mail", signed()),
     _in_shop("in the shop: give back", "/return", signed("/return", number="{reward}")),
 )

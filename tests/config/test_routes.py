@@ -142,7 +142,7 @@ def about_otto(path: str, **fields: str) -> Row:
 
 PROXY = ("", "/", "/history", "/redeem", "/reward", "/return", "/{rest:path}")
 ACCOUNT = ("", "/history", "/redeem", "/reward", "/return", "/file", "/forget")
-ACTS = ("/redeem", "/return", "/mails", "/language")
+ACTS = ("/redeem", "/return", "/mails", "/language", "/birthday")
 
 TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/healthz"): Row(OPERATOR),
@@ -264,7 +264,7 @@ TABLE: dict[tuple[str, str], Row] = {
     **{
         ("GET", f"/proxy{path}"): Row(LINK, f"/proxy{path}".replace("{rest:path}", "nowhere"), ok=400) for path in PROXY
     },
-    **{("POST", f"/proxy{path}"): Row(LINK, f"/proxy{path}", ok=400) for path in (*ACTS, "/mail")},
+    **{("POST", f"/proxy{path}"): Row(LINK, f"/proxy{path}", ok=400) for path in (*ACTS, "/mail", "/find")},
 }
 
 

@@ -9,6 +9,7 @@ import httpx
 from config.asgi import build
 from handlers.account.views import see
 from integration.clock import DAY
+from integration.database.steps import ask, plain
 from integration.sandbox.storefront import forwarded
 from tests.handlers.reconcile.market import APP_SECRET
 from tests.handlers.rewards.counter import Counter
@@ -66,6 +67,10 @@ class Guest:
         """An address as Shopify forwards it: of the shop, by who is signed in there."""
         shop, now = self.counter.stall.shop.domain, self.context.clock.now()
         return f"/proxy{path}?{forwarded(shop, who, now, secret, **asked)}"
+
+    async def does(self, sql: str, *values: object) -> None:
+        """Run a statement written `?1`, `?2`…"""
+        await self.context.database.run(lambda: ask(plain(sql), values))
 
     @property
     def ana_there(self) -> str:

@@ -20,6 +20,7 @@ async def test_everything_that_is_kept_comes_as_a_file(ana: Guest) -> None:
     assert file.status_code == 200 and file.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
         assert "ana@1.example" in archive.read("data.json").decode()
+        assert '"birthday"' in archive.read("data.json").decode()
     assert (await Guest(ana.counter).http.get("/c/account/file?number=1")).status_code == 404
 
 
@@ -36,7 +37,9 @@ async def test_a_file_the_shop_asked_for_is_not_theirs_to_fetch(ana: Guest) -> N
 async def test_somebody_who_wants_to_be_forgotten_is(ana: Guest) -> None:
     """After a tick and a button; then neither the session nor any link leads anywhere."""
     letter = ana.link()
-    await ana.comes_in()
+    page = await ana.comes_in()
+    told = {"day": "3", "month": "4", "key": key_in(page, "birthday")}
+    assert (await ana.http.post("/c/account/birthday", data=told)).status_code == 200
     asked = await ana.http.get("/c/account/forget")
     assert "your 1,0" in asked.text and "cannot be undone" in asked.text
     key = key_in(asked)
@@ -47,8 +50,8 @@ async def test_somebody_who_wants_to_be_forgotten_is(ana: Guest) -> None:
     assert (await ana.http.get("/c/account")).status_code == 404
     await carry_out(ana.context)
     assert (await ana.http.get(letter)).status_code == 404
-    rows = await ana.counter.market.rows("SELECT forgotten_at FROM customers WHERE number = :n", n=ana.counter.ana)
-    assert rows[0][0] is not None
+    rows = await ana.counter.market.rows("SELECT birthday, birthday_at FROM customers WHERE forgotten_at > 0")
+    assert list(rows) == [(None, None)]
     assert await ana.counter.market.rows("SELECT * FROM account_links") == []
     who = await ana.counter.market.rows("SELECT who, did FROM journal WHERE did LIKE '%forgotten%'")
     assert who == [("customer", "asked to be forgotten")]

@@ -203,7 +203,7 @@ async def test_while_rewards_are_off_the_page_says_so(ana: Guest) -> None:
     """Nothing can be chosen, and the points are said to stay."""
     await ana.counter.offers(enabled=False, five=FIVE)
     page = await ana.http.get(ana.link())
-    assert "There is nothing to have for points right now" in page.text and "5 off" not in page.text
+    assert "There is nothing to have for points right now" in page.text and "<h3>5 off</h3>" not in page.text
     await ana.comes_in()
     assert (await ana.http.get("/c/account/redeem?reward=five")).status_code == 404
 
@@ -236,6 +236,22 @@ async def test_terms_say_since_when_they_are_as_they_are(ana: Guest) -> None:
     ana.counter.market.passes(minutes=3)
     after = await ana.http.get(ana.link())
     assert version_of(after) == before + 2 and "7 days after you paid" in after.text
+
+
+async def test_terms_tell_what_has_changed(ana: Guest) -> None:
+    """The new sentences and those they took the place of, from the day on; not how it all began."""
+    now, merchant = ana.context.clock.now(), ana.counter.stall.merchant
+    before = (await ana.http.get(ana.link())).text
+    assert before.count("<p>Since ") == 1 and "Before: There is nothing to have for points at the moment." in before
+    await ana.context.database.run(lambda: change_program(merchant, {"earning.hold_days": 7}, now + MINUTE))
+    dearer = {"rewards.catalogue": {"five": FIVE | {"min_order": "20"}}}
+    await ana.context.database.run(lambda: change_program(merchant, dearer, now + 2 * MINUTE))
+    ana.counter.market.passes(minutes=3)
+    page = (await ana.http.get(ana.link())).text
+    changed = page[page.index("What has changed") :]
+    assert "<li>Points of a purchase can be spent 7 days after you paid.</li>" in changed
+    assert "Before: Points of a purchase can be spent 14 days after you paid." in changed
+    assert "<li>Details of these rules.</li>" in changed and changed.count("<p>Since ") == 3
 
 
 def version_of(page: httpx.Response) -> int:

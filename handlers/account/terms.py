@@ -1,0 +1,147 @@
+"""How a programme works, in sentences for its customers: written from the rules in force, with what changed when."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
+
+from handlers.account.rules import Reader
+from handlers.merchants.offers import Reward
+from handlers.merchants.rules import Program, Shop, Version
+from handlers.spending import Offer
+
+MOST_CHANGES = 3  # that the page tells of, the newest first
+
+Parts = list[tuple[str, list[str]]]
+"""Headings with the sentences under each."""
+
+
+class Change(NamedTuple):
+    """What was said anew from a day on, and what was not said any more; neither = details."""
+
+    since: str
+    said: list[str]
+    gone: list[str]
+
+
+class Terms(NamedTuple):
+    """How the programme works, since when, and what the last changes were."""
+
+    version: str
+    parts: Parts
+    changes: list[Change]
+
+
+def terms(reader: Reader, shop: Shop, offers: Sequence[Offer], now: int) -> Terms | None:
+    """Say how the programme that is in force works; None where nothing is."""
+    version = shop.version_at(now)
+    if version is None:
+        return None
+    stages = _stages(shop.versions, version)
+    since = stages[0]
+    words = reader.say("how_version", day=reader.day(since.in_force_at), version=reader.number(since.number))
+    return Terms(
+        words, _parts(reader, version.program, [one.reward for one in offers], now), _changes(reader, stages, now)
+    )
+
+
+def _stages(versions: Iterable[Version], version: Version) -> list[Version]:
+    """List the versions up to one at which customers' terms became others, the newest first."""
+    earlier = [one for one in versions if (one.in_force_at, one.number) <= (version.in_force_at, version.number)]
+    found: list[Version] = []
+    for one in sorted(earlier, key=lambda each: (each.in_force_at, each.number)):
+        if not found or of_customers(found[-1].program) != of_customers(one.program):
+            found.append(one)
+    return found[::-1]
+
+
+def of_customers(program: Program) -> tuple[object, ...]:
+    """Return what of a programme is a customer's business: earning, tiers, expiry, rewards."""
+    earning = program.earning.model_copy(update={"notify_reductions": True})
+    expiry = program.expiry.model_copy(update={"remind": True, "notice_days": ()})
+    return earning, expiry, program.rewards, program.tiers if program.tiers.enabled else None
+
+
+def _changes(reader: Reader, stages: Sequence[Version], now: int) -> list[Change]:
+    found: list[Change] = []
+    for new, old in pairwise(stages):
+        if len(found) == MOST_CHANGES or not _gives_anything(old.program):
+            break
+        after, before = (_sentences(reader, one.program, now) for one in (new, old))
+        said = [one for one in after if one not in before]
+        gone = [one for one in before if one not in after]
+        found.append(Change(reader.say("how_since", day=reader.day(new.in_force_at)), said, gone))
+    return found
+
+
+def _gives_anything(program: Program) -> bool:
+    return program.earning.enabled or program.rewards.enabled
+
+
+def _sentences(reader: Reader, program: Program, now: int) -> list[str]:
+    offered = [one for one in program.rewards.catalogue.values() if program.rewards.enabled and one.enabled]
+    return [one for _, said in _parts(reader, program, offered, now) for one in said]
+
+
+def _parts(reader: Reader, program: Program, rewards: Sequence[Reward], now: int) -> Parts:
+    parts = [(reader.say("how_earning"), _earning(reader, program, now))]
+    if program.tiers.enabled:
+        parts.append((reader.say("how_tiers"), _tiers(reader, program)))
+    return [
+        *parts,
+        (reader.say("how_spending"), _spending(reader, program, rewards)),
+        (reader.say("how_refunds"), _returns(reader, program)),
+        (reader.say("how_expiry"), [_expiry(reader, program)]),
+    ]
+
+
+def _earning(reader: Reader, program: Program, now: int) -> list[str]:
+    earning = program.earning
+    if not earning.enabled:
+        return [reader.say("how_off")]
+    rate = reader.points(earning.points_per_unit)
+    said = [reader.say("how_rate", points=rate, money=reader.amount(Decimal(1)))]
+    said.append(reader.say("how_rate_tax" if earning.include_tax else "how_rate_no_tax"))
+    if earning.include_shipping:
+        said += [reader.say("how_shipping"), reader.say("how_nothing_shipping")]
+    else:
+        said.append(reader.say("how_nothing"))
+    if earning.exclude_products or earning.exclude_tags or earning.exclude_channels:
+        said.append(reader.say("how_excluded"))
+    for campaign in earning.campaigns.values():
+        if campaign.starts_at <= now < campaign.ends_at:
+            said.append(reader.say("how_campaign", name=campaign.name, day=reader.day(campaign.ends_at - 1)))
+    return [*said, reader.say("how_exact")]
+
+
+def _tiers(reader: Reader, program: Program) -> list[str]:
+    tiers = program.tiers
+    takes = reader.points if tiers.by == "points" else lambda count: reader.amount(Decimal(count))
+    said = [reader.say("how_tier", tier=each.name, takes=takes(each.threshold)) for _, each in tiers.ascending]
+    return [
+        *said,
+        reader.say(f"tier_{tiers.by}_{tiers.over}"),
+        reader.say("how_tier_kept", months=reader.number(tiers.kept_months), days=reader.number(tiers.grace_days)),
+    ]
+
+
+def _spending(reader: Reader, program: Program, rewards: Sequence[Reward]) -> list[str]:
+    days = program.earning.hold_days
+    said = [reader.say("how_hold", days=reader.number(days)) if days else reader.say("how_hold_none")]
+    if not rewards:
+        return [*said, reader.say("how_rewards_none")]
+    each = [reader.say("how_reward", reward=one.name, points=reader.points(one.points)) for one in rewards]
+    said += [reader.say("how_rewards", list="; ".join(each)), reader.say("how_unused")]
+    returns = program.rewards.return_expired
+    return [*said, reader.say("how_unused_lapse" if returns else "how_unused_gone")]
+
+
+def _returns(reader: Reader, program: Program) -> list[str]:
+    names = ("how_refund", "how_refund_reward", "how_debt") if program.rewards.enabled else ("how_refund", "how_debt")
+    return [reader.say(name) for name in names]
+
+
+def _expiry(reader: Reader, program: Program) -> str:
+    if not program.expiry.enabled:
+        return reader.say("how_expiry_none")
+    return reader.say(f"how_expiry_{program.expiry.after}", months=reader.number(program.expiry.months))

@@ -1,0 +1,35 @@
+"""What a customer's page may ask about tiers: where somebody stands, and how far it is to the next step."""
+
+from typing import Literal, NamedTuple, Protocol
+
+from handlers.merchants.rules import Shop
+from integration.database.steps import Steps
+
+
+class Rung(NamedTuple):
+    """One step of a ladder."""
+
+    name: str
+    takes: int  # whole points, or minor units of the programme's currency
+    perks: str  # the shop's own words
+
+
+class Place(NamedTuple):
+    """Where somebody stands; amounts are whole points or minor units, as the ladder counts."""
+
+    by: Literal["points", "spend"]
+    over: Literal["lifetime", "calendar_year", "rolling_12_months"]
+    tier: Rung | None  # None = on none of its steps yet
+    until: int | None  # the end of the time it is kept for, before grace; None = nothing ends
+    falls_at: int | None  # when it will be lost, as things are
+    to_keep: int  # missing for keeping it
+    next: Rung | None  # None = there is none that can be reached by buying
+    have: int  # that counts now
+
+
+class Ladder(Protocol):
+    """What pages may ask about tiers."""
+
+    def place(self, shop: Shop, customer: int, now: int) -> Steps[Place | None]:
+        """Say where a person stands now, by any number of theirs; None where there are no tiers."""
+        ...
