@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,12 +64,16 @@ def test_a_newcomer_plays_the_story(browser: Browser, demo: str, size: dict[str,
     expect(page.locator("#mails summary").first).to_have_text("Thank you, Ana")
     letter = page.frame_locator("#mails iframe").first
     expect(letter.get_by_text("Hello Ana,", exact=True)).to_be_visible()
+    page.locator("#mails iframe").evaluate("letter => { letter.stood = true }")
     press(page, "Ship")
     press(page, "Deliver")
     expect(page.locator("#orders")).to_contain_text("delivered")
-    expect(page.locator("#mails")).to_contain_text("Review request")
+    # It was planned for fourteen days after the shipping; now it is for ten after the arrival.
+    expect(page.locator("#mails .planned")).to_contain_text(re.compile(r"Review request.*in 10 days", re.DOTALL))
     press(page, "Next")
     expect(page.locator("#mails summary").first).to_have_text("How is First Flush Darjeeling?")
+    # A letter that has not changed was never put there anew: a press in it would be lost.
+    assert page.locator("#mails iframe").last.evaluate("letter => letter.stood")
     expect(page.locator("#clock")).to_contain_text("10 days ahead")
     with page.expect_popup() as popup:
         letter.get_by_role("link").first.click()

@@ -23,29 +23,67 @@ function show(sections) {
     const first = last[name] === undefined;
     last[name] = html;
     const place = document.getElementById(name);
+    const fresh = Object.assign(document.createElement("template"), { innerHTML: html }).content;
     const states = new Map([...place.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
-    const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
-    const around = focused ? document.activeElement.closest("article")?.id : "";
-    const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
-    place.innerHTML = html;
     // When a new mail has come it is the one that is open, as the server says.
-    const newMail = [...place.querySelectorAll("details.mail")].some((each) => !states.has(each.id));
-    for (const each of place.querySelectorAll("details[id]")) {
+    const newMail = [...fresh.querySelectorAll("details.mail")].some((each) => !states.has(each.id));
+    for (const each of fresh.querySelectorAll("details[id]")) {
       if (states.has(each.id) && !(newMail && each.classList.contains("mail"))) each.open = states.get(each.id);
     }
-    if (focused) {
+    const focused = place.contains(document.activeElement) ? document.activeElement : null;
+    const around = focused?.closest("article")?.id;
+    follow(place, fresh);
+    if (focused && focused !== document.activeElement) {
       // Where the pressed button is gone (paid is paid), the next one of the same order takes its place.
-      const next = document.getElementById(focused) ?? document.getElementById(around)?.querySelector("button");
+      const next = document.getElementById(focused.id) ?? document.getElementById(around)?.querySelector("button");
       next?.focus({ preventScroll: true });
     }
-    const box = place.querySelector(".scroll");
-    if (box) box.scrollTop = scrolled;
     if (!first) {
       place.classList.remove("fresh");
       void place.offsetWidth;
       place.classList.add("fresh");
     }
   }
+}
+
+// Make the elements in `place` those of `fresh`, and leave alone what has not changed: a letter that is read, a link or
+// a button that is being pressed, would lose the press if it were put there anew. What has an id is known by it.
+function follow(place, fresh) {
+  let here = place.firstElementChild;
+  for (const wanted of [...fresh.children]) {
+    let found = here;
+    while (found && !(wanted.id || found.id ? found.id === wanted.id : found.isEqualNode(wanted))) {
+      found = !wanted.id && found.id ? null : found.nextElementSibling;
+    }
+    if (!found) {
+      place.insertBefore(wanted, here);
+      continue;
+    }
+    while (here !== found) here = after(here);
+    here = found.nextElementSibling;
+    if (found.isEqualNode(wanted)) continue;
+    if (!wanted.children.length || hasWords(wanted) || hasWords(found)) {
+      found.replaceWith(wanted);
+      continue;
+    }
+    for (const { name } of [...found.attributes]) if (!wanted.hasAttribute(name)) found.removeAttribute(name);
+    for (const { name, value } of wanted.attributes) {
+      if (found.getAttribute(name) !== value) found.setAttribute(name, value);
+    }
+    follow(found, wanted);
+  }
+  while (here) here = after(here);
+}
+
+// Take an element away; returns the one behind it.
+function after(element) {
+  const next = element.nextElementSibling;
+  element.remove();
+  return next;
+}
+
+function hasWords(element) {
+  return [...element.childNodes].some((each) => each.nodeType === Node.TEXT_NODE && each.data.trim());
 }
 
 async function refresh() {
