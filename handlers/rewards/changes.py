@@ -188,8 +188,8 @@ def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Beg
 
     The lease is given anew, since others of the batch came first.
 
-    None where the claim was lost meanwhile, and where another of the same customer and kind is under way with which
-    it could be mistaken (`alone`): then it waits for that.
+    None where the claim was lost or ran out meanwhile, and where another of the same customer and kind is under way
+    with which it could be mistaken (`alone`): then it waits for that.
     """
     counters = (yield from lock_books([claimed.merchant_id]))[claimed.merchant_id]
     present = yield from store.one(claimed.merchant_id, claimed.number)
@@ -200,6 +200,8 @@ def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Beg
         waiting = present._replace(claim=None, claimed_until=None, next_at=now + TURN_PAUSE, attempts=attempts)
         yield from store.put([waiting])
         return None
+    if not (yield from store.renew(present)):
+        return None
     again = present.tried_at is not None
     if not again:
         there = present._replace(tried_at=now, connection=present.connection or place.connection, buyer=place.buyer)
@@ -207,8 +209,6 @@ def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Beg
             # Its time begins once it can be there: a platform that was away takes nothing of it.
             there = there._replace(expires_at=expires_at(present.offer, now))
         yield from store.put([present := there])
-    if not (yield from store.renew(present)):
-        raise Unavailable("the claim on this reward ran out before its turn")
     yield from save_books([counters])
     return Begun(present, again)
 

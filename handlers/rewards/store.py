@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
+from handlers.merchants.books import lock_books
 from handlers.merchants.offers import Reward
 from handlers.rewards.rules import KEEPS, Standing, State
 from integration.clock import MINUTE
 from integration.database.schema import Instant, Number, metadata
-from integration.database.steps import BIG, TEXT, Row, Steps, ask, insert, keyed, plain
+from integration.database.shares import Want, due_by_merchant, take
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 
 LEASE = 5 * MINUTE  # of whoever asks the platform, by the database's clock; longer than any question lasts
 
@@ -206,19 +208,32 @@ _ROOTS = keyed(
     customer=BIG,
 )
 _ALIASES = plain("SELECT number FROM customers WHERE merchant_id = ?1 AND merged_into = ?2 ORDER BY number")
-# Who comes first, goes first; those somebody is at are stepped over. A lease that seems to last longer than any was
-# given before the database's clock was set back.
-_DUE_SQL = (
-    "SELECT merchant_id, number FROM redemptions WHERE next_at <= ?1"
-    f" AND (claim IS NULL OR claimed_until <= {{clock}} OR claimed_until > {{clock}} + {LEASE})"
-    " ORDER BY next_at LIMIT ?2"
+_DUE = due_by_merchant(
+    "redemptions",
+    "next_at",
+    "number",
+    "t.next_at IS NOT NULL AND t.claim IS NULL",
+    ("t.number", "t.merchant_id AS owner"),
 )
-_DUE = plain(_DUE_SQL, postgres=_DUE_SQL + " FOR UPDATE SKIP LOCKED")
-_ANY_DUE = plain(_DUE_SQL.replace("LIMIT ?2", "LIMIT 1"))
+# PostgreSQL would walk through all merchants' by the index of instants, were it not for the order.
+_OF_MERCHANT = plain(
+    "SELECT number FROM redemptions WHERE next_at IS NOT NULL AND claim IS NULL AND merchant_id = ?1 AND next_at <= ?2"
+    " ORDER BY next_at, number LIMIT ?3",
+    postgres="SELECT number FROM redemptions WHERE next_at IS NOT NULL AND claim IS NULL"
+    " AND (merchant_id, next_at) >= (?1, 0) AND (merchant_id, next_at) <= (?1, ?2)"
+    " ORDER BY merchant_id, next_at, number LIMIT ?3",
+)
+# A lease that seems to last longer than any was given before the database's clock was set back.
+_LEFT_BEHIND = f"claim IS NOT NULL AND (claimed_until <= {{clock}} OR claimed_until > {{clock}} + {LEASE})"
+_LOOK = plain(
+    "SELECT (SELECT 1 FROM redemptions WHERE next_at <= ?1 AND next_at IS NOT NULL AND claim IS NULL LIMIT 1),"
+    f" (SELECT 1 FROM redemptions WHERE {_LEFT_BEHIND} LIMIT 1)"
+)
+_FREE = plain(f"UPDATE redemptions SET claim = NULL, claimed_until = NULL WHERE {_LEFT_BEHIND}")
 _CLAIM = keyed(
     f"UPDATE redemptions SET claim = k.token, claimed_until = {{clock}} + {LEASE}, attempts = redemptions.attempts + 1"
     " FROM {keys} k WHERE redemptions.merchant_id = k.merchant_id AND redemptions.number = k.number"
-    " RETURNING " + ", ".join(f"redemptions.{name}" for name in _NAMES),
+    " AND redemptions.claim IS NULL RETURNING " + ", ".join(f"redemptions.{name}" for name in _NAMES),
     merchant_id=BIG,
     number=BIG,
     token=TEXT,
@@ -226,6 +241,15 @@ _CLAIM = keyed(
 _RENEW = plain(
     f"UPDATE redemptions SET claimed_until = {{clock}} + {LEASE}"
     " WHERE merchant_id = ?1 AND number = ?2 AND claim = ?3 AND claimed_until > {clock}"
+)
+_PUT_BACK = keyed(
+    "UPDATE redemptions SET claim = NULL, claimed_until = NULL, next_at = k.until, attempts = redemptions.attempts - 1"
+    " FROM {keys} k WHERE redemptions.merchant_id = k.merchant_id AND redemptions.number = k.number"
+    " AND redemptions.claim = k.token",
+    merchant_id=BIG,
+    number=BIG,
+    token=TEXT,
+    until=BIG,
 )
 _LAPSED = plain(
     "SELECT expires_at, merchant_id, number FROM redemptions WHERE state = 'issued' AND expires_at IS NOT NULL"
@@ -305,22 +329,44 @@ def numbers_of(merchant_id: int, root: int) -> Steps[list[int]]:
     return [root, *(row[0] for row in (yield from ask(_ALIASES, (merchant_id, root))))]
 
 
-def claim_due(token: str, now: int, limit: int) -> Steps[list[Redemption]]:
-    """Claim redemptions for which a platform is to be asked, for as long as `LEASE` by the database's clock."""
-    due: list[Row] = yield from ask(_DUE, (now, limit))
-    rows = yield from ask(_CLAIM, [(*key, token) for key in sorted(due)])
-    return sorted((Redemption(*row) for row in rows), key=lambda r: (r.next_at or 0, r.merchant_id, r.number))
+def anything_due(now: int) -> Steps[tuple[bool, bool]]:
+    """Tell whether a platform is to be asked for something by now, and whether somebody left something behind.
+
+    A look that locks nothing.
+    """
+    ((due, left),) = yield from ask(_LOOK, (now,))
+    return due is not None, left is not None
+
+
+def free_left_behind() -> Steps[None]:
+    """End the claims of those who did not come back from asking."""
+    yield from ask(_FREE, ())
+
+
+def merchants_due(now: int, after: int) -> Steps[tuple[list[int], int]]:
+    """Name merchants who have something due, those behind `after` first, and behind whom to look next."""
+    taken = yield from take(_DUE, now, Want(1, 1), after)
+    return sorted({owner for _, owner in taken.each_in_turn}), taken.after
+
+
+def claim(merchant_id: int, token: str, now: int, limit: int) -> Steps[list[Redemption]]:
+    """Claim what one merchant has due, the longest first, for as long as `LEASE` by the database's clock."""
+    due = yield from ask(_OF_MERCHANT, (merchant_id, now, limit))
+    rows = yield from ask(_CLAIM, [(merchant_id, number, token) for number in sorted(row[0] for row in due)])
+    return sorted((Redemption(*row) for row in rows), key=lambda r: (r.next_at or 0, r.number))
+
+
+def put_back(claimed: Sequence[Redemption], until: int) -> Steps[None]:
+    """Give claimed redemptions of one merchant back untried, due again at `until`."""
+    yield from lock_books({each.merchant_id for each in claimed})
+    keys = sorted((each.merchant_id, each.number, each.claim or "", until) for each in claimed)
+    yield from ask(_PUT_BACK, keys)
 
 
 def renew(claimed: Redemption) -> Steps[bool]:
     """Give a claim its whole lease again; False where it has run out."""
     rows = yield from ask(_RENEW, (claimed.merchant_id, claimed.number, claimed.claim))
     return bool(rows[0][0])
-
-
-def anything_due(now: int) -> Steps[bool]:
-    """Tell whether a platform is to be asked for something by now; a look that locks nothing."""
-    return bool((yield from ask(_ANY_DUE, (now,))))
 
 
 class Lapsed(NamedTuple):

@@ -27,8 +27,8 @@ from integration.sandbox.shopify_purses import Purses
 from integration.sandbox.shopify_records import Dispute, Order
 from integration.sandbox.shopify_tokens import Tokens
 
-BUCKET = 2000.0
-RESTORED_A_SECOND = 100.0
+RESTORED_A_SECOND = 100.0  # of the Standard plan
+BUCKET_SECONDS = 20  # a bucket holds as much as comes back in so long
 MOST_FOR_ONE_QUERY = 1000
 CREDIT_SCOPES = ("read_store_credit_accounts", "write_store_credit_account_transactions")
 HANGS = 0
@@ -65,6 +65,8 @@ class PretendShopify:
     exports: dict[str, Exports] = field(default_factory=dict)  # by shop
     purses: dict[str, Purses] = field(default_factory=dict)  # by shop
     metafields: dict[str, Metafields] = field(default_factory=dict)  # by shop
+    spent: dict[str, float] = field(default_factory=dict)  # points of answered questions, by shop
+    throttled: dict[str, int] = field(default_factory=dict)  # questions that found too little in the bucket, by shop
     _available: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,6 +141,7 @@ class PretendShopify:
             # A programmed refusal is short by what comes back in a tenth of a second.
             left = min(left, max(0.0, cost - self.restored / 10))
             self.throttle_next = max(0, self.throttle_next - 1)
+            self.throttled[shop.domain] = self.throttled.get(shop.domain, 0) + 1
             return _errors("Throttled", "THROTTLED") | _cost(cost, left, self.restored)
         try:
             exports = self.exports.setdefault(shop.domain, shop_exports(shop, _root))
@@ -149,15 +152,17 @@ class PretendShopify:
             return {"data": None} | _errors(error.message, "ACCESS_DENIED") | _cost(cost, left, self.restored)
         except GraphQLError as error:
             return _errors(error.message, "undefinedField") | _cost(cost, left, self.restored)
-        # What was reserved and not used comes back.
-        actual = min(cost, graph.weight(data))
+        # What was reserved and not used comes back; a mutation costs its ten points whatever it answers.
+        actual = min(cost, graph.weight(data) + (graph.MUTATION_COST if document.kind == "mutation" else 0))
+        self.spent[shop.domain] = self.spent.get(shop.domain, 0.0) + actual
         self._available[shop.domain] = (left - actual, self.seconds())
         return {"data": data} | _cost(cost, left - actual, self.restored, actual)
 
     def _bucket(self, domain: str) -> float:
         """What the shop's bucket holds now: it fills by the second up to its brim."""
-        left, since = self._available.get(domain, (BUCKET, self.seconds()))
-        return min(BUCKET, left + (self.seconds() - since) * self.restored)
+        brim = self.restored * BUCKET_SECONDS
+        left, since = self._available.get(domain, (brim, self.seconds()))
+        return min(brim, left + (self.seconds() - since) * self.restored)
 
 
 def _root(shop: Shop) -> graph.Node:
@@ -166,6 +171,8 @@ def _root(shop: Shop) -> graph.Node:
     def one(id: str) -> graph.Node | None:
         kind, _, number = id.removeprefix("gid://shopify/").partition("/")
         key = int(number) if number.isdigit() else 0
+        if kind == "DiscountCodeNode":
+            return shop.discounts.node(id)
         if kind == "Order" and key in shop.orders:
             return order_node(shop.orders[key], shop)
         if kind == "Customer" and key in shop.customers:
@@ -279,7 +286,7 @@ def _cost(requested: int, available: float, restored: float, actual: int | None 
                 "requestedQueryCost": requested,
                 "actualQueryCost": actual,
                 "throttleStatus": {
-                    "maximumAvailable": BUCKET,
+                    "maximumAvailable": restored * BUCKET_SECONDS,
                     "currentlyAvailable": int(available),
                     "restoreRate": restored,
                 },

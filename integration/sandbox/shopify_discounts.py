@@ -27,6 +27,17 @@ class Code:
 
 
 @dataclass(slots=True)
+class Creation:
+    """Codes that were asked for together, and what was wrong with those that could not be added."""
+
+    id: int
+    discount: int
+    codes: list[str]
+    errors: dict[str, list[Node]] = field(default_factory=dict)
+    is_done: bool = False
+
+
+@dataclass(slots=True)
 class Discount:
     """One discount as it was made: its input, its codes, and whether it was switched off."""
 
@@ -35,7 +46,6 @@ class Discount:
     asked: Mapping[str, Any]
     codes: list[Code] = field(default_factory=list)
     is_off: bool = False
-    adding: list[str] = field(default_factory=list)  # what was asked for and is not there yet
     removing: list[int] = field(default_factory=list)
 
     @property
@@ -54,6 +64,8 @@ class Discounts:
 
     def __init__(self) -> None:
         self.all: dict[int, Discount] = {}
+        self.creations: dict[int, Creation] = {}
+        self.fail_codes: list[str] = []  # what is wrong with the next codes that are added, in words
         self._next = 1
 
     def _id(self) -> int:
@@ -96,11 +108,27 @@ class Discounts:
 
     def settle(self) -> None:
         """Let come to be what was asked for and stood behind its answer."""
+        for creation in self.creations.values():
+            if not creation.is_done:
+                self._create(creation)
         for discount in self.all.values():
-            for text in discount.adding:
-                discount.codes.append(Code(self._id(), text))
             discount.codes = [code for code in discount.codes if code.id not in discount.removing]
-            discount.adding, discount.removing = [], []
+            discount.removing = []
+
+    def _create(self, creation: Creation) -> None:
+        discount = self.all.get(creation.discount)
+        for text in creation.codes if discount is not None else ():
+            if self.find(text) is not None:
+                creation.errors[text] = [_error("Code must be unique. Please try a different code.", "TAKEN")]
+            elif self.fail_codes:
+                creation.errors[text] = [_error(self.fail_codes.pop(0), "INVALID")]
+            elif discount is not None:
+                discount.codes.append(Code(self._id(), text))
+        creation.is_done = True
+
+    def delete(self, discount: Discount) -> None:
+        """The merchant deletes a discount, and its codes with it."""
+        del self.all[discount.id]
 
     # --- What the app asks ----------------------------------------------------------------------
 
@@ -115,6 +143,7 @@ class Discounts:
             "discountCodeRedeemCodeBulkDelete": self._remove,
             "discountCodeDeactivate": self._switch_off,
             "codeDiscountNodeByCode": self._by_code,
+            "discountRedeemCodeBulkCreation": self._creation,
         }
 
     def _make(self, kind: str, asked: Mapping[str, Any]) -> Node:
@@ -155,19 +184,37 @@ class Discounts:
             return {"bulkCreation": None, "userErrors": [_error("Discount does not exist.", "INVALID")]}
         if len(codes) > MOST_ADDED:
             return {"bulkCreation": None, "userErrors": [_error("Too many codes", "EXCEEDED_MAX")]}
-        known = {code.upper() for each in self.all.values() for code in each.adding}
-        fresh = [
-            each["code"] for each in codes if self.find(each["code"]) is None and each["code"].upper() not in known
-        ]
-        discount.adding += fresh
-        creation = {
-            "id": f"gid://shopify/DiscountRedeemCodeBulkCreation/{self._id()}",
-            "done": False,
-            "codesCount": len(codes),
-            "importedCount": 0,
-            "failedCount": 0,
+        creation = Creation(self._id(), discount.id, [each["code"] for each in codes])
+        self.creations[creation.id] = creation
+        return {"bulkCreation": self._creation_node(creation), "userErrors": []}
+
+    def _creation(self, id: str) -> Node | None:
+        creation = self.creations.get(_number(id))
+        told = None if creation is None else self._creation_node(creation)
+        # Asking takes a moment, in which what stood behind an answer comes to be.
+        self.settle()
+        return told
+
+    def _creation_node(self, creation: Creation) -> Node:
+        def codes(first: int) -> Node:
+            nodes = [{"code": text, "errors": creation.errors.get(text, [])} for text in creation.codes[:first]]
+            return {"nodes": nodes}
+
+        failed, discount = len(creation.errors), self.all.get(creation.discount)
+        return {
+            "id": f"gid://shopify/DiscountRedeemCodeBulkCreation/{creation.id}",
+            "done": creation.is_done,
+            "codesCount": len(creation.codes),
+            "importedCount": len(creation.codes) - failed if creation.is_done else 0,
+            "failedCount": failed,
+            "discountCode": None if discount is None else _node(discount),
+            "codes": codes,
         }
-        return {"bulkCreation": creation, "userErrors": []}
+
+    def node(self, gid: str) -> Node | None:
+        """Find a discount by its id."""
+        discount = self.all.get(_number(gid))
+        return None if discount is None else _node(discount)
 
     def _remove(self, discountId: str, ids: Sequence[str]) -> Node:
         discount = self.all.get(_number(discountId))

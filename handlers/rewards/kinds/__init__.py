@@ -1,6 +1,6 @@
 """The contract of a kind of reward: how it comes into being at its platform, is looked after and taken back."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from handlers.merchants.offers import Reward
@@ -43,10 +43,27 @@ class Declined(NamedTuple):
     reason: str
 
 
+class NotMade(NamedTuple):
+    """It is surely not there, as the platform said in a sentence; it may be asked for again, a few times."""
+
+    reason: str
+
+
 class Pending(NamedTuple):
-    """The platform is at it: look again in so many seconds."""
+    """The platform is at it: look again in so many seconds; or, not `asked`, it has first to do something else."""
 
     seconds: float
+    asked: bool = True
+
+
+Outcome = Issued | Declined | NotMade | Pending
+
+
+class Asked(NamedTuple):
+    """One of several that are asked for at once; `again` = somebody may have tried before."""
+
+    wanted: Wanted
+    again: bool
 
 
 Standing = Literal["unused", "used", "gone"]
@@ -63,8 +80,19 @@ class Platform(Protocol):
         """Return Stripe's client for the account's key. Raises as `Key` does."""
         ...
 
-    async def note(self, mark: str) -> None:
-        """Keep where the account stood, before the platform is asked for what it would do once more if asked again."""
+    async def note(self, mark: str, of: Collection[int] = ()) -> None:
+        """Keep where the account stood, before the platform is asked for what it would do once more if asked again.
+
+        Or what the platform calls what it was asked. `of` = the numbers of those it is about; none = all.
+        """
+        ...
+
+
+class Bulk(Protocol):
+    """Makes several rewards of one offer with one question; as `Kind.issue` does, but for codes that share a parent."""
+
+    async def issue_all(self, at: Platform, asked: Sequence[Asked]) -> Sequence[Outcome]:
+        """Bring them into being; returns what became of each. Raises as `issue` does, of all of them."""
         ...
 
 
@@ -96,7 +124,12 @@ class Kind(Protocol):
         """Whether a customer's are asked for one after the other: the platform does not tell them apart."""
         ...
 
-    async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
+    @property
+    def bulk(self) -> Bulk | None:
+        """What makes codes that share one discount; None = this kind has no such codes."""
+        ...
+
+    async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Outcome:
         """Bring it into being; `again` = somebody may have tried before."""
         ...
 

@@ -26,6 +26,7 @@ class BalanceCredit:
     name = "balance_credit"
     platform = "stripe"
     alone = False
+    bulk = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Put the credit on the balance, once."""

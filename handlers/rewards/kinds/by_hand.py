@@ -9,6 +9,7 @@ class ByHand:
     name = "by_hand"
     platform = None
     alone = False
+    bulk = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """It is there as soon as it is wanted; its code is what the customer shows."""

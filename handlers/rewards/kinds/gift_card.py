@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
-from handlers.rewards.kinds.shopify_discounts import money, only, refuse, said
+from handlers.rewards.kinds.shopify_codes import only, refuse, said
+from handlers.rewards.kinds.shopify_discounts import money
 from integration.clock import to_datetime
 from integration.errors import Unavailable
 
@@ -23,6 +24,7 @@ class GiftCard:
     name = "gift_card"
     platform = "shopify"
     alone = False
+    bulk = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Make the card under our code; that the code is taken means that it is there."""

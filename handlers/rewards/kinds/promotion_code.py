@@ -25,6 +25,7 @@ class PromotionCode:
     name = "promotion_code"
     platform = "stripe"
     alone = False
+    bulk = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Make the code under its coupon; Stripe answers the same question the same way for a day, after which we look.

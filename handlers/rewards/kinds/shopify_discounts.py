@@ -6,16 +6,15 @@ whose codes are unguessable but hold for whoever types them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
+from handlers.rewards.kinds import Asked, Declined, Issued, Outcome, Platform, Standing, Wanted
+from handlers.rewards.kinds.shopify_codes import TAKEN, SharedCodes, find, only, refuse, said
 from integration.clock import to_iso
-from integration.errors import Rejected, Unavailable
+from integration.errors import Unavailable
 from integration.money import to_decimal
 
 TAG = "regulars"
-LOOK_AGAIN = 2.0  # seconds until codes that are being added are looked for again
-_TAKEN = "TAKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +27,26 @@ class Discount:
     platform: str = "shopify"
     alone: bool = False
 
-    async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
+    async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Outcome:
         """Make the discount under our code, or add the code to its parent; never twice."""
+        if wanted.reward.shared:
+            return (await self.bulk.issue_all(at, [Asked(wanted, again)]))[0]
         if again:
             found = await find(at, wanted.code)
             if found is not None:
                 return _issued(wanted, found.id)
-        if wanted.reward.shared and wanted.parent is not None:
-            return await _added(at, wanted)
+        return await self._make(at, wanted)
+
+    @property
+    def bulk(self) -> "SharedCodes":
+        """What adds codes to the discount they share."""
+        return SharedCodes(self._make)
+
+    async def _make(self, at: Platform, wanted: Wanted) -> Outcome:
         answer = await at.shopify(self.document, {"discount": {**frame(wanted), **self.particulars(wanted)}})
         made = only(answer)
         errors = made.get("userErrors") or []
-        if any(error.get("code") == _TAKEN for error in errors):
+        if any(error.get("code") == TAKEN for error in errors):
             # Somebody made it under our code, which nobody can guess: it was us.
             found = await find(at, wanted.code)
             if found is not None:
@@ -79,15 +86,6 @@ class Discount:
             # It may have been used between the look and the switch: then the points stay spent.
             found = await find(at, wanted.code)
         return "used" if found is not None and found.uses else "gone"
-
-
-class Found(NamedTuple):
-    """A code as Shopify has it."""
-
-    id: str  # of its discount
-    code_id: str | None
-    uses: int
-    is_off: bool
 
 
 def selection(wanted: Wanted) -> dict[str, Any]:
@@ -138,48 +136,3 @@ def money(wanted: Wanted) -> str:
 
 def _issued(wanted: Wanted, discount: str) -> Issued:
     return Issued(discount, parent=discount if wanted.reward.shared else None)
-
-
-async def _added(at: Platform, wanted: Wanted) -> Issued | Declined | Pending:
-    assert wanted.parent is not None
-    answer = await at.shopify("reward_code_add", {"discount": wanted.parent, "codes": [{"code": wanted.code}]})
-    made = only(answer)
-    errors = made.get("userErrors") or []
-    if errors and not any(error.get("code") == _TAKEN for error in errors):
-        return Declined(said(errors))
-    # Codes are added behind the answer; that it is there shows by looking for it.
-    found = await find(at, wanted.code)
-    return Pending(LOOK_AGAIN) if found is None else Issued(found.id, parent=wanted.parent)
-
-
-async def find(at: Platform, code: str) -> Found | None:
-    """Find the discount that has a code; None where there is none."""
-    answer = await at.shopify("reward_by_code", {"code": code, "search": f"code:{code}"})
-    node = answer.get("codeDiscountNodeByCode")
-    if not isinstance(node, dict):
-        return None
-    discount = node.get("codeDiscount") or {}
-    codes = (discount.get("codes") or {}).get("nodes") or []
-    mine: Mapping[str, Any] = next((each for each in codes if str(each.get("code", "")).upper() == code.upper()), {})
-    return Found(node["id"], mine.get("id"), mine.get("asyncUsageCount") or 0, discount.get("status") == "EXPIRED")
-
-
-def said(errors: Any) -> str:
-    """Put what Shopify found wrong into one sentence."""
-    words = [str(error.get("message", "")).strip().rstrip(".") for error in errors if isinstance(error, dict)]
-    return f"Shopify says: {'; '.join(filter(None, words))[:300] or 'no reason'}."
-
-
-def refuse(made: Mapping[str, Any]) -> None:
-    """Raise Rejected where a change says what was wrong with it."""
-    errors = made.get("userErrors") or []
-    if errors:
-        raise Rejected(said(errors))
-
-
-def only(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Take the one thing a mutation answers with."""
-    for value in answer.values():
-        if isinstance(value, dict):
-            return value
-    raise Unavailable("Shopify answered a change with nothing")

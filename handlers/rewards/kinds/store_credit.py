@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
-from handlers.rewards.kinds.shopify_discounts import money, only, refuse, said
+from handlers.rewards.kinds.shopify_codes import only, refuse, said
+from handlers.rewards.kinds.shopify_discounts import money
 from integration.clock import from_iso, to_iso
 from integration.errors import Unavailable
 
@@ -27,6 +28,7 @@ class StoreCredit:
     name = "store_credit"
     platform = "shopify"
     alone = True
+    bulk = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Put the money on the account, once."""

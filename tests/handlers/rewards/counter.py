@@ -9,7 +9,8 @@ from handlers.points.adjust import adjust
 from handlers.points.audit import audit_books
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Wish
-from handlers.rewards.jobs import ask_due, lapse, look
+from handlers.rewards.jobs import ask_due, lapse
+from handlers.rewards.kinds.asking import look
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.shopify_discounts import Discount

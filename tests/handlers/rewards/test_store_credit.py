@@ -1,5 +1,6 @@
 """Store credit is never given on a guess: what moved since it was asked for is known, or it waits."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ class Account:
     async def stripe(self) -> Any:
         raise NotImplementedError
 
-    async def note(self, mark: str) -> None:
+    async def note(self, mark: str, of: Collection[int] = ()) -> None:
         self.mark = mark
 
 

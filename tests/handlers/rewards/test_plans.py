@@ -1,0 +1,78 @@
+"""Every statement of rewards finds its rows by an index, however many there are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from handlers.rewards import store
+from handlers.rewards.kinds import asking
+from integration.database.engine import _SESSION, Database
+from integration.database.steps import Sql, ask
+
+ROWS = 30_000
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (store._DUE, "ix_redemptions_waiting (merchant_id=? AND next_at>? AND next_at<?)"),
+        (store._OF_MERCHANT, "ix_redemptions_waiting (merchant_id=? AND next_at>? AND next_at<?)"),
+        (store._LOOK, "ix_redemptions_claimed"),
+        (store._FREE, "ix_redemptions_claimed"),
+        (store._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
+        (store._CLAIM, "sqlite_autoindex_redemptions_1 (merchant_id=? AND number=?)"),
+        (store._BY_CODE, "ix_redemptions_code (code=? AND merchant_id=?)"),
+        (store._BY_PLATFORM, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
+        (store._BY_SALE, "ix_redemptions_sale (used_by=? AND merchant_id=?)"),
+        (store._OF, "ix_redemptions_customer (customer=? AND merchant_id=?)"),
+        (asking._PARENT, "ix_redemptions_parent (merchant_id=? AND reward=? AND connection=?"),
+    ],
+)
+async def test_sqlite_finds_rewards_by_index(
+    sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
+) -> None:
+    """Nothing here walks through the table, whatever its size."""
+    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+    wanted = max((int(n) for n in "12345" if f"?{n}" in sql), default=0)
+    arguments = ("[]",) if statement.kind == "keyed" else (0, 0, 1, 1, 1)
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
+    finally:
+        await database.close()
+    plan = " | ".join(str(row[3]) for row in rows)
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_postgresql_finds_rewards_by_index(postgres_database: str, analysed: bool) -> None:
+    """Many of one merchant, most of them done with; a few are due, claimed or lapsed."""
+    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
+    try:
+        await connection.execute(
+            "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+            " value_minor, currency, state, asked_at, issued_at, expires_at, code, platform_id, connection, next_at,"
+            " claim, claimed_until) SELECT 1 + n % 3, n, n, n % 5000, 'five', 1, 'amount_off', '{}', 5, 0, 'EUR',"
+            " CASE WHEN n % 50 = 0 THEN 'asked' WHEN n % 2 = 0 THEN 'issued' ELSE 'used' END, n, n, n * 1000, n, n, 1,"
+            " CASE WHEN n % 50 = 0 THEN n END, CASE WHEN n % 5000 = 0 THEN 'x' END,"
+            f" CASE WHEN n % 5000 = 0 THEN n END FROM generate_series(1, {ROWS}) n"
+        )
+        if analysed:
+            await connection.execute("ANALYZE redemptions")
+        for statement, arguments, indexes in (
+            (store._DUE, (0, ROWS, 1, 1), {"ix_redemptions_waiting"}),
+            (store._OF_MERCHANT, (1, ROWS, 100), {"ix_redemptions_waiting"}),
+            (store._LOOK, (ROWS,), {"ix_redemptions_claimed", "ix_redemptions_due", "ix_redemptions_waiting"}),
+            (store._FREE, (), {"ix_redemptions_claimed"}),
+            (store._LAPSED, (5_000_000, 0, 0, 0, 200), {"ix_redemptions_lapse"}),
+            (asking._PARENT, (1, "five", "{}", 1), {"ix_redemptions_parent" if analysed else "ix_redemptions_"}),
+        ):
+            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {statement.postgres}", *arguments)
+            words = "\n".join(row[0] for row in plan)
+            assert any(index in words for index in indexes), words
+            assert "Seq Scan" not in words, words
+    finally:
+        await connection.close()
