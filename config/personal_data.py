@@ -74,6 +74,8 @@ TABLES: dict[str, Kept] = {
         None,
         free="merchant_id day issued taken_back redeemed orders repeats notes asked reviews recovered",
     ),
+    "ledger_months": Kept(None, free="merchant_id month issued clawed_back adjusted redeemed expired"),
+    "ledger_month_marks": Kept(None, free="merchant_id entry at"),
     "figure_marks": Kept(None, free="merchant_id entry day counted_at"),
     "books": Kept(None, free="merchant_id next_customer next_sale next_entry head"),
     "connections": Kept(

@@ -17,6 +17,7 @@ from handlers.care import pages as care
 from handlers.connections import pages as connections
 from handlers.exchange import pages as exchange
 from handlers.insights import pages as insights
+from handlers.liability import pages as liability
 from handlers.merchants import assets, oauth
 from handlers.merchants import pages as merchants
 from handlers.merchants.door import opened
@@ -60,6 +61,8 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/programme/rewards/{reward}", opened(programme_desk.reward_page), name="reward"),
     Route("/app/programme/rewards/{reward}", opened(programme_desk.reward_posted), methods=["POST"]),
     Route("/app/programme/what-if", opened(programme.what_if_page), name="what-if"),
+    Route("/app/liability", opened(liability.liability_page), name="liability"),
+    Route("/app/liability/files/{token}", liability.liability_file),  # by a signed address
     Route("/app/messages", opened(desk.messages_page), name="messages"),
     Route("/app/messages/queue", opened(desk.queue_page), name="queue"),
     Route("/app/messages/undelivered", opened(desk.undelivered_page), name="undelivered"),

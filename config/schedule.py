@@ -15,6 +15,7 @@ from handlers.exchange import jobs as exchange
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
 from handlers.insights import jobs as insights
+from handlers.liability import jobs as liability
 from handlers.merchants import jobs as merchants
 from handlers.messages import jobs as messages
 from handlers.mirror import jobs as mirror
@@ -71,6 +72,7 @@ JOBS: tuple[Job, ...] = (
     Job("points.expire", points.expire_due, timeout=120),
     Job("points.enrol", points.enrol_holders, timeout=120),
     Job("insights.count", insights.count, timeout=120, tries=1),
+    Job("liability.count", liability.count, timeout=120, tries=1),
     Job("points.seal", seal.seal_new_entries, timeout=60),
     Job("watch.audit", watch.audit_in_turn, timeout=180, tries=1),
     Job(programme.JOB, programme.forecast, timeout=180),
@@ -97,6 +99,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("mirror.tell", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("insights.count", every=5 * MINUTE),
+    Tick("liability.count", every=5 * MINUTE),
     Tick("connections.tend", every=5 * MINUTE),
     Tick("watch.audit", every=HOUR),
     Tick("inbox.prune", every=HOUR),

@@ -239,6 +239,12 @@ SHOTS: tuple[Shot, ...] = (
     get("programme, what if", "/app/programme/what-if"),
     get("programme, kinds of rewards", "/app/programme/rewards"),
     get("programme, one reward", "/app/programme/rewards/{reward}", lambda v: "/app/programme/rewards/walk"),
+    get("liability", "/app/liability", lambda v: "/app/liability?value=0.01"),
+    get(
+        "liability, months",
+        "/app/liability/files/{token}",
+        lambda v: v.found("/app/liability?value=0.01", "/app/liability/files/"),
+    ),
     get("messages", "/app/messages"),
     get("messages, queue", "/app/messages/queue"),
     get(

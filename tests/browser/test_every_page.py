@@ -39,6 +39,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
         "/app/programme/rewards/five",
         "/app/programme/rewards/new?kind=amount_off",
     ),
+    "/app/liability": ("/app/liability", "/app/liability?value=0.01"),
     "/app/messages": ("/app/messages",),
     "/app/messages/queue": ("/app/messages/queue",),
     "/app/messages/undelivered": ("/app/messages/undelivered",),
@@ -125,6 +126,7 @@ OUTSIDE: Mapping[str, tuple[tuple[str, int], ...]] = {
 # What is no page: figures for operators, files, letters as they are shown within a page, and redirects.
 NO_PAGES = {
     "/", "/healthz", "/readyz", "/metrics", "/app/static/{name}", "/app/connections/files/{token}",
+    "/app/liability/files/{token}",
     "/app/customers/file/{token}", "/app/customers/letter/{token}", "/app/messages/letter/{token}", "/c/account/file",
 }  # fmt: skip
 

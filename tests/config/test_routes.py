@@ -160,6 +160,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/programme/rewards"): Row(VISITOR, "/app/programme/rewards"),
     ("GET", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),
     ("POST", "/app/programme/rewards/{reward}"): Row(VISITOR, "/app/programme/rewards/five", 404, programme_of_otto),
+    ("GET", "/app/liability"): Row(VISITOR, "/app/liability"),
+    ("GET", "/app/liability/files/{token}"): Row(LINK, "/app/liability/files/guessed", ok=404),
     ("GET", "/app/programme/what-if"): Row(VISITOR, "/app/programme/what-if"),
     ("GET", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),
     ("POST", "/app/programme/review/{draft}"): Row(VISITOR, "/app/programme/review/7", 404, programme_of_otto),
