@@ -56,9 +56,9 @@ async def _lived(house: House) -> dict[str, str]:
     for number, state in ((1, "issued"), (2, "used")):
         await house.does(
             "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
-            " value_minor, currency, state, asked_at, expires_at, code) VALUES (1, ?1, ?1 || '', ?2, 'walk', 2,"
-            " 'by_hand', ?3, 300, 0, 'EUR', ?4, ?5, ?5 + 9000000000000, 'GARDENWALK' || ?1)",
-            number, ELSA, walk, state, now,
+            " value_minor, currency, state, asked_at, expires_at, code) VALUES (1, ?1, ?2, ?3, 'walk', 2,"
+            " 'by_hand', ?4, 300, 0, 'EUR', ?5, ?6, ?7, ?8)",
+            number, f"wish-{number}", ELSA, walk, state, now, now + 100 * DAY, f"GARDENWALK{number}",
         )  # fmt: skip
     for who, number in DRAFTS.items():
         await house.does(

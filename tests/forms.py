@@ -9,12 +9,17 @@ def fields_of(page: str, action: str) -> dict[str, str]:
     A button that sends it elsewhere (`formaction`) counts; its own field is left to who presses it. Raises LookupError
     where there is no such form.
     """
-    reader = _Reader()
-    reader.feed(page)
-    found = [fields for to, fields in reader.forms if to.partition("?")[0] == action.partition("?")[0]]
+    found = [fields for to, fields in forms_of(page) if to.partition("?")[0] == action.partition("?")[0]]
     if not found:
         raise LookupError(f"there is no form that is posted to {action}")
     return max(found, key=len)
+
+
+def forms_of(page: str) -> list[tuple[str, dict[str, str]]]:
+    """Return each form of a page that is posted: where to, and its fields."""
+    reader = _Reader()
+    reader.feed(page)
+    return reader.forms
 
 
 class _Reader(HTMLParser):

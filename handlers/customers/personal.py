@@ -16,9 +16,10 @@ _SHOW = keyed(
     " WHERE c.merchant_id = k.merchant_id AND c.number = k.number ORDER BY c.number",
     **BY_NUMBER,
 )
+# The plus keeps SQLite from reading all names of the merchant.
 _NAMES = keyed(
     "SELECT i.customer, i.kind, i.value FROM {keys} k CROSS JOIN customer_identities i"
-    " WHERE i.merchant_id = k.merchant_id AND i.customer = k.number ORDER BY i.customer, i.kind, i.value",
+    " WHERE +i.merchant_id = k.merchant_id AND i.customer = k.number ORDER BY i.customer, i.kind, i.value",
     **BY_NUMBER,
 )
 _CONSENTS = keyed(

@@ -129,9 +129,10 @@ _DAYS = plain(
     "SELECT day, issued, taken_back, redeemed, orders, repeats, notes, asked, reviews, recovered"
     " FROM daily_figures WHERE merchant_id = ?1 AND day >= ?2 AND day <= ?3"
 )
+# The plus keeps each one's earlier orders from being looked up in the index by time: it would read all of the shop's.
 _ORDERS = plain(
     "SELECT count(*), coalesce(sum(CASE WHEN EXISTS (SELECT 1 FROM sales e WHERE e.customer = s.customer"
-    " AND e.merchant_id = s.merchant_id AND e.sold_at < s.sold_at AND e.merged_into IS NULL"
+    " AND e.merchant_id = s.merchant_id AND e.sold_at < s.sold_at AND +e.merged_into IS NULL"
     " AND e.standing = 'counted' AND e.test = 0) THEN 1 ELSE 0 END), 0)"
     " FROM sales s WHERE s.merchant_id = ?1 AND s.sold_at >= ?2 AND s.sold_at < ?3 AND s.sold_at IS NOT NULL"
     " AND s.merged_into IS NULL AND s.standing = 'counted' AND s.test = 0"

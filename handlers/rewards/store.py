@@ -207,7 +207,8 @@ _ROOTS = keyed(
     merchant_id=BIG,
     customer=BIG,
 )
-_ALIASES = plain("SELECT number FROM customers WHERE merchant_id = ?1 AND merged_into = ?2 ORDER BY number")
+# The plus keeps SQLite from reading all customers of the merchant in their order.
+_ALIASES = plain("SELECT number FROM customers WHERE merchant_id = ?1 AND merged_into = ?2 ORDER BY +number")
 _DUE = due_by_merchant(
     "redemptions",
     "next_at",

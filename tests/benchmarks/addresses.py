@@ -389,7 +389,7 @@ SHOTS: tuple[Shot, ...] = (
     post(
         "reward: hand over",
         "/app/rewards/{number}",
-        lambda v: f"/app/rewards/{1 + v.turn % v.crowd.rewards}",
+        lambda v: f"/app/rewards/{v.crowd.rewards - v.turn}",
         do="handed-over",
     ),
     post(

@@ -165,7 +165,7 @@ class _Book:
         each = max(1, min(EACH, (entries // 2 - len(buyers)) // max(1, customers)))
         buyers += [number for number in range(2, customers + 1) for _ in range(each)]
         dice.shuffle(buyers)
-        step = (YEAR - 2 * DAY) // len(buyers)
+        step = (YEAR - HOUR) // len(buyers)
         self.sold = [(buyer, NOW - YEAR + n * step + n % 997) for n, buyer in enumerate(buyers)]
 
     @property

@@ -1,6 +1,7 @@
 """How long a merchant's pages take beside 100,000 customers and a million entries, each page's slowest in twenty."""
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Awaitable, Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any, NamedTuple
 import httpx
 from rich.progress import track
 
+from config import logs
 from config.asgi import build
+from config.commands.run import COLLECT_AFTER
 from config.migrate import upgrade
 from config.settings import Settings
 from config.wiring import opened
@@ -47,6 +50,7 @@ class Odd(Exception):
 
 def measure(people: int = CUSTOMERS, entries: int = ENTRIES, engines: tuple[str, ...] = ENGINES) -> bool:
     """Measure and print; tells whether all pages answered as they should and kept the limit, on each engine."""
+    logs.configure("warning", "console")
     found: dict[str, dict[str, Slow | str]] = {}
     for engine in engines:
         with ExitStack() as stack:
@@ -59,6 +63,10 @@ def measure(people: int = CUSTOMERS, entries: int = ENTRIES, engines: tuple[str,
                 url = stack.enter_context(private_postgres(binaries, fsync=False))
             upgrade(url)
             crowd = asyncio.run(filled(url, folder, people, entries))
+            # As the program does before it serves.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
             found[engine] = asyncio.run(look(url, folder, crowd))
     return told(found)
 
