@@ -12,6 +12,7 @@ from config.wiring import opened
 from handlers.context import Context
 from handlers.inbox.pages import App, Receive, Receiver, Scope, Send
 from handlers.merchants.pages import refused
+from integration.database.wall import visiting
 
 
 def build(context: Context, metrics_token: str | None = None) -> Receiver:
@@ -19,7 +20,12 @@ def build(context: Context, metrics_token: str | None = None) -> Receiver:
     starlette = Starlette(routes=ROUTES, exception_handlers={HTTPException: refused})
     starlette.state.context = context
     starlette.state.metrics_token = metrics_token
-    return Receiver(starlette, context)
+
+    async def visited(scope: Scope, receive: Receive, send: Send) -> None:
+        with visiting():
+            await starlette(scope, receive, send)
+
+    return Receiver(visited, context)
 
 
 def build_aside(context: Context) -> Starlette:

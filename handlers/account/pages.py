@@ -30,6 +30,7 @@ from handlers.messages.letters import words_file
 from handlers.messages.pages import TooLarge, accepted_language, language_of, page, read_form
 from handlers.messages.rules import LANGUAGES
 from integration.clock import MINUTE, SECOND
+from integration.database.wall import keep_within
 from integration.errors import Forged, OutsideError, Unavailable
 from integration.shopify.app_proxy import read_forwarded
 
@@ -156,7 +157,10 @@ def by_proxy(shows: Page) -> Endpoint:
 async def _answer(request: Request, find: Callable[[], Awaitable[Caller | None]], shows: Page) -> Response:
     try:
         caller = await find()
-        return gone(request) if caller is None else await shows(request, caller)
+        if caller is None:
+            return gone(request)
+        keep_within(caller.merchant_id)
+        return await shows(request, caller)
     except TooLarge:
         return gone(request, 413)
     except Unavailable as error:

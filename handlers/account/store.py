@@ -75,7 +75,10 @@ _LOCK = plain(
     postgres="SELECT merchant_id FROM books WHERE merchant_id = ?1 FOR UPDATE",
 )
 _MAILED = plain("SELECT count(*) FROM account_links WHERE merchant_id = ?1 AND customer = ?2 AND created_at > ?3")
-_ASKED = plain("SELECT count(*) FROM account_links WHERE asker = ?1 AND created_at > ?2")
+_ASKED = plain(
+    "SELECT count(*) FROM account_links WHERE asker = ?1 AND created_at > ?2",
+    across="counts what one address of the network asks for, at whatever shop",
+)
 _ADD = plain(
     "INSERT INTO account_links (merchant_id, digest, customer, asker, reward, created_at, expires_at)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"

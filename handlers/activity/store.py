@@ -121,9 +121,7 @@ def count_failed(merchant_id: int) -> Steps[int]:
 
 def replay_one(merchant_id: int, number: int, now: int) -> Steps[bool]:
     """Have one of a merchant's ended events worked again; False where it cannot be (see `inbox.replay`)."""
-    if not (yield from ask(_ONE, (merchant_id, number))):
-        return False
-    return bool((yield from replay([number], now)))
+    return bool((yield from replay([number], now, merchant_id)))
 
 
 def replay_failed(merchant_id: int, before: int | None, now: int) -> Steps[tuple[int, int | None]]:
@@ -133,7 +131,7 @@ def replay_failed(merchant_id: int, before: int | None, now: int) -> Steps[tuple
     """
     begin = NEWEST if before is None else before
     rows = yield from ask(_FAILED, (merchant_id, begin, REPLAYED_AT_ONCE))
-    replayed = yield from replay([row[0] for row in rows], now)
+    replayed = yield from replay([row[0] for row in rows], now, merchant_id)
     return len(replayed), rows[-1][0] if len(rows) == REPLAYED_AT_ONCE else None
 
 

@@ -280,6 +280,7 @@ async def export_file(request: Request) -> Response:
     """
     context: Context = request.app.state.context
     token, now, privacy = request.path_params["token"], context.clock.now(), context.privacy
+    addresses.keep_to(context.vault, FILE, token)
 
     def fetch() -> Steps[tuple[Address | None, tuple[str, bytes] | None]]:
         one = yield from addresses.look_up(context.vault, FILE, token, 2, now)

@@ -134,6 +134,7 @@ async def data_file(request: Request) -> Response:
     """
     context: Context = request.app.state.context
     token, now = request.path_params["token"], context.clock.now()
+    addresses.keep_to(context.vault, PURPOSE, token)
     one = await context.database.read(lambda: addresses.look_up(context.vault, PURPOSE, token, 2, now))
     if one is None or not one.stands:
         return guard(told(404), one.shop if one is not None else None)

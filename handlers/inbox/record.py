@@ -294,7 +294,8 @@ _CHARGE = insert(
 
 _ADOPT = plain(
     "UPDATE events SET merchant_id = ?3, next_attempt_at = ?4"
-    " WHERE source = ?1 AND connection = ?2 AND merchant_id IS NULL"
+    " WHERE source = ?1 AND connection = ?2 AND merchant_id IS NULL",
+    across="what came before anybody had a connection belonged to nobody until now",
 )
 
 _FORGET_UNKNOWN = plain("DELETE FROM unknown_shops WHERE connection = ?1")

@@ -36,14 +36,17 @@ def show_event(event_id: int) -> Steps[dict[str, Any] | None]:
     return {**_shown(rows[0]), "body": readable(unpack(*bodies[0])) if bodies else None}
 
 
-def replay(event_ids: list[int], now: int) -> Steps[list[int]]:
-    """Have ended events worked again, as if they had just come; returns those that can be.
+def replay(event_ids: list[int], now: int, merchant_id: int | None = None) -> Steps[list[int]]:
+    """Have ended events worked again, as if they had just come, a merchant's or anybody's; returns those that can be.
 
     What still has its body and an owner, and is not in hand, can be.
     """
     replayed = []
     for event_id in event_ids:
-        touched = yield from ask(_REPLAY, (event_id, now))
+        if merchant_id is None:
+            touched = yield from ask(_REPLAY, (event_id, now))
+        else:
+            touched = yield from ask(_REPLAY_OWN, (event_id, now, merchant_id))
         if touched[0][0]:
             replayed.append(event_id)
     return replayed
@@ -94,9 +97,11 @@ _LIST = plain(
 _ONE = plain(f"{_COLUMNS} WHERE e.id = ?1")
 _BODY = plain("SELECT body, size FROM event_bodies WHERE event_id = ?1")
 _FAILED = plain("SELECT id FROM events WHERE failed_at IS NOT NULL ORDER BY id LIMIT ?1")
-_REPLAY = plain(
+_AGAIN = (
     "UPDATE events SET worked_at = NULL, failed_at = NULL, outcome = NULL, reason = NULL, claims = 0,"
     " claim = NULL, claimed_until = NULL, next_attempt_at = ?2"
-    " WHERE id = ?1 AND merchant_id IS NOT NULL AND (worked_at IS NOT NULL OR failed_at IS NOT NULL)"
+    " WHERE id = ?1 AND (worked_at IS NOT NULL OR failed_at IS NOT NULL)"
     " AND EXISTS (SELECT 1 FROM event_bodies b WHERE b.event_id = events.id)"
 )
+_REPLAY = plain(f"{_AGAIN} AND merchant_id IS NOT NULL")
+_REPLAY_OWN = plain(f"{_AGAIN} AND merchant_id = ?3")

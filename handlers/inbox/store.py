@@ -104,6 +104,7 @@ event_bodies = Table(
     Column("event_id", Number().with_variant(SmallNumber(), "sqlite"), primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
     Column("size", SmallNumber),  # bytes when unpacked; null = the body lies here as it came
+    info={"hangs_on": ("event_id", "events", "id")},
 )
 
 unknown_shops = Table(

@@ -1,7 +1,7 @@
 """Signed addresses for frames and downloads, which bring no token along: good for minutes, while their visit lasts.
 
-A page signs one with `sign`; what answers it asks `look_up` whose it is. Who signs out, is signed out, or uninstalls
-takes all of them back.
+A page signs one with `sign`; what answers it calls `keep_to` and asks `look_up` whose it is. Who signs out, is signed
+out, or uninstalls takes all of them back.
 """
 
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from handlers.merchants.frame import Visit
 from handlers.merchants.sessions import still_open
 from integration.clock import MINUTE
 from integration.database.steps import Steps, ask, plain
+from integration.database.wall import keep_within
 from integration.vault import Vault
 
 MOST_LIFE = 30 * MINUTE
@@ -39,6 +40,12 @@ def sign(vault: Vault, visit: Visit, purpose: str, until: int, *parts: str | int
     """
     shop, who = (visit.shop or "", visit.who) if visit.embedded else ("", "")
     return vault.sign(f"visit: {purpose}", visit.merchant_id, until, shop, visit.proof, who, *parts)
+
+
+def keep_to(vault: Vault, purpose: str, token: str) -> None:
+    """Keep the visit to the rows of whose address it is, where we signed it for this purpose: to be asked first."""
+    if (found := vault.check(f"visit: {purpose}", token)) is not None:
+        keep_within(int(found[0]))
 
 
 def look_up(vault: Vault, purpose: str, token: str, count: int, now: int) -> Steps[Address | None]:

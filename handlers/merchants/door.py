@@ -21,6 +21,7 @@ from handlers.merchants.frame import Visit, guard, read_flash, render, spoken_lo
 from handlers.merchants.install import arrive
 from integration.clock import SECOND
 from integration.database.steps import Row, Steps, ask, plain
+from integration.database.wall import keep_within
 from integration.errors import Forged, Rejected, Revoked, Unavailable
 from integration.shopify.session_tokens import SessionToken, verify
 from integration.shopify.shops import exact_domain
@@ -96,6 +97,7 @@ def opened(
             if "%00" in request.url.query or "\0" in request.url.path:
                 raise HTTPException(400)  # nothing people write, and no text PostgreSQL takes
             visit, session = await _enter(request, way)
+            keep_within(visit.merchant_id)
             shop = visit.shop if visit.embedded else None
             if request.method not in ("GET", "HEAD"):
                 request = await _checked(request, session, most_bytes, files)

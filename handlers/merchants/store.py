@@ -20,6 +20,7 @@ merchants = Table(
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant),  # uninstalled everywhere: nothing is earned or sent any more
     Column("messages_paused_at", Instant),  # set = the merchant holds all messages back
+    info={"owner": "id"},
 )
 
 # Who works a merchant's facts or posts to their ledger locks this row first (PostgreSQL: FOR UPDATE); it also

@@ -114,7 +114,7 @@ def reserve(merchant_id: int, key: Key, account: str, name: str | None, vault: V
     known = yield from ask(_KNOWN, (merchant_id, account, int(key.livemode)))
     left_at = yield from _left_at(merchant_id)
     for connection, closed_at in known:
-        yield from ask(_NEW_KEY, (connection, sealed))
+        yield from ask(_NEW_KEY, (merchant_id, connection, sealed))
         yield from ask(_SAY_KEY, (merchant_id, connection, key.hint, name))
         if closed_at is not None:
             # Whoever comes back finds the books as they were, and the same connection.
@@ -145,7 +145,7 @@ def set_up(one: StripeAccount, token: str, endpoint: str, secret: str | None, va
         return False
     if secret is not None:
         sealed = vault.seal(secret, **place(one.merchant_id, "secrets"))
-        yield from ask(_SECRETS, (one.connection, f'["{sealed}"]'))
+        yield from ask(_SECRETS, (one.merchant_id, one.connection, f'["{sealed}"]'))
     return True
 
 
@@ -213,7 +213,7 @@ def _account(row: Row) -> StripeAccount:
 
 
 def _reopened(merchant_id: int, connection: int, now: int) -> Steps[None]:
-    yield from ask(_BACK, (connection, now))
+    yield from ask(_BACK, (merchant_id, connection, now))
     rows = yield from ask(_BACK_ACCOUNT, (merchant_id, connection, now))
     if not rows[0][0]:
         raise Refused(ELSEWHERE)
@@ -231,7 +231,8 @@ _LOCK = plain(
     postgres="SELECT merchant_id FROM books WHERE merchant_id = ?1 FOR UPDATE",
 )
 _ELSEWHERE = plain(
-    "SELECT 1 FROM stripe_accounts WHERE account = ?1 AND merchant_id <> ?2 AND closed_at IS NULL LIMIT 1"
+    "SELECT 1 FROM stripe_accounts WHERE account = ?1 AND merchant_id <> ?2 AND closed_at IS NULL LIMIT 1",
+    across="says whether an account is connected in another shop, and nothing of that shop",
 )
 # The open one before those that were closed, and of those the last.
 _KNOWN = plain(
@@ -251,17 +252,18 @@ _KEEP = plain(
     "INSERT INTO stripe_accounts (merchant_id, connection, account, livemode, name, key_hint, state, connected_at)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'new', ?7) ON CONFLICT DO NOTHING"
 )
-_NEW_KEY = plain("UPDATE connections SET token = ?2, revoked_at = NULL WHERE id = ?1")
+_NEW_KEY = plain("UPDATE connections SET token = ?3, revoked_at = NULL WHERE merchant_id = ?1 AND id = ?2")
 _SAY_KEY = plain(
     "UPDATE stripe_accounts SET key_hint = ?3, name = coalesce(?4, name), reason = NULL,"
     " state = CASE WHEN endpoint IS NULL AND state <> 'by_hand' THEN 'new' ELSE state END, checked_at = NULL"
     " WHERE merchant_id = ?1 AND connection = ?2"
 )
-_BACK = plain("UPDATE connections SET closed_at = NULL, connected_at = ?2 WHERE id = ?1")
+_BACK = plain("UPDATE connections SET closed_at = NULL, connected_at = ?3 WHERE merchant_id = ?1 AND id = ?2")
 _BACK_ACCOUNT = plain(
     "UPDATE stripe_accounts SET closed_at = NULL, endpoint = NULL, state = 'new', connected_at = ?3"
     " WHERE merchant_id = ?1 AND connection = ?2 AND NOT EXISTS (SELECT 1 FROM stripe_accounts o"
-    " WHERE o.account = stripe_accounts.account AND o.livemode = stripe_accounts.livemode AND o.closed_at IS NULL)"
+    " WHERE o.account = stripe_accounts.account AND o.livemode = stripe_accounts.livemode AND o.closed_at IS NULL)",
+    across="comes back only where no other shop has the account meanwhile, and says nothing of that shop",
 )
 _REOPEN = plain("UPDATE merchants SET closed_at = NULL WHERE id = ?1 AND closed_at IS NOT NULL")
 # A lease that seems to last longer than any was given before the database's clock was set back.
@@ -274,7 +276,7 @@ _SET_UP = plain(
     "UPDATE stripe_accounts SET endpoint = ?4, state = 'ok', reason = NULL, checked_at = ?5, claim = NULL,"
     " claimed_until = NULL WHERE merchant_id = ?1 AND connection = ?2 AND claim = ?3 AND closed_at IS NULL"
 )
-_SECRETS = plain("UPDATE connections SET secrets = ?2 WHERE id = ?1")
+_SECRETS = plain("UPDATE connections SET secrets = ?3 WHERE merchant_id = ?1 AND id = ?2")
 _NOTE = plain(
     "UPDATE stripe_accounts SET state = ?3, reason = ?4, checked_at = ?5, claim = NULL, claimed_until = NULL"
     f" WHERE merchant_id = ?1 AND connection = ?2 AND (claim = ?6 OR {_IS_FREE})"

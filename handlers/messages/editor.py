@@ -191,6 +191,7 @@ async def letter_itself(request: Request) -> Response:
     """
     context: Context = request.app.state.context
     token, now = request.path_params["token"], context.clock.now()
+    addresses.keep_to(context.vault, LETTER, token)
 
     def look() -> Steps[tuple[Address | None, Desk | None]]:
         one = yield from addresses.look_up(context.vault, LETTER, token, 3, now)

@@ -20,6 +20,7 @@ from handlers.messages.people import Person, load
 from handlers.messages.permission import Named, resubscribe, unsubscribe
 from handlers.messages.rules import LANGUAGES, language
 from integration.database.steps import Steps
+from integration.database.wall import keep_within
 
 MAX_BODY = 64 * 1024  # bytes of a form
 MAX_FIELDS = 40
@@ -163,6 +164,7 @@ def _named(context: Context, request: Request) -> Named | None:
     parts = context.vault.check("unsubscribe", request.path_params["token"])
     if parts is None or len(parts) != 3:
         return None
+    keep_within(int(parts[0]))
     return Named(int(parts[0]), int(parts[1]), parts[2])
 
 

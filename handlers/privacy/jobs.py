@@ -173,7 +173,8 @@ class Work:
         requests = {one.id: one for one in group}
         wanted: dict[bytes, set[int]] = {}
         for one in group:
-            for kind, value in await self.context.database.read(lambda n=one.id: store.names(n)):  # type: ignore[misc]
+            known = await self.context.database.read(lambda r=one: store.names(r.merchant_id, r.id))  # type: ignore[misc]
+            for kind, value in known:
                 if kind != "event" and len(value) >= LEAST_WORD:
                     wanted.setdefault(value.strip().lower().encode(), set()).add(one.id)
         words = frozenset(wanted)
@@ -261,7 +262,7 @@ class Work:
 
 def exported(context: Context, one: Request) -> Steps[Sections]:
     """Gather what every holder keeps of whom a request is about."""
-    named = yield from store.names(one.id)
+    named = yield from store.names(one.merchant_id, one.id)
     names = tuple(name for name in named if name[0] != "event")
     sales = yield from personal.named_sales(one.merchant_id, names)
     events = tuple(int(value) for kind, value in named if kind == "event")
@@ -277,7 +278,7 @@ def exported(context: Context, one: Request) -> Steps[Sections]:
 
 def _collect(work: Work, one: Request, now: int) -> Steps[Request]:
     """Find whom an export is about, and everything that names them and what they bought."""
-    asked = yield from store.names(one.id)
+    asked = yield from store.names(one.merchant_id, one.id)
     found = yield from personal.find(one.merchant_id, asked, one.numbers)
     sales = yield from personal.sales_of(one.merchant_id, found, SALES_SHOWN)
     yield from store.keep_names(one.id, found.names)
@@ -293,7 +294,7 @@ def _forget_some(work: Work, one: Request, now: int) -> Steps[Request]:
     """
     merchant_id = one.merchant_id
     key = yield from store.key_of(merchant_id, work.context.vault)
-    found = yield from personal.find(merchant_id, (yield from store.names(one.id)), one.numbers)
+    found = yield from personal.find(merchant_id, (yield from store.names(one.merchant_id, one.id)), one.numbers)
     one = one._replace(numbers=found.numbers)
     waiting = yield from personal.put_off(one, found, now)
     if waiting is not None:
@@ -321,7 +322,7 @@ def _forget_some(work: Work, one: Request, now: int) -> Steps[Request]:
 
 def _forget_rest(work: Work, one: Request, now: int) -> Steps[Request]:
     """Forget what has come to the person's numbers since, such as the receipt of a mail that was on its way."""
-    names = tuple((yield from store.names(one.id)))
+    names = tuple((yield from store.names(one.merchant_id, one.id)))
     return (yield from store.write((yield from work.forget(one, Subject(one.merchant_id, one.numbers, names), now))))
 
 

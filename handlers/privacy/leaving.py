@@ -74,7 +74,7 @@ async def leave(work: "Work", one: Request) -> Request:
     Whether it is back, the shop itself says where there is a key to ask with; else somebody has to.
     """
     context = work.context
-    named = await context.database.read(lambda: store.names(one.id))
+    named = await context.database.read(lambda: store.names(one.merchant_id, one.id))
     account = next((value for kind, value in named if kind == "shop"), "")
     rows = await context.database.read(lambda: ask(_CONNECTIONS, (one.merchant_id,)))
     # A request that is done once more after a restore does not name its shop any more; the shop's tombstone does.

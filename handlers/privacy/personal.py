@@ -216,7 +216,7 @@ def owed_to(merchant_id: int, found: Found | None, now: int) -> Steps[list[store
     # One whose people nobody has looked for yet has names only; these go once it is done.
     named: dict[int, set[Name]] = {}
     for one in owed:
-        named[one.request] = _plain_names((yield from store.names(one.request)))
+        named[one.request] = _plain_names((yield from store.names(merchant_id, one.request)))
     mine, called = set(found.numbers), _plain_names(found.names)
     return [one for one in owed if mine & one.numbers or called & named[one.request]]
 

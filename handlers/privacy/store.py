@@ -79,6 +79,7 @@ privacy_names = Table(
     Column("request", Number, primary_key=True, autoincrement=False),
     Column("kind", Text, primary_key=True),  # as in handlers.holders.Name; event = an event's number
     Column("value", Text, primary_key=True),
+    info={"hangs_on": ("request", "privacy_requests", "id")},
 )
 
 privacy_files = Table(
@@ -154,16 +155,19 @@ def keep_names(request: int, names: Iterable[Name]) -> Steps[None]:
     yield from ask(_KEEP_NAMES, sorted({(request, kind, value) for kind, value in names}))
 
 
-def names(request: int) -> Steps[list[Name]]:
-    """Return what names whoever a request is about."""
-    return [(row[0], row[1]) for row in (yield from ask(_NAMES, (request,)))]
+def names(merchant_id: int, request: int) -> Steps[list[Name]]:
+    """Return what names whoever a merchant's request is about."""
+    return [(row[0], row[1]) for row in (yield from ask(_NAMES, (merchant_id, request)))]
 
 
 def requests(merchant_id: int | None, *, only_open: bool, after: int = 0, limit: int = 100) -> Steps[list[Request]]:
     """List requests of one merchant or of all, the oldest first, those after a number."""
     many = min(limit, MOST_LISTED)
-    statement = _LIST_OPEN if only_open else _LIST
-    return [_request(row) for row in (yield from ask(statement, (merchant_id, after, many)))]
+    if merchant_id is None:
+        rows = yield from ask(_LIST_OPEN if only_open else _LIST, (after, many))
+    else:
+        rows = yield from ask(_LIST_OPEN_OF if only_open else _LIST_OF, (merchant_id, after, many))
+    return [_request(row) for row in rows]
 
 
 def request(number: int) -> Steps[Request | None]:
@@ -317,7 +321,7 @@ def fetch(merchant_id: int, request: int, now: int) -> Steps[File | None]:
     rows = yield from ask(_FETCH, (merchant_id, request, now))
     if not rows:
         return None
-    yield from ask(_FETCHED, (request, now))
+    yield from ask(_FETCHED, (merchant_id, request, now))
     return File(rows[0][0], bytes(rows[0][1]))
 
 
@@ -373,12 +377,17 @@ _ASK = plain(
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id"
 )
 _KEEP_NAMES = insert("privacy_names", "ON CONFLICT DO NOTHING", request=BIG, kind=TEXT, value=TEXT)
-_NAMES = plain("SELECT kind, value FROM privacy_names WHERE request = ?1")
+_NAMES = plain(
+    "SELECT n.kind, n.value FROM privacy_requests r JOIN privacy_names n ON n.request = r.id"
+    " WHERE r.merchant_id = ?1 AND r.id = ?2"
+)
 _FORGET_NAMES = plain("DELETE FROM privacy_names WHERE request = ?1")
-_LIST_SQL = f"SELECT {_COLUMNS} WHERE (?1 IS NULL OR r.merchant_id = ?1) AND r.id > ?2 ORDER BY r.id LIMIT ?3"
-_LIST = plain(_LIST_SQL, postgres=_LIST_SQL.replace("?1", "?1::bigint"))
-_LIST_OPEN_SQL = _LIST_SQL.replace("WHERE", "WHERE r.done_at IS NULL AND")
-_LIST_OPEN = plain(_LIST_OPEN_SQL, postgres=_LIST_OPEN_SQL.replace("?1", "?1::bigint"))
+_LIST = plain(f"SELECT {_COLUMNS} WHERE r.id > ?1 ORDER BY r.id LIMIT ?2")
+_LIST_OPEN = plain(f"SELECT {_COLUMNS} WHERE r.done_at IS NULL AND r.id > ?1 ORDER BY r.id LIMIT ?2")
+_LIST_OF = plain(f"SELECT {_COLUMNS} WHERE r.merchant_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3")
+_LIST_OPEN_OF = plain(
+    f"SELECT {_COLUMNS} WHERE r.done_at IS NULL AND r.merchant_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3"
+)
 _NEWEST = plain(f"SELECT {_COLUMNS} WHERE r.merchant_id = ?1 ORDER BY r.id DESC LIMIT ?2")
 _ONE = plain(f"SELECT {_COLUMNS} WHERE r.id = ?1")
 _DUE = plain(
@@ -437,14 +446,15 @@ _KEEP_FILE = plain(
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (request) DO UPDATE SET content = excluded.content"
 )
 _FETCH = plain("SELECT name, content FROM privacy_files WHERE merchant_id = ?1 AND request = ?2 AND expires_at > ?3")
-_FETCHED = plain("UPDATE privacy_files SET fetched_at = ?2 WHERE request = ?1")
+_FETCHED = plain("UPDATE privacy_files SET fetched_at = ?3 WHERE merchant_id = ?1 AND request = ?2")
 _PRUNE_FILES = plain("DELETE FROM privacy_files WHERE expires_at <= ?1")
 _FILES = plain(
-    "SELECT f.request, r.numbers FROM privacy_files f JOIN privacy_requests r ON r.id = f.request"
-    " WHERE f.merchant_id = ?1"
+    "SELECT f.request, r.numbers FROM privacy_files f"
+    " JOIN privacy_requests r ON r.id = f.request AND r.merchant_id = f.merchant_id WHERE f.merchant_id = ?1"
 )
 _OWED = plain(
-    "SELECT r.id, r.numbers, r.done_at FROM privacy_requests r LEFT JOIN privacy_files f ON f.request = r.id"
+    "SELECT r.id, r.numbers, r.done_at FROM privacy_requests r"
+    " LEFT JOIN privacy_files f ON f.request = r.id AND f.merchant_id = r.merchant_id"
     " WHERE r.merchant_id = ?1 AND r.kind = ?2"
     " AND (r.done_at IS NULL OR (f.fetched_at IS NULL AND f.expires_at > ?3)) ORDER BY r.id"
 )

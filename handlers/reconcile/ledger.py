@@ -138,7 +138,7 @@ _UNSUMMED = plain(
 _EVENTS = plain(
     "SELECT i.sale, e.worked_at, CASE WHEN e.id IS NOT NULL AND e.worked_at IS NULL AND e.failed_at IS NULL"
     " THEN 1 ELSE 0 END"
-    " FROM recoveries r JOIN connections c ON c.id = r.connection"
+    " FROM recoveries r JOIN connections c ON c.id = r.connection AND c.merchant_id = r.merchant_id"
     " LEFT JOIN events e ON e.source = c.platform AND e.connection = c.account AND e.delivery_id = r.delivery_id"
     " LEFT JOIN sale_identities i ON i.merchant_id = r.merchant_id AND i.platform = r.platform AND i.kind = r.kind"
     " AND i.value = r.value"

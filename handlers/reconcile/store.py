@@ -287,7 +287,8 @@ _LOOK_COLUMNS = (
 _LOOKS = plain(f"{_LOOK_COLUMNS} AND recovered >= ?3 ORDER BY started_at DESC LIMIT ?4")
 _RECOVERED = plain(
     "SELECT r.started_at, c.platform, c.account, r.recovered, r.sales, r.micropoints FROM reconciliations r"
-    " JOIN connections c ON c.id = r.connection WHERE r.merchant_id = ?1 AND r.recovered > 0 AND r.started_at < ?2"
+    " JOIN connections c ON c.id = r.connection AND c.merchant_id = r.merchant_id"
+    " WHERE r.merchant_id = ?1 AND r.recovered > 0 AND r.started_at < ?2"
     " ORDER BY r.started_at DESC, r.connection LIMIT ?3"
 )
 _LOOK = plain(f"{_LOOK_COLUMNS} AND started_at = ?3")
@@ -312,6 +313,7 @@ def quiet(merchant_id: int, since: int, until: int, /) -> Steps[int]:
 
 
 _QUIET = plain(
-    "SELECT count(*) FROM reconcile_marks r JOIN connections c ON c.id = r.connection AND c.closed_at IS NULL"
+    "SELECT count(*) FROM reconcile_marks r"
+    " JOIN connections c ON c.id = r.connection AND c.merchant_id = r.merchant_id AND c.closed_at IS NULL"
     " WHERE r.merchant_id = ?1 AND r.quiet_since >= ?2 AND r.quiet_since < ?3"
 )

@@ -11,6 +11,7 @@ from handlers.messages.letters import fill, words_file
 from handlers.messages.pages import TooLarge, accepted_language, language_of, page, read_form
 from handlers.reviews.letters import TEMPLATES
 from handlers.reviews.store import Answer, Asked, Link, asked, put_off, write
+from integration.database.wall import keep_within
 
 MAX_WORDS = 5_000  # characters of one review
 MAX_NAME = 80
@@ -66,6 +67,7 @@ async def _asked(context: Context, request: Request) -> Asked | None:
     if parts is None or len(parts) != 3:
         return None
     link = Link(int(parts[0]), int(parts[1]), int(parts[2]))
+    keep_within(link.merchant_id)
     now = context.clock.now()
     return await context.database.read(lambda: asked(link, now))
 

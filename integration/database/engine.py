@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from integration import meters
 from integration.database.steps import Steps, ask, drive_postgres, plain
+from integration.database.wall import walled
 from integration.database.writer import WriterThread
 from integration.errors import Unavailable
 
@@ -110,7 +111,7 @@ class Database:
 
         Raises Unavailable where the database is away, and whatever the steps raise, after a rollback.
         """
-        return await self._driver.run(make)
+        return await self._driver.run(walled(make, self.dialect))
 
     async def run_urgently(self, make: Callable[[], Steps[T]]) -> T:
         """Run steps like `run`, ahead of other work; for steps that may end after their first statement.
@@ -118,11 +119,11 @@ class Database:
         On PostgreSQL that one commits by itself, which saves two of three round trips; what follows has a
         transaction of its own.
         """
-        return await self._driver.run_urgently(make)
+        return await self._driver.run_urgently(walled(make, self.dialect))
 
     async def read(self, make: Callable[[], Steps[T]]) -> T:
         """Run steps that only read, beside the writers; a write in them fails."""
-        return await self._driver.read(make)
+        return await self._driver.read(walled(make, self.dialect))
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:

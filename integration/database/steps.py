@@ -42,6 +42,7 @@ class Sql:
     returns: bool
     columns: int = 0
     name: str = field(default="")
+    across: str = ""  # why it may touch rows of several owners, also in the visit of one
 
 
 class Ask(NamedTuple):
@@ -102,10 +103,13 @@ def insert(table: str, suffix: str = "", **columns: str) -> Sql:
     )
 
 
-def plain(sql: str, *, postgres: str | None = None) -> Sql:
-    """A statement with scalar arguments, written `?1`, `?2`… (and in the same order for PostgreSQL)."""
+def plain(sql: str, *, postgres: str | None = None, across: str = "") -> Sql:
+    """A statement with scalar arguments, written `?1`, `?2`… (and in the same order for PostgreSQL).
+
+    `across` says why it may touch rows of several owners (see `wall`).
+    """
     translated = re.sub(r"\?(\d+)", r"$\1", postgres or sql).replace("{clock}", CLOCK_POSTGRES)
-    return Sql(sql.replace("{clock}", CLOCK_SQLITE), translated, kind="plain", returns=_returns(sql))
+    return Sql(sql.replace("{clock}", CLOCK_SQLITE), translated, kind="plain", returns=_returns(sql), across=across)
 
 
 def drive_sqlite(steps: Steps[T], cursor: Any) -> T:

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import httpx
 import msgspec
-from starlette.applications import Starlette
 
-from config.routes import ROUTES
+from config.asgi import build
 from config.wiring import AIMS
 from handlers.context import Context
 from handlers.inbox.rules import Told
@@ -176,9 +175,7 @@ class Stage:
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
         """A browser that knows the program's own pages."""
-        app = Starlette(routes=list(ROUTES))
-        app.state.context = self.context
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=build(self.context))
         return httpx.AsyncClient(transport=transport, base_url="https://regulars.example", headers=headers)
 
     async def does(self, sql: str, *values: Any) -> None:
