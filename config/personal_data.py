@@ -68,7 +68,7 @@ TABLES: dict[str, Kept] = {
     "merchants": Kept(
         "merchants",
         personal="name email shop_email country language policies",
-        free="id currency timezone created_at closed_at messages_paused_at described_at",
+        free="id currency timezone created_at closed_at messages_paused_at described_at describe_after",
     ),
     "daily_figures": Kept(
         None,

@@ -75,17 +75,15 @@ _LOCK = plain(
     postgres="SELECT merchant_id FROM books WHERE merchant_id = ?1 FOR UPDATE",
 )
 _MAILED = plain("SELECT count(*) FROM account_links WHERE merchant_id = ?1 AND customer = ?2 AND created_at > ?3")
-_ASKED = plain(
-    "SELECT count(*) FROM account_links WHERE asker = ?1 AND created_at > ?2",
-    across="counts what one address of the network asks for, at whatever shop",
-)
+_OF_ONE_PLACE = "counts what one address of the network asks for, at whatever shop"
+_ASKED = plain("SELECT count(*) FROM account_links WHERE asker = ?1 AND created_at > ?2", across=_OF_ONE_PLACE)
 _ADD = plain(
     "INSERT INTO account_links (merchant_id, digest, customer, asker, reward, created_at, expires_at)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 )
 _OF_SHOP = plain("SELECT count(*) FROM account_asks WHERE merchant_id = ?1 AND asked_at > ?2")
 _OF_TARGET = plain("SELECT count(*) FROM account_asks WHERE merchant_id = ?1 AND target = ?2 AND asked_at > ?3")
-_OF_ASKER = plain("SELECT count(*) FROM account_asks WHERE asker = ?1 AND asked_at > ?2")
+_OF_ASKER = plain("SELECT count(*) FROM account_asks WHERE asker = ?1 AND asked_at > ?2", across=_OF_ONE_PLACE)
 _TYPED = plain("INSERT INTO account_asks (merchant_id, digest, target, asker, asked_at) VALUES (?1, ?2, ?3, ?4, ?5)")
 _LEFT = plain(
     "SELECT customer FROM account_links WHERE merchant_id = ?1 AND digest = ?2 AND used_at IS NULL AND expires_at > ?3"

@@ -220,13 +220,16 @@ async def tend(context: Context) -> int:
     now = context.clock.now()
     before = now - TEND_EVERY
     found = await context.database.read(lambda: stripe_accounts.to_tend(before, MOST_TENDED))
+    if now % TEND_EVERY < LEARN_WITHIN:
+        found += await context.database.read(lambda: stripe_accounts.to_learn(MOST_TENDED))
     for one in found:
-        if one.account is None and now % TEND_EVERY >= LEARN_WITHIN:
-            continue  # Where nobody can say whose it is, there is no row to note that in.
         try:
             key = opened(context, one)
         except Unsealable as error:
             log.error("stripe_key_cannot_be_opened", connection=one.connection, reason=str(error))
+            if one.account is not None:  # Looked at, in vain: others have their turn.
+                said = (one, one.state, one.reason, now)
+                await context.database.run(lambda s=said: stripe_accounts.note(*s))  # type: ignore[misc]
             continue
         if one.state == "new" and one.account is not None:
             await ensure(context, one, key)

@@ -18,6 +18,7 @@ from integration.vault import Unsealable, Vault
 RENEW_AFTER = 20 * HOUR  # also what nobody asked with: a refresh token that is never used ends after 90 days
 MOST_RENEWED = 100  # of one run; the next ones go on
 DESCRIBE_AFTER = 30 * DAY
+DESCRIBE_AGAIN = 6 * HOUR  # where it failed; meanwhile others have their turn
 MOST_DESCRIBED = 50
 PAGE = 200
 MOST_PAGES = 100_000
@@ -31,13 +32,16 @@ IDLE = plain(
     " AND closed_at IS NULL AND (refresh_after IS NULL OR refresh_after <= {clock}) ORDER BY refreshed_at LIMIT ?2"
 )
 _UNDESCRIBED = plain(
-    "SELECT c.id FROM connections c JOIN merchants m ON m.id = c.merchant_id WHERE c.refresh_token IS NOT NULL"
-    " AND c.revoked_at IS NULL AND c.closed_at IS NULL AND coalesce(m.described_at, 0) <= ?1 ORDER BY c.id LIMIT ?2"
+    "SELECT c.id, c.merchant_id FROM connections c JOIN merchants m ON m.id = c.merchant_id"
+    " WHERE c.refresh_token IS NOT NULL"
+    " AND c.revoked_at IS NULL AND c.closed_at IS NULL AND coalesce(m.describe_after, 0) <= ?1"
+    " ORDER BY coalesce(m.describe_after, 0), c.id LIMIT ?2"
 )
 _DESCRIBE = plain(
-    "UPDATE merchants SET language = coalesce(?2, language), policies = coalesce(?3, policies), described_at = ?4"
-    " WHERE id = ?1"
+    "UPDATE merchants SET language = coalesce(?2, language), policies = coalesce(?3, policies), described_at = ?4,"
+    " describe_after = ?5 WHERE id = ?1"
 )
+_NOT_DESCRIBED = plain("UPDATE merchants SET describe_after = ?2 WHERE id = ?1")
 _MOVED = plain("UPDATE merchants SET email = ?2 WHERE id = ?1 AND email = shop_email AND shop_email <> ?2")
 _TOLD = plain("UPDATE merchants SET email = coalesce(email, ?2), shop_email = ?2 WHERE id = ?1")
 _ONE = plain(
@@ -64,12 +68,14 @@ async def renew(context: Context) -> int:
 
 async def describe_due(context: Context) -> None:
     """Ask every shop about itself that was not asked for a month, or never: its doorbell may have been lost."""
-    before = context.clock.now() - DESCRIBE_AFTER
-    for (number,) in await context.database.read(lambda: ask(_UNDESCRIBED, (before, MOST_DESCRIBED))):
+    now = context.clock.now()
+    again = now + DESCRIBE_AGAIN
+    for number, merchant_id in await context.database.read(lambda: ask(_UNDESCRIBED, (now, MOST_DESCRIBED))):
         try:
             await describe(context, number)
         except (OutsideError, Unsealable) as error:
             log.info("shop_not_described", connection=number, reason=str(error))
+            await context.database.run(lambda m=merchant_id: ask(_NOT_DESCRIBED, (m, again)))  # type: ignore[misc]
 
 
 async def describe(context: Context, connection: int) -> None:
@@ -101,7 +107,7 @@ async def describe(context: Context, connection: int) -> None:
     told, now = (held.merchant_id, language, policies), context.clock.now()
 
     def keep() -> Steps[bool]:
-        yield from ask(_DESCRIBE, (*told, now))
+        yield from ask(_DESCRIBE, (*told, now, now + DESCRIBE_AFTER))
         if email is None:
             return False
         moved = yield from ask(_MOVED, (held.merchant_id, email))

@@ -17,6 +17,7 @@ merchants = Table(
     Column("language", Text),  # of the shop, as BCP 47: en, pt-BR
     Column("policies", Text),  # JSON: the shop's own pages by kind, {"REFUND_POLICY": "https://…"}
     Column("described_at", Instant),  # when the shop was last asked about itself
+    Column("describe_after", Instant),  # when it is asked next; null = soon
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant),  # uninstalled everywhere: nothing is earned or sent any more
     Column("messages_paused_at", Instant),  # set = the merchant holds all messages back

@@ -188,8 +188,17 @@ def account_of(merchant_id: int, connection: int) -> Steps[StripeAccount | None]
 
 
 def to_tend(before: int, limit: int) -> Steps[list[StripeAccount]]:
-    """List open connections with a good key that were not looked at since an instant, unfinished ones first."""
+    """List open accounts with a good key that were not looked at since an instant, unfinished ones first."""
     rows = yield from ask(_TO_TEND, (before, limit))
+    return [_account(row) for row in rows]
+
+
+def to_learn(limit: int) -> Steps[list[StripeAccount]]:
+    """List some of the open connections with a good key of which nobody knows whose account it is, any of them.
+
+    There is no row to note in that one could not be asked, so which come first is left to chance.
+    """
+    rows = yield from ask(_TO_LEARN, (limit,))
     return [_account(row) for row in rows]
 
 
@@ -301,8 +310,9 @@ _NOT_WELL = plain(
     "SELECT m.name, s.account, s.reason FROM stripe_accounts s JOIN merchants m ON m.id = s.merchant_id"
     " WHERE s.closed_at IS NULL AND s.state NOT IN ('ok', 'by_hand') ORDER BY s.merchant_id, s.connection LIMIT ?1"
 )
+_HAS_KEY = f"{_COLUMNS} AND c.token IS NOT NULL AND c.revoked_at IS NULL"
 _TO_TEND = plain(
-    f"{_COLUMNS} AND c.token IS NOT NULL AND c.revoked_at IS NULL"
-    " AND (s.state = 'new' OR coalesce(s.checked_at, 0) < ?1)"
+    f"{_HAS_KEY} AND (s.state = 'new' OR (s.account IS NOT NULL AND coalesce(s.checked_at, 0) < ?1))"
     " ORDER BY coalesce(s.checked_at, 0), c.id LIMIT ?2"
 )
+_TO_LEARN = plain(f"{_HAS_KEY} AND s.account IS NULL ORDER BY random() LIMIT ?1")

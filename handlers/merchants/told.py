@@ -10,7 +10,7 @@ _SEEN = plain(
     # The body is signed but may be replayed later: it fills what is missing and overrules nobody's choice. Where it
     # tells of another address, the shop itself is asked soon (see jobs.describe).
     "UPDATE merchants SET country = COALESCE(country, ?2), email = COALESCE(email, ?3),"
-    " described_at = CASE WHEN shop_email <> ?3 THEN NULL ELSE described_at END WHERE id = ?1"
+    " describe_after = CASE WHEN shop_email <> ?3 THEN NULL ELSE describe_after END WHERE id = ?1"
 )
 _SCOPES = plain("UPDATE connections SET scopes = ?4 WHERE merchant_id = ?1 AND platform = ?2 AND account = ?3")
 # A late uninstall after a reinstall is older than the last time the shop was connected. Told twice, the earlier

@@ -68,6 +68,7 @@ class Scope:
     named: dict[str, Source] = field(default_factory=dict)
 
     def with_query(self, name: str) -> Source | None:
+        """Return what a WITH query of this name gives, here or around; None where there is none."""
         if name in self.named:
             return self.named[name]
         return self.around.with_query(name) if self.around else None

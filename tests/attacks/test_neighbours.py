@@ -15,6 +15,7 @@ from starlette.routing import Route
 import config
 import config.asgi
 import handlers
+from handlers.exchange.pages import PURPOSE as FILES
 from handlers.merchants import addresses
 from handlers.merchants.door import opened
 from handlers.merchants.frame import Visit
@@ -32,7 +33,7 @@ ASKED_ACROSS = {
     # Deliveries of nobody become those of who proves to have their connection.
     "handlers.inbox.record._ADOPT",
     # A limit on what one address of the network asks for, wherever it asks.
-    "handlers.account.store._ASKED",
+    "handlers.account.store._ASKED", "handlers.account.store._OF_ASKER",
 }  # fmt: skip
 
 
@@ -150,7 +151,7 @@ async def test_signed_links_are_kept_to_their_shop(house: House, monkeypatch: py
         f"/app/messages/letter/{addresses.sign(vault, visit, 'letter of words', until, 'thank_you', 'en', 'x')}",
         f"/app/customers/letter/{addresses.sign(vault, visit, 'customer letter', until, 'thank_you:sale:1')}",
         f"/app/customers/file/{addresses.sign(vault, visit, 'customer file', until, 1, 1)}",
-        f"/app/connections/files/{addresses.sign(vault, visit, 'file of all people or points', until, 'customers', '0')}",
+        f"/app/connections/files/{addresses.sign(vault, visit, FILES, until, 'customers', '0')}",
     ]
     owners: list[int | None] = []
     walled = wall.walled

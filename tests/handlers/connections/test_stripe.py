@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from handlers.connections import jobs
 from handlers.connections.jobs import TEND_EVERY, Connected, Lacking, connect, disconnect, repair, tend
+from handlers.merchants import stripe_accounts
 from handlers.merchants.connections import connect_stripe
 from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import accounts_of, key_of, not_well
 from integration import faults
-from integration.clock import HOUR
+from integration.clock import HOUR, MINUTE
+from integration.database.steps import ask, plain
 from integration.errors import Unavailable
 from integration.faults import Staged
 from integration.stripe.api import API_VERSION
@@ -353,3 +356,27 @@ async def test_live_payments_need_an_address_with_https(street: Street) -> None:
     with pytest.raises(Refused, match="https"):
         await connect(bare, street.ada, ADAS_KEY, "link:ada")
     assert await adas_accounts(street) == []
+
+
+async def test_accounts_that_cannot_be_asked_stand_in_nobodys_way(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that nothing opens, of an account or of nobody knows which, is passed over; the next is looked at."""
+    monkeypatch.setattr(jobs, "MOST_TENDED", 1)
+    context = street.context
+    lost, found = await connected(street), await connect(context, street.bob, BOBS_KEY, "link:bob")
+    assert isinstance(found, Connected)
+    spoilt = plain("UPDATE connections SET token = 'k0.x' WHERE id = ?1")
+    by_hand = plain(
+        "INSERT INTO connections (merchant_id, platform, account, mode, token, created_at, connected_at)"
+        " VALUES (?1, 'stripe', 'by-hand', 'live', 'k0.x', 0, 0)"
+    )
+    await context.database.run(lambda: ask(spoilt, (lost.account.connection,)))
+    await context.database.run(lambda: ask(by_hand, (street.ada,)))
+    context.clock.offset += 2 * TEND_EVERY - context.clock.now() % TEND_EVERY
+    began = context.clock.now()
+    for _ in range(2):
+        await tend(context)
+        context.clock.offset += MINUTE
+    checked = await context.database.read(lambda: stripe_accounts.account_of(street.bob, found.account.connection))
+    assert checked is not None and (checked.checked_at or 0) >= began

@@ -408,3 +408,35 @@ async def test_a_new_secret_key_takes_over_both_tokens(harbour: Harbour) -> None
         other = {"token": "refresh_token", "refresh_token": "token"}[column]
         with pytest.raises(Unsealable):
             Vault([new]).open(after[column], **{**place, "column": other})
+
+
+async def test_shops_that_cannot_be_asked_stand_in_nobodys_way(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many of them as a run has room for, the next run comes to the others; they are asked again later."""
+    monkeypatch.setattr(jobs, "MOST_DESCRIBED", 2)
+    for shop in ("locked", "mislaid"):
+        wish = Wish(shop, f"{shop}.myshopify.com", "GBP", "Europe/London", token="shpat_by_hand")
+        await harbour.here.database.run(lambda wish=wish: add_merchant(wish, harbour.here.vault, NOON))
+        # Sealed under a key that nobody has any more.
+        await harbour.rows(
+            "UPDATE connections SET token = 'k0.x', refresh_token = 'k0.x' WHERE account = ?1", wish.shop
+        )
+    arrival = await harbour.visit()
+    described = "SELECT described_at FROM merchants WHERE id = ?1"
+    await jobs.describe_due(harbour.here)
+    assert await harbour.rows(described, arrival.merchant_id) == [(None,)]
+    await jobs.describe_due(harbour.here)
+    assert await harbour.rows(described, arrival.merchant_id) == [(NOON,)]
+    waiting = "SELECT count(*) FROM merchants WHERE describe_after <= ?1"
+    assert await harbour.rows(waiting, NOON) == [(0,)]
+    assert await harbour.rows(waiting, NOON + jobs.DESCRIBE_AGAIN) == [(2,)]
+
+
+async def test_a_merchant_from_before_is_asked_for_the_shops_address(harbour: Harbour) -> None:
+    """Also one that was described not long ago, when the shop's own address was not kept yet."""
+    arrival = await harbour.visit()
+    await harbour.rows("UPDATE merchants SET shop_email = NULL, described_at = ?1, describe_after = NULL", NOON)
+    await jobs.describe_due(harbour.here)
+    told = await harbour.rows("SELECT email, shop_email FROM merchants WHERE id = ?1", arrival.merchant_id)
+    assert told == [("owner@pretend-shop.example", "owner@pretend-shop.example")]
