@@ -14,6 +14,7 @@ MOST_WORD = 255  # characters of a tag or a channel's name
 
 _NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
 _PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
+_COLLECTION = re.compile(r"(?:\S*/collections/|gid://shopify/Collection/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
 _CURRENCY = re.compile(r"([A-Za-z]{3})[\s:=]+(\S+)")
 
 
@@ -80,6 +81,20 @@ def read_products(typed: str) -> list[str]:
             raise Wrong(
                 f"“{line[:60]}” has no product number. Open the product in your admin and copy the address of the page,"
                 " or the number at its end."
+            )
+        found.append(match[1])
+    return list(dict.fromkeys(found))
+
+
+def read_collections(typed: str) -> list[str]:
+    """Read collections, one a line, by number or address. Raises Wrong."""
+    found = []
+    for line in read_words(typed.split("\n")):
+        match = _COLLECTION.fullmatch(line)
+        if match is None:
+            raise Wrong(
+                f"“{line[:60]}” has no collection number. Open the collection in your admin and copy the address of the"
+                " page, or the number at its end."
             )
         found.append(match[1])
     return list(dict.fromkeys(found))

@@ -140,6 +140,10 @@ KINDS_OF_REWARDS = (
     ("percentage_off", "A percentage off an order", "shopify"),
     ("free_shipping", "Free shipping", "shopify"),
     ("free_product", "A free product", "shopify"),
+    ("store_credit", "Store credit", "shopify"),
+    ("gift_card", "A gift card", "shopify"),
+    ("promotion_code", "A promotion code at Stripe", "stripe"),
+    ("balance_credit", "Credit for the next invoices", "stripe"),
     ("by_hand", "Something you hand over", ""),
 )
 
@@ -153,11 +157,19 @@ def reward_words(one: Reward, reader: Reader) -> str:
         what += f", {_number(one.percent, reader)} %"
     words = [f"“{one.name}”: {what}", f"for {_counted(one.points, 'points', reader)}"]
     if one.incremental:
-        words.append("and any multiple")
+        words.append(f"and any multiple, up to {_counted(one.most_steps, 'times', reader)} at once")
     if one.min_order:
         words.append(f"on orders from {_money(one.min_order, reader)}")
     if one.products:
         words.append(f"for {_listed([reader.products.get(each, f'product {each}') for each in one.products])}")
+    if one.collections:
+        words.append(f"for {_listed([f'collection {each}' for each in one.collections])}")
+    if one.tiers:
+        words.append(f"for customers who have the tier {_listed(list(one.tiers))}")
+    if one.starts:
+        words.append(f"from {_moment(one.starts, reader)}")
+    if one.ends:
+        words.append(f"until {_moment(one.ends, reader)}")
     if one.valid_days:
         words.append(f"good for {_counted(one.valid_days, 'days', reader)}")
     if one.stock is not None:

@@ -1,7 +1,7 @@
 """The page of one reward: typed, put beside what else is typed and not saved, and reviewed with it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from handlers.merchants.typed import (
     Wrong,
     named_id,
     plain_number,
+    read_collections,
     read_count,
     read_decimal,
     read_products,
@@ -37,10 +38,8 @@ async def kinds_page(request: Request, visit: Visit) -> Response:
     """Show the kinds of rewards there are, and what each needs."""
     context: Context = request.app.state.context
     desk = await context.database.read(lambda: look(visit, None))
-    kinds = [
-        (kind, words, platform, not platform or platform in desk.shop.platforms)
-        for kind, words, platform in KINDS_OF_REWARDS
-    ]
+    scopes = await context.database.read(lambda: store.scopes(visit.merchant_id))
+    kinds = [(kind, words, lacking(kind, desk.shop.platforms, scopes)) for kind, words, _ in KINDS_OF_REWARDS]
     return show(visit, "reward_kinds.html", TEMPLATES, kinds=kinds, explained=EXPLAINED)
 
 
@@ -53,7 +52,7 @@ async def reward_page(request: Request, visit: Visit) -> Response:
     kind = request.query_params.get("kind", "")
     if there is None and (one != "new" or kind not in EXPLAINED):
         raise HTTPException(404)
-    fields = reward_fields(there) if there is not None else {"enabled": "on", **USUAL[kind], "kind": kind}
+    fields = reward_fields(there) if there is not None else {**TOGETHER, "enabled": "on", **USUAL[kind], "kind": kind}
     return _form(visit, desk, one, fields, {})
 
 
@@ -70,6 +69,9 @@ async def reward_posted(request: Request, visit: Visit) -> Response:
     text = ""
     if form.get("do") != "remove":
         reward, errors = reward_typed(kind, form, there)
+        scopes = await context.database.read(lambda: store.scopes(visit.merchant_id))
+        if reward is not None and reward.enabled and (reason := lacking(kind, desk.shop.platforms, scopes)):
+            reward, errors = None, {"enabled": f"{reason} Until then it cannot be offered."}
         if reward is None:
             return _form(visit, desk, one, {**form, "kind": kind}, errors, 422)
         text = reward.model_dump_json()
@@ -109,29 +111,70 @@ def _form(
         explained=EXPLAINED[kind],
         fields=fields,
         errors=errors,
-        has_value=kind in OF_MONEY,
+        has_value=kind in OF_MONEY or kind == "promotion_code",
+        has_percent=kind in ("percentage_off", "promotion_code"),
         is_code=kind in CODES,
+        at_shopify=PLATFORMS[kind] == "shopify",
+        tiers=desk.current.program.tiers.ladder,
         may_be_incremental=kind in INCREMENTAL,
         titles=desk.titles,
         currency=visit.currency,
     )
 
 
+PLATFORMS = {kind: platform for kind, _, platform in KINDS_OF_REWARDS}
+# What the shop must have allowed, where a kind needs more than every shop allows at once.
+SCOPES = {
+    "store_credit": ("read_store_credit_accounts", "write_store_credit_account_transactions"),
+    "gift_card": ("write_gift_cards",),
+}
 EXPLAINED: Mapping[str, str] = {
     "amount_off": "A code that takes an amount of money off an order, once.",
     "percentage_off": "A code that takes a share off an order, once.",
     "free_shipping": "A code that pays for shipping, once.",
     "free_product": "A code that takes the price of one piece off a product, once.",
+    "store_credit": "Money on the customer's account at your shop, which they spend like cash, also bit by bit. It"
+    " needs Shopify's customer accounts with store credit; who has no account with you gets their points back.",
+    "gift_card": "A gift card of your shop, under a code of its own, spent like cash, also bit by bit. Whoever knows"
+    " the code can spend it. Once something was spent, it cannot be taken back. Your reports show it as issued.",
+    "promotion_code": "A code at Stripe that takes an amount or a share off, once: in Stripe's checkout and payment"
+    " links, where you allow promotion codes there, and on invoices.",
+    "balance_credit": "Money that Stripe takes off the customer's next invoices by itself. For customers with"
+    " subscriptions or invoices; who has no record at Stripe gets their points back.",
     "by_hand": "Anything else: a service, a visit, early access. Customers read how to get it, and you note when it was"
     " handed over.",
 }
+TOGETHER = {"with_product_discounts": "on", "with_shipping_discounts": "on"}  # what a new code may be combined with
 USUAL: Mapping[str, dict[str, str]] = {
     "amount_off": {"name": "5 off", "points": "500", "value": "5", "min_order": "10", "valid_days": "90"},
     "percentage_off": {"name": "10 % off", "points": "800", "percent": "10", "valid_days": "90"},
     "free_shipping": {"name": "Free shipping", "points": "400", "valid_days": "90"},
     "free_product": {"points": "1000", "valid_days": "90"},
+    "store_credit": {"name": "5 store credit", "points": "500", "value": "5", "valid_days": "0"},
+    "gift_card": {"name": "Gift card of 10", "points": "1000", "value": "10", "valid_days": "0"},
+    "promotion_code": {"name": "5 off", "points": "500", "value": "5", "valid_days": "90"},
+    "balance_credit": {"name": "5 off your next invoice", "points": "500", "value": "5", "valid_days": "0"},
     "by_hand": {"points": "1000", "valid_days": "90"},
 }
+
+
+def lacking(kind: str, platforms: Collection[str], scopes: Collection[str] | None) -> str:
+    """Say what a shop lacks for a kind of reward; nothing where it can be offered.
+
+    `scopes` are what Shopify lets us do, None where that is not known.
+    """
+    platform = PLATFORMS[kind]
+    if platform and platform not in platforms:
+        return f"This needs {platform.title()}, which is not connected."
+    # Whoever may write may read.
+    missing = [
+        scope
+        for scope in SCOPES.get(kind, ())
+        if scopes is not None and scope not in scopes and scope.replace("read_", "write_", 1) not in scopes
+    ]
+    if missing:
+        return f"This needs a permission that Shopify has not given us ({', '.join(missing)}): allow it first."
+    return ""
 
 
 # --- What is typed ------------------------------------------------------------------------------
@@ -145,7 +188,12 @@ _REWARD_SWITCHES = (
 )
 _REWARD_NUMBERS = ("value", "percent", "min_order")
 _REWARD_COUNTS = ("points", "valid_days", "stock", "per_customer", "most_steps")
-_NOT_SHOWN = ("collections", "timezone")
+_NOT_SHOWN = ("timezone",)
+_READERS: Mapping[str, Callable[[str], list[str]]] = {
+    "products": read_products,
+    "collections": read_collections,
+    "tiers": lambda text: list(read_words(re.split(r"[,\n]", text))),
+}
 _REWARD_TEXTS = ("name", "starts", "ends", "instructions")
 # Where a refusal of the whole reward belongs, by a word in it.
 _REWARD_PLACES = (
@@ -171,7 +219,7 @@ def reward_typed(
         read |= {name: value for name, value in kept.model_dump(mode="json").items() if name in _NOT_SHOWN}
     read |= {name: fields.get(name) == "on" for name in _REWARD_SWITCHES}
     errors: dict[str, str] = {}
-    for name in (*_REWARD_NUMBERS, *_REWARD_COUNTS, *_REWARD_TEXTS, "products", "tiers"):
+    for name in (*_REWARD_NUMBERS, *_REWARD_COUNTS, *_REWARD_TEXTS, *_READERS):
         text = fields.get(name, "").strip()
         if not text:
             continue
@@ -180,12 +228,12 @@ def reward_typed(
                 read[name] = str(read_decimal(text))
             elif name in _REWARD_COUNTS:
                 read[name] = read_count(text)
-            elif name == "products":
-                read[name] = read_products(text)
             else:
-                read[name] = read_words(re.split(r"[,\n]", text)) if name == "tiers" else text
+                read[name] = _READERS[name](text) if name in _READERS else text
         except Wrong as wrong:
             errors[name] = str(wrong)
+    if read.get("products") and read.get("collections"):
+        errors["collections"] = "Choose either products or collections."
     if errors:
         return None, errors
     try:
@@ -206,4 +254,5 @@ def reward_fields(reward: Reward) -> dict[str, str]:
     fields |= {name: plain_number(value) for name in _REWARD_NUMBERS if (value := getattr(reward, name))}
     fields |= {name: str(value) for name in _REWARD_COUNTS if (value := getattr(reward, name)) is not None}
     fields |= {name: getattr(reward, name) or "" for name in _REWARD_TEXTS}
-    return fields | {"products": "\n".join(reward.products), "tiers": ", ".join(reward.tiers)}
+    fields |= {name: "\n".join(getattr(reward, name)) for name in ("products", "collections")}
+    return fields | {"tiers": ", ".join(reward.tiers)}

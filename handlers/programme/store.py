@@ -45,6 +45,11 @@ program_previews = Table(
     Column("at", Instant, nullable=False),
 )
 
+_SCOPES = plain(
+    "SELECT scopes FROM connections WHERE merchant_id = ?1 AND platform = 'shopify' AND mode = 'live'"
+    " AND closed_at IS NULL ORDER BY id LIMIT 1"
+)
+
 program_forecasts = Table(
     "program_forecasts",
     metadata,
@@ -117,6 +122,12 @@ class Draft(NamedTuple):
     fields: Mapping[str, str]
     who: str
     at: int
+
+
+def scopes(merchant_id: int) -> Steps[frozenset[str] | None]:
+    """Return what the merchant's shop lets us do; None where there is none, or it has not told."""
+    rows = yield from ask(_SCOPES, (merchant_id,))
+    return frozenset(json.loads(rows[0][0])) if rows and rows[0][0] else None
 
 
 def keep_draft(merchant_id: int, base: int, fields: Mapping[str, str], who: str, now: int) -> Steps[int]:

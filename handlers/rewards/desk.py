@@ -1,7 +1,8 @@
 """The merchant's page of rewards that customers have taken: found by code, handed over, taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,13 +16,14 @@ from handlers.merchants.journal import is_looking, looked, note
 from handlers.merchants.rules import Refused
 from handlers.rewards import changes, store
 from handlers.rewards.jobs import BELL
+from handlers.rewards.rules import State
 from handlers.rewards.store import Redemption
 from integration.database.steps import Steps
 
 TEMPLATES = Path(__file__).parent / "templates"
 HERE = "/app/rewards"
 PAGE = 50
-MOST_TYPED = 64  # characters of a code
+MOST_TYPED = 255  # characters of a code or an address
 LAST = 2**62
 # State -> words for the merchant, and the tone of its badge.
 STATES = {
@@ -33,23 +35,64 @@ STATES = {
     "voided": ("Taken back", ""),
     "refused": ("Could not be made", "warning"),
 }
+# What may be listed apart -> its words, and the states it means.
+LISTS: Mapping[str, tuple[str, tuple[State, ...]]] = {
+    "": ("All", ()),
+    "open": ("Being made or taken back", ("asked", "returning")),
+    "issued": ("Not used yet", ("issued",)),
+    "used": ("Used", ("used",)),
+    "expired": ("Lapsed", ("expired",)),
+    "voided": ("Taken back", ("voided",)),
+    "refused": ("Could not be made", ("refused",)),
+}
 
 
 async def rewards_page(request: Request, visit: Visit) -> Response:
-    """List what customers have taken, the newest first, or the one of a code."""
+    """List what customers have taken, the newest first: all, those in a state, or what a code or a customer names."""
     context: Context = request.app.state.context
     sought = request.query_params.get("q", "").strip()[:MOST_TYPED]
     before = _number(request.query_params.get("before")) or LAST
+    chosen = request.query_params.get("state", "")
+    chosen = chosen if chosen in LISTS else ""
+    states = LISTS[chosen][1]
 
     def rows() -> Steps[list[Redemption]]:
-        if sought:
-            return (yield from store.by_codes([(visit.merchant_id, sought)]))
-        return (yield from store.page(visit.merchant_id, before, PAGE + 1))
+        if not sought:
+            return (yield from store.page(visit.merchant_id, before, PAGE + 1, states))
+        found = yield from _named(visit.merchant_id, sought)
+        return [each for each in found if each.number < before and (not states or each.state in states)]
 
     found = await context.database.read(rows)
-    await _note_look(context, visit, found)
-    older = f"{HERE}?before={found[PAGE - 1].number}" if len(found) > PAGE else ""
-    return show(visit, "taken.html", TEMPLATES, rows=found[:PAGE], older=older, sought=sought, states=STATES)
+    await _note_look(context, visit, found[:PAGE])
+    asked = {"q": sought, "state": chosen, "before": str(found[PAGE - 1].number)} if len(found) > PAGE else {}
+    older = f"{HERE}?{urlencode({name: value for name, value in asked.items() if value})}" if asked else ""
+    return show(
+        visit,
+        "taken.html",
+        TEMPLATES,
+        rows=found[:PAGE],
+        older=older,
+        states=STATES,
+        sought=sought,
+        chosen=chosen,
+        lists=[(name, said) for name, (said, _) in LISTS.items()],
+    )
+
+
+def _named(merchant_id: int, sought: str) -> Steps[list[Redemption]]:
+    """Find rewards by their code, else by whoever has them: an address, or a customer's number."""
+    found = yield from store.by_codes([(merchant_id, sought)])
+    if found:
+        return found
+    number = _number(sought.removeprefix("#"))
+    roots = [] if number is None else [(yield from store.root_of(merchant_id, number))]
+    if "@" in sought:
+        roots += yield from store.with_address(merchant_id, sought)
+    numbers: set[int] = set()
+    for root in roots:
+        if root is not None:
+            numbers |= {*(yield from store.numbers_of(merchant_id, root))}
+    return (yield from store.of_people(merchant_id, sorted(numbers)))
 
 
 async def reward_page(request: Request, visit: Visit) -> Response:

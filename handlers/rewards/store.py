@@ -1,7 +1,7 @@
 """The table of redemptions: points taken for a reward, and how far that has come."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -171,6 +171,15 @@ _ONE = plain(f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND
 _PAGE = plain(
     f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number < ?2 ORDER BY r.number DESC LIMIT ?3"
 )
+_PAGE_OF_STATE = plain(
+    f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.state = ?2 AND r.number < ?3"
+    " ORDER BY r.number DESC LIMIT ?4"
+)
+_WITH_ADDRESS = plain(
+    "SELECT DISTINCT COALESCE(c.merged_into, c.number) FROM customer_identities i CROSS JOIN customers c"
+    " WHERE i.merchant_id = ?1 AND i.kind = 'email' AND i.value = ?2"
+    " AND c.merchant_id = i.merchant_id AND c.number = i.customer ORDER BY 1 LIMIT 20"
+)
 _AFTER = plain(
     f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number > ?2 ORDER BY r.number LIMIT ?3"
 )
@@ -276,9 +285,19 @@ def one(merchant_id: int, number: int) -> Steps[Redemption | None]:
     return Redemption(*rows[0]) if rows else None
 
 
-def page(merchant_id: int, before: int, limit: int) -> Steps[list[Redemption]]:
-    """List a merchant's redemptions with lower numbers than `before`, the newest first."""
-    return [Redemption(*row) for row in (yield from ask(_PAGE, (merchant_id, before, limit)))]
+def page(merchant_id: int, before: int, limit: int, states: Collection[State] = ()) -> Steps[list[Redemption]]:
+    """List a merchant's redemptions with lower numbers than `before`, the newest first; none of `states` = of all."""
+    if not states:
+        return [Redemption(*row) for row in (yield from ask(_PAGE, (merchant_id, before, limit)))]
+    rows = []
+    for state in sorted(states):
+        rows += yield from ask(_PAGE_OF_STATE, (merchant_id, state, before, limit))
+    return sorted((Redemption(*row) for row in rows), key=lambda r: r.number, reverse=True)[:limit]
+
+
+def with_address(merchant_id: int, email: str) -> Steps[list[int]]:
+    """Name the customers who have an address, by the numbers they go under by now."""
+    return [row[0] for row in (yield from ask(_WITH_ADDRESS, (merchant_id, email.lower())))]
 
 
 def after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemption]]:

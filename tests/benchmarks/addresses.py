@@ -302,6 +302,7 @@ SHOTS: tuple[Shot, ...] = (
     get("rewards", "/app/rewards"),
     get("rewards, halfway", "/app/rewards", lambda v: f"/app/rewards?before={v.crowd.rewards // 2}"),
     get("rewards, by code", "/app/rewards", lambda v: f"/app/rewards?q=walk{v.dice.randint(1, v.crowd.rewards):06}"),
+    get("rewards, not used yet", "/app/rewards", lambda v: f"/app/rewards?state=issued&before={v.crowd.rewards}"),
     get("one reward", "/app/rewards/{number}", lambda v: f"/app/rewards/{v.dice.randint(1, v.crowd.rewards)}"),
     get(
         "one reward, taking back",

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from handlers.merchants.offers import Reward
-from handlers.programme.desk import reward_fields, reward_typed
+from handlers.merchants.offers import Reward, Rewards
+from handlers.merchants.rules import Program
+from handlers.programme.desk import EXPLAINED, PLATFORMS, reward_fields, reward_typed
+from tests.forms import fields_of
 from tests.handlers.programme.test_pages import PAGE, follows, form, proof, versions
 from tests.visits import NORA, House, Visitor
 
@@ -124,9 +126,66 @@ def test_a_reward_is_what_its_fields_say() -> None:
     assert reward_typed("percentage_off", reward_fields(reward)) == (reward, {})
 
 
-def test_what_the_page_does_not_show_stays() -> None:
-    """A reward for some collections is not for everything once its price is changed."""
-    reward = Reward(name="Half", kind="percentage_off", points=9, percent="50", collections=("7",), timezone="UTC")
-    typed, _ = reward_typed("percentage_off", reward_fields(reward) | {"points": "12"}, reward)
-    assert typed is not None
-    assert (typed.points, typed.collections, typed.timezone) == (12, ("7",), "UTC")
+PARTS: dict[str, dict[str, Any]] = {
+    "amount_off": {"value": "5", "incremental": True, "most_steps": 7, "min_order": "10", "collections": ["7", "8"]},
+    "percentage_off": {"percent": "10", "products": ["1", "2"], "shared": True, "with_order_discounts": True},
+    "free_shipping": {"with_shipping_discounts": False},
+    "free_product": {"value": "24", "products": ["81"]},
+    "store_credit": {"value": "5", "incremental": True},
+    "gift_card": {"value": "10"},
+    "promotion_code": {"percent": "15", "min_order": "20"},
+    "balance_credit": {"value": "5"},
+    "by_hand": {"instructions": "Come by."},
+}
+DISCOUNTS = ("with_order_discounts", "with_product_discounts", "with_shipping_discounts")
+LIMITS = {
+    "stock": 9,
+    "per_customer": 2,
+    "valid_days": 45,
+    "tiers": ["Gold", "Silver"],
+    "starts": "2026-11-01",
+    "ends": "2026-12-24",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(EXPLAINED))
+async def test_the_form_keeps_everything_of_a_reward(house: House, nora: Visitor, kind: str) -> None:
+    """Opened and saved with another price it is otherwise as it was: what a form leaves out would be lost."""
+    reward = Reward.model_validate({"name": "One", "kind": kind, "points": 9, **LIMITS, **PARTS[kind]})
+    program = Program(rewards=Rewards(catalogue={"one": reward}))
+    await house.does("UPDATE connections SET platform = ?2 WHERE merchant_id = ?1", NORA, PLATFORMS[kind] or "shopify")
+    await house.does(
+        "UPDATE program_versions SET document = ?2 WHERE merchant_id = ?1", NORA, program.model_dump_json()
+    )
+    fields = fields_of((await nora.get(f"{PAGE}/rewards/one")).text, f"{PAGE}/rewards/one")
+    answer = await nora.post(f"{PAGE}/rewards/one", fields | {"points": "12", "do": "review"})
+    assert answer.status_code == 303, answer.text
+    await nora.post(str(answer.headers["location"].partition("?")[0]), {"base": "1"})
+    after = (await versions(house))[-1][1].rewards.catalogue["one"]
+    kept = {"points": 12, "timezone": after.timezone}
+    if not PARTS[kind].keys() & {"with_order_discounts", "with_shipping_discounts"}:
+        kept |= {name: getattr(after, name) for name in DISCOUNTS}
+    assert after == reward.model_copy(update=kept)
+
+
+async def test_a_kind_the_shop_cannot_make_is_refused_with_the_reason(house: House, nora: Visitor) -> None:
+    """No Stripe; a shop that has not allowed store credit: said where kinds are chosen, and where one is typed."""
+    await house.does("UPDATE connections SET scopes = '[\"write_discounts\"]' WHERE merchant_id = ?1", 1)
+    kinds = (await nora.get(f"{PAGE}/rewards")).text
+    assert kinds.count("This needs Stripe, which is not connected.") == 2
+    assert kinds.count("This needs a permission that Shopify has not given us") == 2
+    assert "new?kind=store_credit" not in kinds and "new?kind=amount_off" in kinds
+    for kind, words in (("balance_credit", "needs Stripe"), ("store_credit", "read_store_credit_accounts")):
+        answer = await nora.post(f"{PAGE}/rewards/new", FIVE | {"kind": kind})
+        assert answer.status_code == 422
+        assert 'id="f-enabled-error">' in answer.text and words in answer.text
+    later = await nora.post(f"{PAGE}/rewards/new", FIVE | {"kind": "store_credit", "enabled": ""})
+    assert later.status_code == 303, "it may be written down for later"
+
+
+async def test_both_shapes_are_explained_where_one_is_chosen(nora: Visitor) -> None:
+    """A discount for each customer, or one with many codes: what it costs stands beside the choice."""
+    page = (await nora.get(f"{PAGE}/rewards/new?kind=percentage_off")).text
+    assert fields_of(page, f"{PAGE}/rewards/new").get("with_product_discounts") == "on"
+    assert "Only that customer can use the code" in page and "they can be passed on" in page
+    assert "How Shopify keeps it" not in (await nora.get(f"{PAGE}/rewards/new?kind=promotion_code")).text

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from handlers.rewards import desk
 from tests.visits import NORA, House, Visitor
 
 WALK = '{"name": "A walk", "kind": "by_hand", "points": 5, "instructions": "Come by."}'
@@ -40,8 +41,39 @@ async def test_a_code_at_the_counter_finds_its_reward(nora: Visitor) -> None:
     assert "WALKONE" in everything and "WALKTWO" in everything
     found = (await nora.get("/app/rewards?q=walkone")).text
     assert "WALKONE" in found and "WALKTWO" not in found
-    assert "No such code" in (await nora.get("/app/rewards?q=%C2%B2")).text
+    assert "Nothing found" in (await nora.get("/app/rewards?q=%C2%B2")).text
     assert (await nora.get("/app/rewards/%C2%B2")).status_code == 404
+
+
+async def test_rewards_are_found_by_whoever_has_them(house: House, nora: Visitor) -> None:
+    """By address, whatever its case, or by number; a stranger's address finds nothing."""
+    await house.does("INSERT INTO customers (merchant_id, number, created_at) VALUES (?1, 1, 0)", NORA)
+    await house.does(
+        "INSERT INTO customer_identities (merchant_id, kind, value, customer) VALUES (?1, 'email', 'e@x.example', 1)",
+        NORA,
+    )
+    for sought in ("E%40x.example", "1", "%231"):
+        found = (await nora.get(f"/app/rewards?q={sought}")).text
+        assert "WALKONE" in found and "WALKTWO" in found
+    for sought in ("f%40x.example", "2", "x%40"):
+        assert "Nothing found" in (await nora.get(f"/app/rewards?q={sought}")).text
+
+
+async def test_rewards_are_listed_by_what_became_of_them(
+    house: House, nora: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, beside what is sought; a state there is none of is said to be empty."""
+    await house.does("UPDATE redemptions SET state = 'asked' WHERE number = 2")
+    waiting = (await nora.get("/app/rewards?state=open")).text
+    assert "WALKTWO" in waiting and "WALKONE" not in waiting
+    assert "WALKTWO" not in (await nora.get("/app/rewards?state=issued&q=walktwo")).text
+    assert "No reward is in this state now." in (await nora.get("/app/rewards?state=refused")).text
+    await house.does("UPDATE redemptions SET state = 'returning' WHERE number = 1")
+    monkeypatch.setattr(desk, "PAGE", 1)
+    first = (await nora.get("/app/rewards?state=open")).text
+    assert "WALKTWO" in first and "WALKONE" not in first
+    assert "/app/rewards?state=open&amp;before=2" in first
+    assert "WALKONE" in (await nora.get("/app/rewards?state=open&before=2")).text
 
 
 async def test_what_was_handed_over_is_used_and_journaled(house: House, nora: Visitor) -> None:

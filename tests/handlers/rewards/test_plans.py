@@ -23,6 +23,7 @@ ROWS = 30_000
         (store._LOOK, "ix_redemptions_claimed"),
         (store._FREE, "ix_redemptions_claimed"),
         (store._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
+        (store._PAGE_OF_STATE, "ix_redemptions_state (merchant_id=? AND state=? AND number<?)"),
         (store._CLAIM, "sqlite_autoindex_redemptions_1 (merchant_id=? AND number=?)"),
         (store._BY_CODE, "ix_redemptions_code (code=? AND merchant_id=?)"),
         (store._BY_PLATFORM, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
@@ -68,6 +69,7 @@ async def test_postgresql_finds_rewards_by_index(postgres_database: str, analyse
             (store._LOOK, (ROWS,), {"ix_redemptions_claimed", "ix_redemptions_due", "ix_redemptions_waiting"}),
             (store._FREE, (), {"ix_redemptions_claimed"}),
             (store._LAPSED, (5_000_000, 0, 0, 0, 200), {"ix_redemptions_lapse"}),
+            (store._PAGE_OF_STATE, (1, "asked", ROWS, 50), {"ix_redemptions_state"}),
             (asking._PARENT, (1, "five", "{}", 1), {"ix_redemptions_parent" if analysed else "ix_redemptions_"}),
         ):
             plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {statement.postgres}", *arguments)
