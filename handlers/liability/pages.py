@@ -106,6 +106,7 @@ async def liability_file(request: Request) -> Response:
     context: Context = request.app.state.context
     now = context.clock.now()
     token = request.path_params["token"]
+    addresses.keep_to(context.vault, PURPOSE, token)
     one = await context.database.read(lambda: addresses.look_up(context.vault, PURPOSE, token, 4, now))
     if one is None or not one.stands:
         return guard(told(404), one.shop if one is not None else None)
