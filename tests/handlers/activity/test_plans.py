@@ -1,6 +1,5 @@
 """The statements of the activity pages go by index: their cost must not grow with what was worked before."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +7,8 @@ import pytest
 
 from handlers.activity import store
 from handlers.reconcile.store import _RECOVERED
-from integration.database.engine import Database
-from integration.database.steps import Sql, ask
+from integration.database.steps import Sql
+from tests.plans import sqlite_plan
 
 AMISS = "ix_events_amiss (merchant_id=?"
 
@@ -41,13 +40,5 @@ async def test_rows_are_found_by_index(
     sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
 ) -> None:
     """No page walks through all events or sales (both engines were timed with a million)."""
-    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-    wanted = max((n for n in range(1, 7) if f"?{n}" in sql), default=0)
-    arguments = (json.dumps([]),) if statement.kind == "keyed" else (1,) * wanted
-    database = await Database.open(sqlite_database(data_dir), data_dir)
-    try:
-        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments))
-    finally:
-        await database.close()
-    plan = " | ".join(str(row[3]) for row in rows)
+    plan = " | ".join(await sqlite_plan(sqlite_database(data_dir), data_dir, statement))
     assert index in plan, plan

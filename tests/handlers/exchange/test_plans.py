@@ -10,8 +10,9 @@ import pytest
 from handlers.connections import store as connected
 from handlers.exchange import feeds, settle, store
 from handlers.merchants import stripe_accounts
-from integration.database.engine import _SESSION, Database
-from integration.database.steps import Sql, ask
+from integration.database.engine import _SESSION
+from integration.database.steps import Sql
+from tests.plans import sqlite_plan
 
 STATEMENTS = [
     feeds._CUSTOMERS, feeds._BALANCES, feeds._ENTRIES, feeds._SALES, feeds._MESSAGES, feeds._REVIEWS,
@@ -35,15 +36,7 @@ async def test_sqlite_walks_through_no_table(
     sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql
 ) -> None:
     """Every table is searched by an index, and rows come in its order."""
-    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-    wanted = max(int(n) for n in "123456" if f"?{n}" in sql)
-    arguments = ("[]",) if statement.kind == "keyed" else (0,) * wanted
-    database = await Database.open(sqlite_database(data_dir), data_dir)
-    try:
-        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments))
-    finally:
-        await database.close()
-    plan = [str(row[3]) for row in rows]
+    plan = await sqlite_plan(sqlite_database(data_dir), data_dir, statement)
     walks = [
         step for step in plan if step.startswith("SCAN") and not step.startswith(("SCAN json_each", "SCAN k", "SCAN n"))
     ]

@@ -7,8 +7,9 @@ import asyncpg
 import pytest
 
 from handlers.messages import outbox, people, stopping, undelivered, upcoming
-from integration.database.engine import _SESSION, Database
-from integration.database.steps import Sql, ask
+from integration.database.engine import _SESSION
+from integration.database.steps import Sql
+from tests.plans import sqlite_plan
 
 
 @pytest.mark.parametrize(
@@ -43,15 +44,7 @@ async def test_rows_are_found_by_index(
     sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
 ) -> None:
     """No statement of the sender walks through messages, people or consents (PostgreSQL plans by size)."""
-    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-    arguments = {"keyed": ("[]",), "plain": ("x", 0, 0, 1, 1, 1)}[statement.kind]
-    wanted = max((int(n) for n in "123456" if f"?{n}" in sql), default=0)
-    database = await Database.open(sqlite_database(data_dir), data_dir)
-    try:
-        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
-    finally:
-        await database.close()
-    plan = " | ".join(str(row[3]) for row in rows)
+    plan = " | ".join(await sqlite_plan(sqlite_database(data_dir), data_dir, statement))
     assert index in plan
     assert "SCAN messages" not in plan.replace("SCAN messages USING INDEX ix_messages_sending", "")
 
