@@ -82,7 +82,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/messages/letter/{token}", editor.letter_itself, name="letter"),  # by a signed address
     Route("/app/connections", opened(connections.connections_page), name="connections"),
     Route("/app/connections/stripe", opened(connections.stripe_page)),
-    Route("/app/connections/stripe", opened(connections.stripe_connect), methods=["POST"]),
+    Route("/app/connections/stripe", opened(connections.stripe_connect, keeps=False), methods=["POST"]),
     Route("/app/connections/stripe/{connection:int}/repair", opened(connections.stripe_repair), methods=["POST"]),
     Route("/app/connections/stripe/{connection:int}/disconnect", opened(connections.disconnect_page)),
     Route("/app/connections/stripe/{connection:int}/disconnect", opened(connections.disconnect_now), methods=["POST"]),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,6 +20,7 @@ from handlers.context import Context
 from handlers.merchants import sessions
 from handlers.merchants.frame import Visit, guard, read_flash, render, spoken_locale, told, without
 from handlers.merchants.install import arrive
+from handlers.merchants.unsent import FORM_FIELD, made_before, signed_out
 from integration.clock import SECOND
 from integration.database.steps import Row, Steps, ask, plain
 from integration.database.wall import keep_within
@@ -33,9 +35,9 @@ COOKIE, COOKIE_ON_HTTP = "__Host-regulars", "regulars-on-http"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 RETRY = {"X-Shopify-Retry-Invalid-Session-Request": "1"}
 BOUNCED_WITHIN = 30 * SECOND  # a token that is refused again so soon will be refused for ever
-FORM_FIELD = "form-token"
 MOST_FORM_BYTES = 512 * 1024
 MOST_FIELDS = 1_000
+MOST_KEPT_BYTES = 128 * 1024  # of a form without a session
 MOST_FIELD_BYTES = 128 * 1024
 FORM_SECONDS = 20.0
 UPLOAD_SECONDS = 300.0
@@ -83,11 +85,12 @@ class _Way(NamedTuple):
 
 
 def opened(
-    page: Page, *, most_bytes: int = MOST_FORM_BYTES, files: int = 0
+    page: Page, *, most_bytes: int = MOST_FORM_BYTES, files: int = 0, keeps: bool = True
 ) -> Callable[[Request], Awaitable[Response]]:
     """Make an endpoint of a page: it is called for those who may enter, and its answer leaves under guard.
 
-    `most_bytes` and `files` widen what a POST may carry, for a page that takes uploads.
+    `most_bytes` and `files` widen what a POST may carry, for a page that takes uploads. `keeps` says whether what was
+    typed is given back where the session has ended meanwhile: not where it is a secret, which no page may show.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -96,11 +99,13 @@ def opened(
         try:
             if "%00" in request.url.query or "\0" in request.url.path:
                 raise HTTPException(400)  # nothing people write, and no text PostgreSQL takes
-            visit, session = await _enter(request, way)
+            keeps_typed = keeps and not files
+            visit, session = await _enter(request, way, keeps_typed)
             keep_within(visit.merchant_id)
             shop = visit.shop if visit.embedded else None
             if request.method not in ("GET", "HEAD"):
-                request = await _checked(request, session, most_bytes, files)
+                request = await read_form(_from_us(request, session), most_bytes, files)
+                await _check_form(request, visit, session, keeps_typed)
             try:
                 answer = await page(request, visit)
             finally:
@@ -193,12 +198,12 @@ def _way(request: Request) -> _Way:
     return _Way(None, framed or query.get("embedded") == "1" or "host" in query)
 
 
-async def _enter(request: Request, way: _Way) -> tuple[Visit, sessions.Session | None]:
+async def _enter(request: Request, way: _Way, keeps: bool) -> tuple[Visit, sessions.Session | None]:
     if way.embedded:
         return await _by_token(request, way.token), None
     session = await cookie_session(request)
     if session is None:
-        raise _Stopped(_signed_out(request))
+        raise _Stopped(await _signed_out(request, keeps))
     return await _by_session(request, session), session
 
 
@@ -241,7 +246,7 @@ async def _by_session(request: Request, session: sessions.Session) -> Visit:
 
     rows = await context.database.read(look)
     if not rows:
-        raise _Stopped(_signed_out(request))
+        raise _Stopped(await _signed_out(request, keeps=False))
     form_token = sessions.form_token(session, context.vault)
     return _visit(request, rows[0], session.who, session.digest, form_token=form_token)
 
@@ -269,10 +274,18 @@ def _visit(
     )
 
 
-def _signed_out(request: Request) -> Response:
+async def _signed_out(request: Request, keeps: bool) -> Response:
     if request.method in ("GET", "HEAD"):
         return RedirectResponse(f"{SIGN_IN}?{urlencode({'to': without(_path(request), 'said')})}", 302)
-    return render("signed_out.html", status=401)
+    form = None
+    if keeps and _says_it_is_ours(request):
+        try:
+            form = await (await read_form(request, MOST_KEPT_BYTES)).form()
+        except HTTPException as error:
+            log.info("form_without_session_not_kept", path=request.url.path, status=error.status_code)
+        if form is not None and _made_for(request, form) is None:
+            form = None
+    return signed_out(_path(request), form)
 
 
 def _again(request: Request, context: Context) -> Response:
@@ -302,17 +315,38 @@ def _path(request: Request) -> str:
 # --- What is posted ---
 
 
-async def _checked(request: Request, session: sessions.Session | None, most_bytes: int, files: int) -> Request:
-    """Return the request with its form parsed within limits, and, by cookie, proven to come from our own page."""
-    context: Context = request.app.state.context
+def _from_us(request: Request, session: sessions.Session | None) -> Request:
+    """Return the request where no browser says that another site sent it along with a cookie of ours."""
     if session is not None and is_from_elsewhere(request):
         raise _Stopped(render("refused_form.html", status=403))
-    request = await read_form(request, most_bytes, files)
-    if session is not None:
-        token = (await request.form()).get(FORM_FIELD)
-        if not isinstance(token, str) or not sessions.form_token_fits(token, session, context.vault):
-            raise _Stopped(render("refused_form.html", status=403))
     return request
+
+
+async def _check_form(request: Request, visit: Visit, session: sessions.Session | None, keeps: bool) -> None:
+    """Let a form by cookie through where it was made for this very session."""
+    context: Context = request.app.state.context
+    if session is None:
+        return
+    form = await request.form()
+    token = form.get(FORM_FIELD)
+    if isinstance(token, str) and sessions.form_token_fits(token, session, context.vault):
+        return
+    if keeps and _says_it_is_ours(request) and _made_for(request, form) == session.merchant_id:
+        raise _Stopped(made_before(visit, _path(request), form))
+    raise _Stopped(render("refused_form.html", status=403))
+
+
+def _made_for(request: Request, form: FormData) -> int | None:
+    """Return the merchant whose form this is, by a token of ours in it."""
+    context: Context = request.app.state.context
+    token = form.get(FORM_FIELD)
+    return sessions.form_made_for(token, context.vault) if isinstance(token, str) else None
+
+
+def _says_it_is_ours(request: Request) -> bool:
+    """Tell whether a browser says that one of our own pages sent this request."""
+    says = "origin" in request.headers or "sec-fetch-site" in request.headers
+    return says and not is_from_elsewhere(request)
 
 
 async def read_form(request: Request, most_bytes: int = MOST_FORM_BYTES, files: int = 0) -> Request:

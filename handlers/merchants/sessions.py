@@ -153,6 +153,12 @@ def form_token_fits(token: str, session: Session, vault: Vault) -> bool:
     return vault.check(_FORM, token) == (str(session.merchant_id), session.digest)
 
 
+def form_made_for(token: str, vault: Vault) -> int | None:
+    """Return the merchant whose form a token was made for, whether or not its session has ended since."""
+    parts = vault.check(_FORM, token)
+    return int(parts[0]) if parts is not None else None
+
+
 def addressed(email: str, limit: int) -> Steps[list[tuple[int, str, str]]]:
     """Return the open merchants of an address, each with its name and the address as it was written."""
     rows = yield from ask(_ADDRESSED, (email.strip().lower(), limit))

@@ -56,9 +56,32 @@ document.addEventListener("turbo:before-visit", (event) => {
 document.addEventListener("submit", (event) => {
   if (unsaved && event.target === unsaved.form) unsaved = null;
 });
-document.addEventListener("turbo:submit-end", (event) => {
-  // What did not arrive is still unsaved.
-  if (event.detail.error && event.target.matches("form[data-save-bar]")) unsaved = { form: event.target, before: null };
+
+// What did not arrive, or was answered with nothing to go on from, leaves the page as it stands, with what was typed.
+function stay(form, words) {
+  document.querySelector("[data-stay]")?.remove();
+  const banner = Object.assign(document.createElement("div"), { className: "banner critical", tabIndex: -1 });
+  banner.setAttribute("role", "alert");
+  banner.dataset.stay = "";
+  banner.append(Object.assign(document.createElement("p"), { textContent: words }));
+  document.querySelector("main .page-head")?.after(banner);
+  banner.focus();
+  if (!bridge && form.matches("form[data-save-bar]")) unsaved = { form, before: null };
+}
+
+document.addEventListener("turbo:fetch-request-error", (event) => {
+  if (!event.target.matches("form[method=post]")) return;
+  stay(event.target, "This did not reach us. What you typed is still here: see whether you are online, then send it again.");
+});
+document.addEventListener("turbo:before-fetch-response", (event) => {
+  const { status } = event.detail.fetchResponse.response;
+  // In the admin a token that was refused has been sent anew already; alone, the answer brings what was typed along.
+  const isRefused = bridge && status === 401;
+  if (!event.target.matches("form[method=post]") || (status < 500 && !isRefused)) return;
+  event.preventDefault();
+  stay(event.target, isRefused
+    ? "Shopify’s sign-in did not reach us, and nothing was saved. What you typed is still here: send it again in a moment."
+    : "Something went wrong on our side. What you typed is still here: send it again in a minute.");
 });
 
 // A link of the admin's own navigation was chosen: the page is fetched, with App Bridge's token.
