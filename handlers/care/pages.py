@@ -13,6 +13,7 @@ from handlers.care.rules import LANGUAGES, MOST_QUERY, Place, Sought, is_number,
 from handlers.care.store import Known, Listed, latest, look_up, search
 from handlers.context import Context
 from handlers.customers.timeline import Page, Whose, gather
+from handlers.ladder import Place as Rank
 from handlers.merchants import addresses
 from handlers.merchants.addresses import Address
 from handlers.merchants.books import shops
@@ -24,7 +25,7 @@ from handlers.messages import looks
 from handlers.messages.letters import day, money
 from handlers.messages.people import Person, load, person_address
 from handlers.messages.sending import BLOCKING
-from handlers.points.statement import balances, tier_of
+from handlers.points.statement import balances
 from handlers.points.timeline import whys
 from integration.clock import MINUTE, from_iso
 from integration.database.steps import Steps
@@ -44,8 +45,7 @@ class Standing(NamedTuple):
     points: Mapping[str, int]
     debt: int
     test: Mapping[str, int] | None  # of test orders, where there were any
-    tier: str | None = None  # by its name
-    tier_until: str | None = None  # the day until which it is kept
+    rank: Rank | None = None  # on the ladder of tiers; None = there is none
 
 
 class OnePage(NamedTuple):
@@ -214,25 +214,23 @@ def _one(context: Context, visit: Visit, number: int, after: str | None, now: in
     page = yield from gather(context.timeline, _whose(shop, person, known, visit, now), after)
     sales = {item.sale for item in page.items if item.sale is not None and item.what in ("order", "points")}
     explained = yield from whys(shop, sales, now)
-    standing = yield from _standing(shop, person.number, visit)
+    standing = yield from _standing(context, shop, person.number, now)
     receipts: Sequence[Mapping[str, Any]] = ()
     if context.privacy is not None:
         receipts = yield from context.privacy.receipts(visit.merchant_id, person.number)
     return OnePage(shop, person, known, standing, page, receipts, explained)
 
 
-def _standing(shop: Shop, number: int, visit: Visit) -> Steps[Standing]:
+def _standing(context: Context, shop: Shop, number: int, now: int) -> Steps[Standing]:
     points = (yield from balances(shop.id, [number]))[number]
     test = (yield from balances(shop.id, [number], test=True))[number]
-    ladder = yield from tier_of(shop, number)
-    until = ladder["standing"]["kept_until"] if ladder["tier"] else None
+    rank = (yield from context.ladder.place(shop, number, now)) if context.ladder is not None else None
     debt = max(0, -points["available"])
     return Standing(
         {**points, "available": max(0, points["available"])},
         debt,
         test if any(test.values()) else None,
-        ladder["tier"],
-        day(from_iso(until), visit.timezone, visit.locale) if until else None,
+        rank,
     )
 
 

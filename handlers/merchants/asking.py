@@ -7,7 +7,7 @@ from handlers.merchants.rules import Program
 
 Kind = Literal[
     "switch", "decimal", "limit", "whole", "duration", "choice", "window", "text", "email", "words", "countries",
-    "products", "channels", "rates", "campaigns", "catalogue", "notices",
+    "products", "channels", "rates", "campaigns", "catalogue", "ladder", "notices",
 ]  # fmt: skip
 
 
@@ -15,7 +15,8 @@ class Setting(NamedTuple):
     """One setting of the programme: how it is asked for, and what a change of it touches.
 
     `touches` is `sales` (those made from then on; earlier ones keep the version they were made under), `waiting` (every
-    message that has not gone out yet), `points` (those people have already) or `rewards` (what points buy).
+    message that has not gone out yet), `points` (those people have already), `rewards` (what points buy) or `tiers`
+    (who has which).
     """
 
     key: str
@@ -24,7 +25,7 @@ class Setting(NamedTuple):
     hint: str = ""
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    touches: Literal["sales", "waiting", "points", "rewards"] = "sales"
+    touches: Literal["sales", "waiting", "points", "rewards", "tiers"] = "sales"
 
 
 class Group(NamedTuple):
@@ -130,6 +131,61 @@ GROUPS = (
             ),
         ),
         "rewards",
+    ),
+    Group(
+        "tiers",
+        "Tiers",
+        "Who buys much, or often, becomes a regular: silver, gold, or what you call it. A refund takes no tier away at"
+        " once, and nobody falls by more than one step at a time.",
+        (
+            Setting("tiers.enabled", "Customers can reach tiers", "switch", touches="tiers"),
+            Setting(
+                "tiers.by",
+                "What counts",
+                "choice",
+                "Both without what goes back, and only once points of a purchase could be spent.",
+                options=(
+                    ("spend", "What they spend on goods that earn points"),
+                    ("points", "The points they earn, without campaigns and tiers"),
+                ),
+                touches="tiers",
+            ),
+            Setting(
+                "tiers.over",
+                "Of which time",
+                "choice",
+                options=(
+                    ("rolling_12_months", "The last 12 months"),
+                    ("calendar_year", "The calendar year"),
+                    ("lifetime", "All time"),
+                ),
+                touches="tiers",
+            ),
+            Setting("tiers.ladder", "Tier", "ladder", touches="tiers"),
+            Setting(
+                "tiers.kept_months",
+                "A tier is kept for",
+                "whole",
+                "From the day it is reached, then as long again for who has bought enough.",
+                "months",
+                touches="tiers",
+            ),
+            Setting(
+                "tiers.grace_days",
+                "And then, before it is lost, for another",
+                "whole",
+                "Who buys enough in these days keeps it. After them it goes down one step.",
+                "days",
+                touches="tiers",
+            ),
+            Setting(
+                "tiers.grandfather",
+                "Who has a tier when you change these terms keeps it for as long as it was promised",
+                "switch",
+                touches="tiers",
+            ),
+        ),
+        "tiers",
     ),
     Group(
         "expiry",
@@ -276,7 +332,7 @@ GROUPS = (
         ),
     ),
 )
-TABLES = frozenset({"campaigns", "catalogue"})
+TABLES = frozenset({"campaigns", "catalogue", "ladder"})
 """Kinds of settings that hold many things, each with an id and a key of its own: `earning.campaigns.spring`."""
 SETTINGS: Mapping[str, Setting] = {setting.key: setting for group in GROUPS for setting in group.settings}
 GROUP_OF: Mapping[str, Group] = {setting.key: group for group in GROUPS for setting in group.settings}

@@ -17,13 +17,19 @@ MAX_TIER_MULTIPLIER = Decimal(10)
 TierId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
+def _lifts(value: Decimal) -> Decimal:
+    if not 1 <= value <= MAX_TIER_MULTIPLIER:
+        raise ValueError(f"write a number from 1 to {MAX_TIER_MULTIPLIER}")
+    return value
+
+
 class Tier(Section):
     """One step of the ladder: what it takes, and what whoever stands on it has."""
 
     name: Annotated[Word, Field(max_length=80), AfterValidator(one_line)]
     threshold: Annotated[int, Field(ge=0, le=MOST_THRESHOLD)]  # points, or major units of the programme's currency
     entry_points: Annotated[int, Field(ge=0, le=MOST_ENTRY_POINTS)] = 0  # given once ever, when it is reached
-    multiplier: Annotated[Rate, Field(ge=1, le=MAX_TIER_MULTIPLIER)] = Decimal(1)  # of what whoever has it earns
+    multiplier: Annotated[Rate, AfterValidator(_lifts)] = Decimal(1)  # of what whoever has it earns
     perks: Annotated[str, Field(max_length=1_000)] = ""  # in words, for the customer
 
 

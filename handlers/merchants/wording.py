@@ -13,6 +13,7 @@ from handlers.merchants.asking import CHANNELS, SETTINGS, TABLES, UNITS, Setting
 from handlers.merchants.naming import named
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Campaign, Program
+from handlers.merchants.tiering import Tier
 
 MOST_NAMED = 8  # entries of a list that are named in a difference; the others are counted
 
@@ -53,6 +54,8 @@ def changes(old: Program, new: Program) -> list[Change]:
     for section in Program.model_fields:
         for name in type(getattr(old, section)).model_fields:
             key = f"{section}.{name}"
+            if key == "tiers.timezone" and not (old.tiers.timezone and new.tiers.timezone):
+                continue  # It is the shop's own, written down with the first tier.
             if key not in SETTINGS and setting_of(old, key) != setting_of(new, key):
                 listed.append(Change(key, setting_of(old, key), setting_of(new, key)))
     return listed
@@ -90,6 +93,8 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
             return "none" if value is None else _campaign(value, reader)
         case "catalogue":
             return "none" if value is None else reward_words(value, reader)
+        case "ladder":
+            return "none" if value is None else tier_words(value, reader)
         case "switch":
             return "on" if value else "off"
         case "decimal" | "limit":
@@ -177,6 +182,18 @@ def reward_words(one: Reward, reader: Reader) -> str:
     if one.per_customer is not None:
         words.append(f"{_counted(one.per_customer, 'times', reader)} a customer")
     return ", ".join(words) + ("" if one.enabled else " (not offered)")
+
+
+def tier_words(one: Tier, reader: Reader) -> str:
+    """Say what a tier takes and what whoever has it gets; what it takes is points or money, as the programme counts."""
+    words = [f"“{one.name}”: from {format_decimal(one.threshold, locale=reader.locale)}"]
+    if one.multiplier != 1:
+        words.append(f"{_number(one.multiplier, reader)} times the points")
+    if one.entry_points:
+        words.append(f"{_counted(one.entry_points, 'points', reader)} for reaching it")
+    if one.perks:
+        words.append(f"“{one.perks}”")
+    return ", ".join(words)
 
 
 def _money(value: Decimal, reader: Reader) -> str:

@@ -22,7 +22,7 @@ from handlers.merchants.rules import Program, Refused, Version
 from handlers.merchants.wording import changes, hint, label, touches, unit, who_words
 from handlers.points.forecast import earning_on, estimate
 from handlers.programme import jobs, store
-from handlers.programme.rules import CAMPAIGNS, NEW, SWITCHES, first_switched_on, is_field
+from handlers.programme.rules import CAMPAIGNS, LADDER, SWITCHES, first_switched_on, is_adding, is_field
 from handlers.programme.store import Asked, Question
 from handlers.programme.views import (
     LAST,
@@ -30,12 +30,12 @@ from handlers.programme.views import (
     Desk,
     also_changed,
     bars,
-    campaigns,
     channels,
     first_reward,
     form_fields,
     in_words,
     look,
+    planned,
     previews,
     read_reward,
     reader_of,
@@ -131,10 +131,11 @@ def _form(
         base=desk.current.number,
         is_typed=bool(typed),
         brief=False,
-        adding=any(fields.get(f"{CAMPAIGNS}.{NEW}.{part}") for part in ("name", "starts", "ends")),
+        adding={table for table in (CAMPAIGNS, LADDER) if is_adding(table, fields)},
         unit=unit(reader),
         rewards_here=rewards_listed(desk.current.program, wish.program, reader),
-        campaigns_here=campaigns(desk, typed, wish),
+        campaigns_here=planned(CAMPAIGNS, desk, typed, wish),
+        tiers_here=planned(LADDER, desk, typed, wish),
         labels={key: label(key, reader) for key in SETTINGS},
         hints={key: hint(setting, reader) for key, setting in SETTINGS.items()},
         channels=channels(desk, fields),

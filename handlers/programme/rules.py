@@ -1,7 +1,7 @@
 """What was typed into the programme page: read as a programme, shown again, and put beside what others changed."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from handlers.merchants.asking import CHANNELS, SETTINGS, TABLES, UNITS, Setting, setting_of
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Campaign, Program
+from handlers.merchants.tiering import Tier
 from handlers.merchants.typed import (
     Wrong,
     named_id,
     plain_number,
+    read_count,
     read_countries,
     read_days,
     read_decimal,
@@ -30,6 +32,7 @@ MOST_TYPED = 20_000  # characters of one field
 SWITCHES = {
     "earning.enabled": "earning",
     "rewards.enabled": "rewards",
+    "tiers.enabled": "tiers",
     "expiry.enabled": "expiry",
     "expiry.remind": "expiry",
     "thanks.enabled": "thanks",
@@ -48,7 +51,7 @@ class Typed(NamedTuple):
 
 
 def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] = ()) -> Typed:
-    """Read what was typed over a programme; a campaign that is added gets none of the `taken` ids.
+    """Read what was typed over a programme; a campaign or tier that is added gets none of the `taken` ids.
 
     Only known settings are looked at, and a field that is missing leaves its setting as it is, so that a forged or
     cut off form changes nothing else.
@@ -58,7 +61,10 @@ def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] 
     for key, setting in SETTINGS.items():
         section, _, name = key.partition(".")
         if setting.kind == "campaigns":
-            document[section][name] = _campaigns(key, document[section][name], fields, errors, taken)
+            document[section][name] = _table(key, document[section][name], fields, errors, taken)
+            continue
+        if setting.kind == "ladder":
+            document[section][name] = _ladder(document[section][name], fields, errors, taken)
             continue
         if setting.kind == "catalogue":
             document[section][name] = _catalogue(key, document[section][name], fields, errors)
@@ -76,8 +82,11 @@ def understand(base: Program, fields: Mapping[str, str], taken: Collection[str] 
         kept = base.model_dump(mode="json")
         for error in failure.errors(include_url=False):
             section, name = str(error["loc"][0]), str(error["loc"][1]) if len(error["loc"]) > 1 else ""
-            errors.setdefault(f"{section}.{name}", sentence(error))
-            document[section][name] = kept[section].get(name)
+            errors.setdefault(f"{section}.{name or 'enabled'}", sentence(error))
+            if name:
+                document[section][name] = kept[section].get(name)
+            else:
+                document[section] = kept[section]
         return Typed(Program.model_validate(document), errors)
 
 
@@ -86,7 +95,9 @@ def is_field(name: str) -> bool:
     setting, _, part = name.partition(":")
     if part:
         return setting in SETTINGS and SETTINGS[setting].kind == "channels"
-    if _CAMPAIGN_FIELD.fullmatch(name) or _REWARD_FIELD.fullmatch(name):
+    if (one := _OF_TABLE.fullmatch(name)) is not None:
+        return one[3] in (*_SHAPES[one[1]].parts, "remove")
+    if _REWARD_FIELD.fullmatch(name):
         return True
     return name in SETTINGS or (name.rpartition(".")[0] in SETTINGS and name.rpartition(".")[2] in _PARTS)
 
@@ -109,7 +120,7 @@ def first_switched_on(earlier: tuple[Program, ...], wanted: Program) -> tuple[st
     return tuple(dict.fromkeys(found))
 
 
-_Named = TypeVar("_Named", Campaign, Reward)
+_Named = TypeVar("_Named", Campaign, Reward, Tier)
 
 
 def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tuple[str, ...]]:
@@ -140,7 +151,7 @@ def merged(base: Program, mine: Program, theirs: Program) -> tuple[Program, tupl
 def _mixed(
     old: Mapping[str, _Named], mine: Mapping[str, _Named], theirs: Mapping[str, _Named]
 ) -> tuple[dict[str, _Named], list[str]]:
-    """Put my campaigns or rewards over theirs, one by one; returns which of them both changed, too."""
+    """Put my campaigns, rewards or tiers over theirs, one by one; returns which of them both changed, too."""
     result, twice = dict(theirs), []
     for one in dict.fromkeys((*old, *mine)):
         if mine.get(one) == old.get(one):
@@ -157,10 +168,10 @@ def _mixed(
 # --- Reading ------------------------------------------------------------------------------------
 
 CAMPAIGNS = "earning.campaigns"
-NEW = "+"  # stands for the id of a campaign that is being added
-_CAMPAIGN_PARTS = ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels", "tiers")
-_CAMPAIGN_FIELD = re.compile(
-    rf"{re.escape(CAMPAIGNS)}\.(\+|[a-z0-9][a-z0-9_-]{{0,39}})\.({'|'.join(_CAMPAIGN_PARTS)}|remove)"
+NEW = "+"  # stands for the id of a campaign, or tier, that is being added
+LADDER = "tiers.ladder"
+_OF_TABLE = re.compile(
+    rf"({re.escape(CAMPAIGNS)}|{re.escape(LADDER)})\.(\+|[a-z0-9][a-z0-9_-]{{0,39}})\.([a-z_]{{1,40}})"
 )
 CATALOGUE = "rewards.catalogue"
 _REWARD_FIELD = re.compile(rf"{re.escape(CATALOGUE)}\.([a-z0-9][a-z0-9_-]{{0,39}})")
@@ -263,45 +274,61 @@ def _channels(key: str, fields: Mapping[str, str]) -> Any:
     return [name for name in read_words(listed.split("\n")) if fields.get(f"{key}:{name}") == "on"]
 
 
-def campaigns_typed(fields: Mapping[str, str]) -> list[str]:
-    """List the ids of the campaigns a form has fields of, but for the one that is being added."""
-    found = (match[1] for name in fields if (match := _CAMPAIGN_FIELD.fullmatch(name)) is not None)
+def typed_of(table: str, fields: Mapping[str, str]) -> list[str]:
+    """List the ids of the campaigns, or tiers, a form has fields of, but for the one that is being added."""
+    found = (match[2] for name in fields if (match := _OF_TABLE.fullmatch(name)) is not None and match[1] == table)
     return [one for one in dict.fromkeys(found) if one != NEW]
 
 
-def _campaigns(
+def is_adding(table: str, fields: Mapping[str, str]) -> bool:
+    """Tell whether a form adds a campaign, or a tier."""
+    return any(fields.get(f"{table}.{NEW}.{part}") for part in _SHAPES[table].begins)
+
+
+def _table(
     key: str, kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str], taken: Collection[str]
 ) -> dict[str, Any]:
-    """Read the campaigns of a form over those there are; what cannot be read stays as it was, with its error.
+    """Read the campaigns or tiers of a form over those there are; what cannot be read stays as it was, with its error.
 
     A form may have one that is there no more: it was changed while somebody took it out, and is put back.
     """
-    result = dict(kept)
-    for one in (*kept, *(one for one in campaigns_typed(fields) if one not in kept), NEW):
-        typed = {
-            part: text.strip() for part in _CAMPAIGN_PARTS if (text := fields.get(f"{key}.{one}.{part}")) is not None
-        }
+    shape, result = _SHAPES[key], dict(kept)
+    for one in (*kept, *(one for one in typed_of(key, fields) if one not in kept), NEW):
+        typed = {part: text.strip() for part in shape.parts if (text := fields.get(f"{key}.{one}.{part}")) is not None}
         if fields.get(f"{key}.{one}.remove") == "on":
             result.pop(one, None)
             continue
-        if not typed or (one == NEW and not any(typed.get(part) for part in ("name", "starts", "ends"))):
+        if not typed or (one == NEW and not any(typed.get(part) for part in shape.begins)):
             continue
         before = len(errors)
-        read = {**kept.get(one, {}), **_campaign_parts(f"{key}.{one}", typed, errors)}
+        read = {**kept.get(one, {}), **_parts(shape, f"{key}.{one}", typed, errors)}
         try:
-            checked = Campaign.model_validate(read)
+            checked = shape.model.model_validate(read)
         except ValidationError as failure:
             for error in failure.errors(include_url=False):
                 place = str(error["loc"][0]) if error["loc"] else ("ends" if "ends" in error["msg"] else "multiplier")
-                errors.setdefault(
-                    f"{key}.{one}.{place}",
-                    _MISSING.get(place, sentence(error)) if error["type"] in EMPTY else sentence(error),
-                )
+                said = _MISSING.get(place, sentence(error)) if error["type"] in EMPTY else sentence(error)
+                errors.setdefault(f"{key}.{one}.{place}", said)
             continue
         if len(errors) == before:
             place = named_id(checked.name, {*result, *taken}) if one == NEW else one
             result[place] = checked.model_dump(mode="json")
     return result
+
+
+def _ladder(
+    kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str], taken: Collection[str]
+) -> dict[str, Any]:
+    """Read the tiers of a form; of two that take as much the later one stays as it was, with its error."""
+    result = _table(LADDER, kept, fields, errors, taken)
+    first: dict[int, str] = {}
+    for one, each in result.items():
+        twin = first.setdefault(each["threshold"], one)
+        if twin != one:
+            words = f"“{result[twin]['name']}” takes as much. Each tier needs its own number."
+            place = one if f"{LADDER}.{one}.threshold" in fields else NEW
+            errors.setdefault(f"{LADDER}.{place}.threshold", words)
+    return kept if any(name.startswith(f"{LADDER}.") for name in errors) else result
 
 
 def _catalogue(key: str, kept: dict[str, Any], fields: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
@@ -321,28 +348,61 @@ def _catalogue(key: str, kept: dict[str, Any], fields: Mapping[str, str], errors
     return result
 
 
-def _campaign_parts(place: str, typed: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
+def _parts(shape: "_Shape", place: str, typed: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for part, text in typed.items():
         try:
-            if part in ("multiplier", "extra_per_unit"):
-                read[part] = str(read_decimal(text)) if text else ("1" if part == "multiplier" else "0")
-            elif part == "products":
-                read[part] = read_products(text)
-            elif part in ("tags", "channels", "tiers"):
-                read[part] = read_words(re.split(r"[,\n]", text))
-            else:
-                read[part] = text
+            read[part] = shape.read(part, text)
         except Wrong as wrong:
             errors[f"{place}.{part}"] = str(wrong)
     return read
 
 
+def _campaign_part(part: str, text: str) -> Any:
+    if part in ("multiplier", "extra_per_unit"):
+        return str(read_decimal(text)) if text else ("1" if part == "multiplier" else "0")
+    if part == "products":
+        return read_products(text)
+    return read_words(re.split(r"[,\n]", text)) if part in ("tags", "channels", "tiers") else text
+
+
+def _tier_part(part: str, text: str) -> Any:
+    match part:
+        case "threshold":
+            return read_count(text)
+        case "entry_points":
+            return read_count(text) if text else 0
+        case "multiplier":
+            return str(read_decimal(text)) if text else "1"
+    return text
+
+
+class _Shape(NamedTuple):
+    """How many of one kind of thing are typed in one form, each with fields of its own."""
+
+    model: type[Campaign] | type[Tier]
+    parts: tuple[str, ...]
+    begins: tuple[str, ...]  # something in one of these adds one
+    read: Callable[[str, str], Any]
+
+
+_SHAPES: Mapping[str, _Shape] = {
+    CAMPAIGNS: _Shape(
+        Campaign,
+        ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels", "tiers"),
+        ("name", "starts", "ends"),
+        _campaign_part,
+    ),
+    LADDER: _Shape(
+        Tier, ("name", "threshold", "multiplier", "entry_points", "perks"), ("name", "threshold"), _tier_part
+    ),
+}
 EMPTY = ("missing", "string_too_short")
 _MISSING = {
     "name": "Give it a name you will recognise it by.",
     "starts": "Choose the day it starts.",
     "ends": "Choose the day it ends.",
+    "threshold": "Write what it takes, such as 300.",
 }
 
 
@@ -372,11 +432,11 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
             return {key: ", ".join(map(str, value))}
         case "products":
             return {key: "\n".join(value)}
-        case "campaigns":
+        case "campaigns" | "ladder":
             return {
-                f"{key}.{one}.{part}": _campaign_text(getattr(each, part), part, mark)
+                f"{key}.{one}.{part}": _part_text(getattr(each, part), part, mark)
                 for one, each in value.items()
-                for part in _CAMPAIGN_PARTS
+                for part in _SHAPES[key].parts
             }
         case "catalogue":
             return {f"{key}.{one}": each.model_dump_json() for one, each in value.items()}
@@ -385,7 +445,7 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
     return {key: "" if value is None else str(value)}
 
 
-def _campaign_text(value: Any, part: str, mark: str) -> str:
+def _part_text(value: Any, part: str, mark: str) -> str:
     if isinstance(value, Decimal):
         return plain_number(value, mark)
     return ("\n" if part == "products" else ", ").join(value) if isinstance(value, tuple) else str(value)

@@ -12,15 +12,16 @@ from handlers.merchants.books import shops
 from handlers.merchants.door import Visit
 from handlers.merchants.naming import named
 from handlers.merchants.programs import Written, pinned, versions_before
-from handlers.merchants.rules import Program, Shop, Version
+from handlers.merchants.rules import Campaign, Program, Shop, Version
+from handlers.merchants.tiering import Tier
 from handlers.merchants.typed import Wrong, plain_number, read_count, read_money
-from handlers.merchants.wording import Change, Reader, changes, label, reward_words, spoken
+from handlers.merchants.wording import Change, Reader, changes, label, reward_words, spoken, tier_words
 from handlers.messages.letters import choose_words
 from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
 from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
 from handlers.programme import store
-from handlers.programme.rules import CAMPAIGNS, CATALOGUE, NEW, campaigns_typed, merged, shown, understand
+from handlers.programme.rules import CAMPAIGNS, CATALOGUE, LADDER, NEW, merged, shown, typed_of, understand
 from handlers.programme.store import Draft
 from handlers.sales.books import LoadedSale
 from integration.database.steps import Steps
@@ -32,8 +33,9 @@ TOLD_OF = (LETTERS["thanks"], LETTERS["reviews"])  # messages a forecast counts
 CAMPAIGNS_SHOWN = 2  # campaigns a preview shows
 USUAL_REWARD = (500, 5)  # points, and major units of money, of a reward where the merchant has named none
 LAST = 1 << 62  # beyond every number
+_TIERS_KEPT = ("by", "over", "kept_months", "grace_days")
 TAKEN_OUT = (
-    "Meanwhile this campaign was taken out. It stands here as you typed it: save to put it back, or take it out, too."
+    "Meanwhile this one was taken out. It stands here as you typed it: save to put it back, or take it out, too."
 )
 
 
@@ -79,7 +81,8 @@ def look(visit: Visit, draft: int | None) -> Steps[Desk]:
 def wished(desk: Desk, fields: Mapping[str, str], base: int) -> Wish:
     """Read what was typed over version `base` as a programme, put over what others changed since."""
     version = desk.shop.version(base) or desk.current
-    typed = understand(version.program, fields, desk.current.program.earning.campaigns)
+    now = desk.current.program
+    typed = understand(version.program, fields, {*now.earning.campaigns, *now.tiers.ladder})
     mine = pinned(typed.program, desk.shop.timezone)
     if version.number == desk.current.number:
         return Wish(mine, version.program, typed.errors, (), ())
@@ -91,14 +94,15 @@ def form_fields(visit: Visit, desk: Desk, typed: Mapping[str, str], wish: Wish) 
     """Return what the form's fields hold: what was typed, or my changes over what others changed meanwhile."""
     mark = "," if get_decimal_symbol(visit.locale) == "," else "."
     fields = shown(desk.current.program, mark) | shown(wish.program, mark)
-    for one in set(desk.current.program.earning.campaigns) - set(wish.program.earning.campaigns):
-        fields[f"{CAMPAIGNS}.{one}.remove"] = "on"
+    for table in (CAMPAIGNS, LADDER):
+        for one in set(setting_of(desk.current.program, table)) - set(setting_of(wish.program, table)):
+            fields[f"{table}.{one}.remove"] = "on"
     if not wish.meanwhile:
         return {**fields, **typed}
     # What cannot be read is in no programme: it stays as it was typed, beside what else was changed of its campaign.
     base = shown(wish.base, mark)
-    wrong = {name.rpartition(".")[0] for name in wish.errors if name.startswith(f"{CAMPAIGNS}.")}
-    kept = (*wish.errors, f"{CAMPAIGNS}.{NEW}.")
+    wrong = {name.rpartition(".")[0] for name in wish.errors if name.startswith((f"{CAMPAIGNS}.", f"{LADDER}."))}
+    kept = (*wish.errors, f"{CAMPAIGNS}.{NEW}.", f"{LADDER}.{NEW}.")
     return fields | {
         name: value
         for name, value in typed.items()
@@ -108,25 +112,27 @@ def form_fields(visit: Visit, desk: Desk, typed: Mapping[str, str], wish: Wish) 
 
 
 class Planned(NamedTuple):
-    """A campaign as the form has it."""
+    """A campaign, or a tier, as the form has it."""
 
     key: str
     name: str
     is_gone: bool  # somebody took it out while it was being changed here
 
 
-def campaigns(desk: Desk, typed: Mapping[str, str], wish: Wish) -> Sequence[Planned]:
-    """List the campaigns of the form: those there are, and those that were changed here while others took them out."""
-    there = desk.current.program.earning.campaigns
-    wrong = {name.split(".")[2] for name in wish.errors if name.startswith(f"{CAMPAIGNS}.")}
+def planned(table: str, desk: Desk, typed: Mapping[str, str], wish: Wish) -> Sequence[Planned]:
+    """List the campaigns, or tiers, of the form: those there are, and those changed here that others took out."""
+    there: Mapping[str, Campaign | Tier] = setting_of(desk.current.program, table)
+    if table == LADDER:
+        there = dict(desk.current.program.tiers.ascending)
+    wrong = {name.split(".")[2] for name in wish.errors if name.startswith(f"{table}.")}
     mine = [
         one
-        for one in campaigns_typed(typed)
-        if one not in there and (one in wish.program.earning.campaigns or one in wrong)
+        for one in typed_of(table, typed)
+        if one not in there and (one in setting_of(wish.program, table) or one in wrong)
     ]
     return [
         *(Planned(one, each.name, False) for one, each in there.items()),
-        *(Planned(one, typed.get(f"{CAMPAIGNS}.{one}.name") or one, True) for one in mine),
+        *(Planned(one, typed.get(f"{table}.{one}.name") or one, True) for one in mine),
     ]
 
 
@@ -207,6 +213,8 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
         "names": names,
         "delay": spoken("thanks.delay_minutes", program.thanks.delay_minutes, reader),
         "offers": rewards_listed(program, program, reader),
+        "steps": [tier_words(each, reader) for _, each in program.tiers.ascending],
+        "tiers_kept": {name: spoken(f"tiers.{name}", getattr(program.tiers, name), reader) for name in _TIERS_KEPT},
         "notices": spoken("expiry.notice_days", program.expiry.notice_days, reader),
         "hours": spoken("messages.window", program.messages.window, reader),
     }
@@ -315,6 +323,7 @@ def also_changed(desk: Desk, wish: Wish, reader: Reader) -> dict[str, str]:
         tables: dict[str, Mapping[str, Any]] = {
             CAMPAIGNS: now.earning.campaigns,
             CATALOGUE: now.rewards.catalogue,
+            LADDER: now.tiers.ladder,
         }
         value = tables[section].get(one) if section in tables else setting_of(now, key)
         said[key] = f"Meanwhile this was set to: {spoken(key, value, reader)}." if value is not None else TAKEN_OUT

@@ -1,5 +1,6 @@
 """What the merchant sees of customers: only their own, escaped, once written down, and letters as they looked."""
 
+import json
 import re
 from typing import Any
 
@@ -130,3 +131,23 @@ async def test_before_anybody_has_bought_the_list_says_what_will_be_there(house:
     otto = await house.signed_in(OTTO)
     assert "No customers yet" in (await otto.get("/app/customers")).text
     assert "Nobody found" in (await otto.get("/app/customers?q=zzz")).text
+
+
+async def test_a_person_s_page_says_which_tier_until_when_and_what_is_missing(house: House) -> None:
+    """By what they bought and by hand, as the clock has it now."""
+    tiers = {
+        "enabled": True,
+        "ladder": {"all": {"name": "Friend", "threshold": 0}, "gold": {"name": "Gold & co", "threshold": 300}},
+    }
+    await house.does(
+        "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+        " VALUES (1, 9, 5, 5, ?1)",
+        json.dumps({"tiers": tiers}),
+    )
+    await house.does(
+        "INSERT INTO tier_grants (merchant_id, customer, at, tier, is_floor, until, who, reason)"
+        " VALUES (1, 1, 6, 'all', 1, NULL, 'link:nora', 'a friend')"
+    )
+    nora = await house.signed_in()
+    page = (await nora.get("/app/customers/1")).text
+    assert "Friend" in page and "€300.00 to Gold &amp; co: €0.00 of €300.00 spent in the last 12 months." in page

@@ -330,7 +330,7 @@ async def test_a_campaign_changed_while_somebody_takes_it_out_is_kept_and_the_cl
     await otto.post(theirs, {})
     page = await follows(nora, await nora.post(mine, {}))
     assert "changed while you were typing" in page.text and "By otto" in page.text
-    assert "Meanwhile this campaign was taken out. It stands here as you typed it" in page.text
+    assert "Meanwhile this one was taken out. It stands here as you typed it" in page.text
     typed = fields_of(page.text)
     assert (typed["base"], typed[f"{key}.multiplier"], typed[f"{key}.ends"]) == ("3", "4", "2026-11-30")
     assert "nothing to save" in (await follows(nora, await nora.post(PAGE, typed | {f"{key}.remove": "on"}))).text

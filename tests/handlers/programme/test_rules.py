@@ -26,6 +26,13 @@ RICH = Program.model_validate(
         "thanks": {"enabled": True, "when": "every", "delay_minutes": 1440},
         "messages": {"window": "08:30-24:00", "from_address": "nora@tea.example", "from_name": "Nora’s Tea"},
         "reviews": {"enabled": True, "remind_after_days": 0},
+        "tiers": {
+            "by": "points",
+            "ladder": {
+                "silver": {"name": "Silver", "threshold": 50},
+                "gold": {"name": "Gold", "threshold": 150, "multiplier": "1.25", "entry_points": 100, "perks": "Tea."},
+            },
+        },
     }
 )
 GERMAN = Reader("de", "EUR", {"11": "Oolong"})
@@ -120,7 +127,7 @@ def test_decimals_may_be_written_with_a_comma() -> None:
 
 def test_every_setting_has_words_in_every_state() -> None:
     """A difference is shown in words, not in JSON; no word has a hole in it."""
-    for key in set(SETTINGS) - {"earning.campaigns", "rewards.catalogue"}:
+    for key in set(SETTINGS) - {"earning.campaigns", "rewards.catalogue", "tiers.ladder"}:
         for program in (DEFAULTS, RICH):
             words = f"{label(key, GERMAN)}: {spoken(key, setting_of(program, key), GERMAN)}"
             assert "{" not in words and not words.endswith(": "), words
@@ -131,14 +138,13 @@ def test_every_setting_has_words_in_every_state() -> None:
 
 
 def test_every_setting_of_the_programme_is_on_the_page() -> None:
-    """All but the words of messages, which have a page of their own, and tiers, which the command sets."""
+    """All but the words of messages, which have a page of their own, and the zone of tiers, which is the shop's."""
     declared = {
         f"{section}.{name}"
         for section in Program.model_fields
         for name in type(getattr(DEFAULTS, section)).model_fields
-        if section != "tiers"
     }
-    assert declared - set(SETTINGS) == {"messages.words"}
+    assert declared - set(SETTINGS) == {"messages.words", "tiers.timezone"}
 
 
 def test_what_a_change_touches_is_said() -> None:
