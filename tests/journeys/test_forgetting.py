@@ -14,6 +14,7 @@ from config.personal_data import TABLES
 from handlers.inbox.record import Delivery as Recorded
 from handlers.inbox.record import record_all
 from handlers.messages.permission import Named, unsubscribe
+from handlers.mirror.store import stir
 from handlers.points.adjust import adjust
 from handlers.points.audit import audit_books
 from handlers.privacy import jobs, store
@@ -80,6 +81,7 @@ class Zoe:
             " VALUES (?1, 'sms', ?2, 'refused', ?3, 1)"
         )
         await run(lambda: ask(plain(refused), (town.merchant, self.phone, f"no {self.phone}")))
+        await run(lambda: stir(town.merchant, [number], now))
         await self._stands_elsewhere(number, now)
         mine = f"AND sale IN (SELECT s.number FROM sales s WHERE s.merchant_id = :m AND s.customer = {number})"
         self.words |= {row[0] for row in await town.rows("SELECT value FROM sale_identities", mine)}
