@@ -1,5 +1,6 @@
 """What a customer's page may ask about tiers: where somebody stands, and how far it is to the next step."""
 
+from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
 from handlers.merchants.rules import Shop
@@ -12,6 +13,7 @@ class Rung(NamedTuple):
     name: str
     takes: int  # whole points, or minor units of the programme's currency
     perks: str  # the shop's own words
+    multiplier: Decimal = Decimal(1)  # of what whoever stands on it earns
 
 
 class Place(NamedTuple):

@@ -8,6 +8,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
@@ -26,10 +27,12 @@ from handlers.context import Context
 from handlers.customers.rules import normalise
 from handlers.customers.timeline import Bound
 from handlers.merchants.door import COOKIE, LOOPBACK, is_from_elsewhere, own_cookie
+from handlers.merchants.look import OwnPage
 from handlers.messages.letters import words_file
-from handlers.messages.pages import TooLarge, accepted_language, language_of, page, read_form
+from handlers.messages.pages import Look, TooLarge, accepted_language, language_of, page, read_form
 from handlers.messages.rules import LANGUAGES
 from integration.clock import MINUTE, SECOND
+from integration.colour import shades
 from integration.database.wall import keep_within
 from integration.errors import Forged, OutsideError, Unavailable
 from integration.shopify.app_proxy import read_forwarded
@@ -39,6 +42,8 @@ WORDS = TEMPLATES / "words.toml"
 HERE = "/c/account"  # where who opened a fresh link is
 FORM_LIFE = 30 * MINUTE
 MOST_ADDRESS = 254  # characters of an e-mail address
+LOGO_WIDTH = 320  # pixels, to which the shop's file server scales it
+PAPER = "#f4f2ec"  # behind the cards, as in page.css
 MOST_KEY = 1_000  # characters
 _NONCE_BYTES = 16
 _COOKIE = "-account"
@@ -261,6 +266,7 @@ def render(caller: Caller, reader: Reader, template: str, status: int = 200, **v
         status,
         TEMPLATES,
         referrer="same-origin",
+        look=look_of(reader.page),
         shop_name=reader.shop_name,
         words=reader.words,
         say=reader.say,
@@ -269,6 +275,17 @@ def render(caller: Caller, reader: Reader, template: str, status: int = 200, **v
         languages=NAMES,
         **values,
     )
+
+
+@lru_cache(maxsize=256)
+def look_of(own: OwnPage) -> Look:
+    """Dress a page in a shop's colour, so that everything can be read, and put its logo there, no larger than shown."""
+    logo = f"{own.logo}{'&' if '?' in own.logo else '?'}width={LOGO_WIDTH}" if own.logo else ""
+    if not own.colour:
+        return Look("", logo)
+    fill, on_fill, deep, text, tint, middle = shades(own.colour, PAPER)
+    variables = {"green": text, "fill": fill, "on-fill": on_fill, "deep": deep, "tint": tint, "middle": middle}
+    return Look(":root{" + ";".join(f"--{name}:{colour}" for name, colour in variables.items()) + "}", logo)
 
 
 def gone(request: Request, status: int = 404) -> Response:
@@ -338,6 +355,7 @@ async def open_page(request: Request) -> Response:
         "page.html",
         reader.language,
         referrer="same-origin",
+        look=look_of(reader.page),
         title=reader.say("open_title"),
         text=reader.say("open_text"),
         shop_name=reader.shop_name,

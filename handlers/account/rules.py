@@ -10,6 +10,7 @@ from babel.dates import format_skeleton, get_month_names
 from babel.numbers import format_decimal
 
 from handlers.ladder import Place
+from handlers.merchants.look import OwnPage
 from handlers.merchants.offers import CODES, Reward
 from handlers.messages.letters import day, money
 from handlers.points.timeline import Moved
@@ -19,6 +20,7 @@ from integration.money import exponent
 MOST_STEPS_SHOWN = 24  # choices of an incremental reward on one page; the most one can pay for comes last
 NOT_SHOWN = frozenset({"reward"})  # setting points aside is told by what comes of it
 ON_ACCOUNT = frozenset({"store_credit", "balance_credit"})  # nothing is to be typed or shown for these
+OURS = OwnPage()
 LEAP_YEAR = 2000  # has every day of a year
 _FRENCH = "fr"  # where less than two is singular
 
@@ -34,6 +36,7 @@ class Reader:
     timezone: str
     shop_name: str
     tiers: Mapping[str, str]  # their names
+    page: OwnPage = OURS  # how the shop's looks
 
     def say(self, word: str, /, **values: str) -> str:
         """Say one of the words, with values in it."""
@@ -233,6 +236,7 @@ class Rank(NamedTuple):
 
     name: str  # empty = on none of its steps yet
     perks: str  # the shop's own words
+    times: str  # how many times the points
     kept: str  # until when, and what it takes to keep it
     next: str  # what is missing to the next step, empty = there is none
     have: int  # for the bar
@@ -260,6 +264,7 @@ def rank(reader: Reader, place: Place) -> Rank:
     return Rank(
         name=name,
         perks=place.tier.perks if place.tier is not None else "",
+        times=times(reader, place.tier.multiplier) if place.tier is not None else "",
         kept=kept,
         next=missing,
         have=have,
@@ -267,6 +272,11 @@ def rank(reader: Reader, place: Place) -> Rank:
         progress=progress,
         counts=reader.say(f"tier_{place.by}_{place.over}"),
     )
+
+
+def times(reader: Reader, multiplier: Decimal) -> str:
+    """Say how many times the points a tier brings; nothing for once."""
+    return reader.say("tier_times", times=reader.number(multiplier)) if multiplier != 1 else ""
 
 
 def _amount(reader: Reader, place: Place, count: int, bare: bool = False) -> str:

@@ -5,11 +5,13 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from handlers.account.rules import Reader
+from handlers.account.rules import Reader, times
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Program, Shop, Version
+from handlers.merchants.tiering import Tier, Tiers
 from handlers.spending import Offer
 
+MOST_NAMED = 8  # rewards in one sentence; the others are counted
 MOST_CHANGES = 3  # that the page tells of, the newest first
 
 Parts = list[tuple[str, list[str]]]
@@ -111,18 +113,24 @@ def _earning(reader: Reader, program: Program, now: int) -> list[str]:
     for campaign in earning.campaigns.values():
         if campaign.starts_at <= now < campaign.ends_at:
             said.append(reader.say("how_campaign", name=campaign.name, day=reader.day(campaign.ends_at - 1)))
+    if earning.most_per_unit is not None:
+        most = reader.points(earning.most_per_unit)
+        said.append(reader.say("how_most", points=most, money=reader.amount(Decimal(1))))
     return [*said, reader.say("how_exact")]
 
 
 def _tiers(reader: Reader, program: Program) -> list[str]:
     tiers = program.tiers
-    takes = reader.points if tiers.by == "points" else lambda count: reader.amount(Decimal(count))
-    said = [reader.say("how_tier", tier=each.name, takes=takes(each.threshold)) for _, each in tiers.ascending]
     return [
-        *said,
+        *(_tier(reader, tiers, each) for _, each in tiers.ascending),
         reader.say(f"tier_{tiers.by}_{tiers.over}"),
         reader.say("how_tier_kept", months=reader.number(tiers.kept_months), days=reader.number(tiers.grace_days)),
     ]
+
+
+def _tier(reader: Reader, tiers: Tiers, tier: Tier) -> str:
+    takes = reader.points(tier.threshold) if tiers.by == "points" else reader.amount(Decimal(tier.threshold))
+    return f"{reader.say('how_tier', tier=tier.name, takes=takes)} {times(reader, tier.multiplier)}".strip()
 
 
 def _spending(reader: Reader, program: Program, rewards: Sequence[Reward]) -> list[str]:
@@ -130,8 +138,10 @@ def _spending(reader: Reader, program: Program, rewards: Sequence[Reward]) -> li
     said = [reader.say("how_hold", days=reader.number(days)) if days else reader.say("how_hold_none")]
     if not rewards:
         return [*said, reader.say("how_rewards_none")]
-    each = [reader.say("how_reward", reward=one.name, points=reader.points(one.points)) for one in rewards]
-    said += [reader.say("how_rewards", list="; ".join(each)), reader.say("how_unused")]
+    each = [reader.say("how_reward", reward=one.name, points=reader.points(one.points)) for one in rewards[:MOST_NAMED]]
+    more = len(rewards) - MOST_NAMED
+    named = "; ".join([*each, reader.say("more_rewards", n=reader.number(more))] if more > 0 else each)
+    said += [reader.say("how_rewards", list=named), reader.say("how_unused")]
     returns = program.rewards.return_expired
     return [*said, reader.say("how_unused_lapse" if returns else "how_unused_gone")]
 

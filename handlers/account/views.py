@@ -25,6 +25,7 @@ FIRST_LINES = 6  # of history on the page itself
 MOST_LINES = 30  # on a page of its own
 MOST_READ = 90  # entries looked at for one page; some are told by others
 MOST_CODES = 20
+MOST_WHOLE = 12  # rewards with all there is to say of them; the others by name
 
 
 class Seen(NamedTuple):
@@ -84,7 +85,9 @@ def reader_of(seen: Seen, language: str, words: Any) -> Reader:
     """Say who reads a page: in this language, in the form their own locale has of it."""
     locale = locale_name(seen.person.locale if seen.person is not None else None, language)
     tiers = {name: each.name for name, each in seen.shop.current.tiers.ladder.items()}
-    return Reader(words, language, locale, seen.shop.currency, seen.shop.timezone, seen.shop.name, tiers)
+    return Reader(
+        words, language, locale, seen.shop.currency, seen.shop.timezone, seen.shop.name, tiers, seen.shop.current.page
+    )
 
 
 def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
@@ -101,6 +104,7 @@ def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
         "pending_why": reader.say("pending_why", days=reader.number(program.earning.hold_days)),
         "held": reader.number(seen.held) if seen.held else "",
         "lapse": _lapse(seen, reader),
+        "whole": MOST_WHOLE,
         "cards": [card(reader, offer, max(0, seen.available)) for offer in seen.offers],
         "coupons": [coupon(reader, one, acts) for one in seen.taken if is_to_use(one)][:MOST_CODES],
         "lines": lines,

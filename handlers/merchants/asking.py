@@ -15,8 +15,8 @@ class Setting(NamedTuple):
     """One setting of the programme: how it is asked for, and what a change of it touches.
 
     `touches` is `sales` (those made from then on; earlier ones keep the version they were made under), `waiting` (every
-    message that has not gone out yet), `points` (those people have already), `rewards` (what points buy) or `tiers`
-    (who has which).
+    message that has not gone out yet), `points` (those people have already), `rewards` (what points buy), `tiers` (who
+    has which) or `page` (how customers' own page looks).
     """
 
     key: str
@@ -25,7 +25,7 @@ class Setting(NamedTuple):
     hint: str = ""
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    touches: Literal["sales", "waiting", "points", "rewards", "tiers"] = "sales"
+    touches: Literal["sales", "waiting", "points", "rewards", "tiers", "page"] = "sales"
 
 
 class Group(NamedTuple):
@@ -186,6 +186,27 @@ GROUPS = (
             ),
         ),
         "tiers",
+    ),
+    Group(
+        "page",
+        "Customers’ own page",
+        "Where they see and spend their points: every message leads to it, and it stands at your shop’s own address.",
+        (
+            Setting(
+                "page.colour",
+                "Your colour",
+                "text",
+                "Such as #1f5c46. Where it is too light for words, a darker shade of it is used. Empty: ours.",
+                touches="page",
+            ),
+            Setting(
+                "page.logo",
+                "Your logo",
+                "text",
+                "The link of a picture from Content, Files in your Shopify admin. Empty: your shop’s name.",
+                touches="page",
+            ),
+        ),
     ),
     Group(
         "expiry",

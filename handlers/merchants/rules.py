@@ -21,6 +21,7 @@ from handlers.merchants.fields import (
     one_line,
     zone_name,
 )
+from handlers.merchants.look import OwnPage
 from handlers.merchants.offers import Rewards
 from handlers.merchants.tiering import MOST_TIERS, TierId, Tiers
 
@@ -201,6 +202,7 @@ class Program(Section):
     reviews: Reviews = Reviews()
     rewards: Rewards = Rewards()
     tiers: Tiers = Tiers()
+    page: OwnPage = OwnPage()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
@@ -91,25 +91,37 @@ async def resubscribe_now(request: Request) -> Response:
     )
 
 
+class Look(NamedTuple):
+    """How a shop's pages look: a style sheet of its own after ours, and the address of its logo."""
+
+    style: str = ""
+    logo: str = ""
+
+
+OURS = Look()
+
+
 def page(
     template: str,
     spoken: str,
     status: int = 200,
     folder: Path = TEMPLATES,
     referrer: str = "no-referrer",
+    look: Look = OURS,
     **values: Any,
 ) -> Response:
     """Answer with a customer's page: nothing is fetched from elsewhere, framed, kept or told onwards.
 
     `folder` holds the capability's own templates; `page.html` is everybody's. A style sheet `own.css` and a script
     `own.js` that lie there go into the page. Where nothing is told of where it came from (`referrer`), browsers do not
-    tell which site a form was sent from either: a page whose forms are proven by that has `same-origin`.
+    tell which site a form was sent from either: a page whose forms are proven by that has `same-origin`. The logo of
+    a `look` is the one thing that is fetched from elsewhere.
     """
-    style, script, csp = _dress(folder)
+    style, script, csp = _dress(folder, look)
     html = (
         _pages(folder)
         .get_template(template)
-        .render(language=spoken, style=style, script=script, referrer=referrer, **values)
+        .render(language=spoken, style=style, script=script, referrer=referrer, look=look, **values)
     )
     return HTMLResponse(
         html,
@@ -197,14 +209,16 @@ def _pages(folder: Path) -> Environment:
     )
 
 
-@lru_cache(maxsize=16)
-def _dress(folder: Path) -> tuple[str, str, str]:
+@lru_cache(maxsize=256)
+def _dress(folder: Path, look: Look) -> tuple[str, str, str]:
     """Return style sheet and script, and the policy that allows them by their digests and nothing else."""
     style = (TEMPLATES / "page.css").read_text(encoding="utf-8") + _own(folder, "own.css")
     script = _own(folder, "own.js")
+    styles = f"'{_digest(style)}'" + (f" '{_digest(look.style)}'" if look.style else "")
+    pictures = f" img-src {look.logo.partition('?')[0]};" if look.logo else ""
     scripts = f" script-src '{_digest(script)}';" if script else ""
     policy = (
-        f"default-src 'none'; style-src '{_digest(style)}';{scripts}"
+        f"default-src 'none'; style-src {styles};{scripts}{pictures}"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return style, script, policy

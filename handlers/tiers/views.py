@@ -62,7 +62,7 @@ class View:
 def _rung(shop: Shop, tiers: Tiers, tier: Tier | None) -> Rung | None:
     if tier is None:
         return None
-    return Rung(tier.name, _whole(shop, tiers, tier.threshold * MICRO), tier.perks)
+    return Rung(tier.name, _whole(shop, tiers, tier.threshold * MICRO), tier.perks, tier.multiplier)
 
 
 def _takes(tiers: Tiers, name: str | None) -> int:

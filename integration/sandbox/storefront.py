@@ -31,6 +31,10 @@ def forwarded(shop: str, customer: str, now: int, secret: str, prefix: str = PRE
     return urlencode({**told, "signature": hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()})
 
 
+async def _nothing(request: Request) -> Response:
+    return Response(status_code=204)
+
+
 class Storefront:
     """The address of one shop; its `app` is served by whoever needs it."""
 
@@ -41,6 +45,7 @@ class Storefront:
         self.app = Starlette(
             routes=[
                 Route("/account/login", self._sign_in, methods=["GET", "POST"]),
+                Route("/favicon.ico", _nothing),
                 Route("/discount/{code}", self._discount),
                 Route(PREFIX, self._forward, methods=["GET", "POST"]),
                 Route(PREFIX + "/{rest:path}", self._forward, methods=["GET", "POST"]),

@@ -27,7 +27,7 @@ LONGEST_FILE_LINES = 500
 IMPURE = {"asyncio", "httpx", "io", "os", "pathlib", "random", "secrets", "socket", "sqlalchemy", "sqlite3",
           "subprocess", "threading", "time", "uuid"}  # fmt: skip
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "connect"}
-PURE_OF_INTEGRATION = {"facts", "money", "clock", "errors", "spreadsheets"}  # and the type of set-based steps
+PURE_OF_INTEGRATION = {"facts", "money", "clock", "errors", "spreadsheets", "colour"}  # and the type of set-based steps
 ENVIRONMENT_READER = "config/settings.py"
 NOT_SHIPPED = ("dev", "build")  # extras that are for those who change the program
 

@@ -15,8 +15,8 @@ DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
         "addresses", "asking", "assets", "books", "connections", "door", "fields", "frame", "install", "journal",
-        "naming", "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "typed", "unsent",
-        "wording",
+        "look", "naming", "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "typed",
+        "unsent", "wording",
     },
     "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class RunningShop:
         self.house: House
         self.links: dict[str, str] = {}  # that letters led to, where a test had some sent
         self._loop = asyncio.new_event_loop()
+        self._beside: list[tuple[uvicorn.Server, Future[None]]] = []
         self._ready, self._failure = threading.Event(), ""
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
 
@@ -47,9 +49,21 @@ class RunningShop:
 
     def stop(self) -> None:
         """Answer what is under way and close the database."""
+        for server, ended in self._beside:
+            server.should_exit = True
+            ended.result(_SECONDS)
         self._server.should_exit = True
         self._thread.join(_SECONDS)
         self._socket.close()
+
+    def beside(self, app: Any) -> str:
+        """Serve something else on a port of its own until `stop`, such as the shop's own address; returns where."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+        server.capture_signals = _nothing  # type: ignore[method-assign, assignment]
+        serving = asyncio.run_coroutine_threadsafe(server.serve(sockets=[listening]), self._loop)
+        self._beside.append((server, serving))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine where the program runs: `shop.run(shop.house.rows("SELECT …"))`."""

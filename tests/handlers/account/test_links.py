@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from config.asgi import build
 from handlers.account.store import MOST_ASKED, MOST_MAILED
 from handlers.merchants.programs import change_program
 from integration.clock import MINUTE
@@ -186,6 +187,17 @@ async def test_one_address_of_the_network_asks_for_some_links_only(ana: Guest) -
     assert len(ana.mails) == MOST_ASKED + 1
     rows = await ana.counter.market.rows("SELECT DISTINCT asker FROM account_links")
     assert len(rows) == 2 and "203" not in str(rows)
+
+
+async def test_where_a_request_says_it_comes_from_is_not_believed(ana: Guest) -> None:
+    """Without a proxy of our own, who connects is who asks, whatever its headers say."""
+    transport = httpx.ASGITransport(build(ana.context), client=("203.0.113.5", 1))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as somebody:
+        for number in range(3):
+            said = {"X-Forwarded-For": f"198.51.100.{number}", "Forwarded": f"for=198.51.100.{number}"}
+            await somebody.post(f"{ana.link()}/mail", headers=said | {"Fly-Client-IP": f"198.51.100.{number}"})
+    rows = await ana.counter.market.rows("SELECT asker, count(*) FROM account_links GROUP BY asker")
+    assert [count for asker, count in rows if asker] == [3]
 
 
 async def test_the_mail_says_whose_it_is_and_holds_one_link(ana: Guest) -> None:

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from integration.clock import SECOND
+from integration.sandbox.storefront import forwarded
 from tests.handlers.account.guests import Guest, key_in
+from tests.handlers.reconcile.market import APP_SECRET
 
 
 async def test_who_is_signed_in_to_the_shop_sees_their_points_there(ana: Guest) -> None:
@@ -66,10 +69,23 @@ ATTACKS = {
     "another shop": lambda url, ana: url.replace("stall-1", "stall-2"),
     "a parameter more": lambda url, ana: url + "&number=1",
     "the customer twice": lambda url, ana: url + "&logged_in_customer_id=2",
+    # Pairs are signed without anything between them, so the first has the signature of what it was made from.
+    "two pairs made one": lambda url, ana: url.replace("&path_prefix=", "path_prefix%3D"),
+    "a customer within what a guest asks for": lambda url, ana: ana.shops(
+        who="", reward=f"fivelogged_in_customer_id={ana.ana_there}"
+    ),
+    "signed in the future": lambda url, ana: later(ana, 91),
+    "signed long ago": lambda url, ana: later(ana, -91),
     "unknown though signed": lambda url, ana: ana.shops(who=ana.ana_there, debug="1"),
     "another app's secret": lambda url, ana: ana.shops(who=ana.ana_there, secret="another"),
     "nothing": lambda url, ana: "/proxy",
 }
+
+
+def later(ana: Guest, seconds: int) -> str:
+    """An address as a Shopify with another clock forwards it."""
+    now = ana.context.clock.now() + seconds * SECOND
+    return f"/proxy?{forwarded(ana.counter.stall.shop.domain, ana.ana_there, now, APP_SECRET)}"
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -73,7 +73,7 @@ def test_a_text_is_read_as_what_its_setting_takes(key: str, text: str, value: ob
         ("messages.from_name", "Ada\nBcc: bob@x.example", "one line"),
         ("messages.words.thank_you.en.subject", "Hello\r\nBcc: bob@x.example", "one line"),
         ("earning.enbled", "true", "earning.enabled is"),
-        ("colour", "red", "the settings are earning.enabled"),
+        ("qqq", "red", "the settings are earning.enabled"),
         ("earning.enabled.now", "true", "is not a setting"),
         ("earning.rates.usd", "1", "earning.rates.usd"),
     ],
