@@ -5,18 +5,30 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import across, backfill, fleet, forecast, latency, pages, processes, receiver, size, worker
+from tests.benchmarks import (
+    across,
+    backfill,
+    fleet,
+    forecast,
+    latency,
+    pages,
+    processes,
+    receiver,
+    rewards,
+    size,
+    worker,
+)
 from tests.benchmarks.figures import console
 
 PARTS = ("receiver", "worker", "latency", "fleet")
-BY_HAND = ("backfill", "size", "forecast", "pages")  # take minutes, and the first two gigabytes of disk
+BY_HAND = ("backfill", "size", "forecast", "pages", "rewards")  # take minutes, and the first two gigabytes of disk
 
 
 def main() -> int:
     """Measure what was asked for (everything by default); 0 only when every floor and limit held."""
     words = argparse.ArgumentParser(prog="make bench", description=__doc__)
     words.add_argument(
-        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but the last four)"
+        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but the last five)"
     )
     words.add_argument("--repetitions", type=int, default=7)
     words.add_argument("--seconds", type=int, default=4, help="length of one burst of load")
@@ -42,6 +54,8 @@ def main() -> int:
         held &= forecast.measure(engines=(asked.engine,) if asked.engine else forecast.ENGINES)
     if "pages" in parts:
         held &= pages.measure(engines=(asked.engine,) if asked.engine else pages.ENGINES)
+    if "rewards" in parts:
+        held &= rewards.measure(engines=(asked.engine,) if asked.engine else rewards.ENGINES)
     if "size" in parts:
         held &= size.measure()
     console.print("Every floor and limit held." if held else "[bold red]Not every floor and limit held.[/]")

@@ -1,0 +1,287 @@
+"""Whatever happens in whatever order, a balance is its entries, a reward its points, and nothing is made twice."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from handlers.merchants.programs import change_program
+from handlers.merchants.rules import Refused
+from handlers.points.jobs import enrol_holders, expire_due
+from handlers.privacy import jobs as privacy_jobs
+from handlers.rewards import store
+from handlers.rewards.store import Redemption
+from integration.clock import SECOND
+from integration.sandbox.delivery import Delivery
+from integration.sandbox.shopify_records import Order
+from tests.databases import Databases
+from tests.handlers.reconcile.market import Market, opened_market
+from tests.handlers.rewards.counter import SCOPES, Counter
+from tests.properties.conftest import EXAMPLES
+
+ALLOWED = (*SCOPES, "write_gift_cards", "read_store_credit_accounts", "write_store_credit_account_transactions")
+CATALOGUE: dict[str, dict[str, Any]] = {
+    "own": {"kind": "amount_off", "value": "5", "points": 200},
+    "each": {"kind": "amount_off", "value": "1", "points": 100, "incremental": True},
+    "shared": {"kind": "percentage_off", "percent": "10", "points": 150, "shared": True},
+    "ship": {"kind": "free_shipping", "points": 90, "per_customer": 2},
+    "credit": {"kind": "store_credit", "value": "5", "points": 250, "valid_days": 30},
+    "card": {"kind": "gift_card", "value": "5", "points": 300, "stock": 2},
+    "walk": {"kind": "by_hand", "instructions": "Come by.", "points": 50},
+}
+CODES = ("own", "each", "shared", "ship")
+WAITS = ({"seconds": 3}, {"minutes": 2}, {"hours": 5}, {"days": 2}, {"days": 31}, {"days": 91})
+MOST_ROUNDS = 60  # until nothing is open any more, once all trouble is over
+some = st.integers(0, 7)
+
+
+class Spending(RuleBasedStateMachine):
+    """One shop with Ana, who earns and spends, and Bo, who may turn out to be her; the platform misbehaves."""
+
+    market: Market
+    run: Callable[[Coroutine[Any, Any, Any]], Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[Order] = []
+        self.untold: list[Delivery] = []
+        self.wishes = 0
+        self.merged = False
+
+    @initialize(expires=st.booleans(), returns=st.booleans())
+    def opens(self, expires: bool, returns: bool) -> None:
+        """Ana and Bo have bought something, and every kind of reward is offered."""
+        self.counter = self.run(Counter(self.market).open())
+        stall = self.counter.stall
+        stall.shop.scopes = ALLOWED
+        self.ana, self.bo = stall.people[0], stall.people[1]
+        self.run(stall.tells(stall.sells(self.bo)[1]))
+        self.run(self.counter.offers(**{one: {"name": one, **offer} for one, offer in CATALOGUE.items()}))
+        changed: dict[str, Any] = {"rewards.return_expired": returns}
+        if expires:
+            changed |= {"expiry.enabled": True, "expiry.after": "age", "expiry.months": 3}
+        now = self.market.clock.now() - SECOND
+        self.run(self.market.context.database.run(lambda: change_program(stall.merchant, changed, now)))
+
+    # --- What people do -------------------------------------------------------------------------
+
+    @rule(points=st.integers(1, 600))
+    def earns(self, points: int) -> None:
+        """The merchant gives points."""
+        self._allowed(self.counter.gives(points))
+
+    @rule(reward=st.sampled_from(sorted(CATALOGUE)), steps=st.integers(1, 3), again=st.booleans())
+    def redeems(self, reward: str, steps: int, again: bool) -> None:
+        """Ana wants a reward; sometimes her form comes twice."""
+        self.wishes += 1
+        for _ in range(1 + again):
+            self._allowed(self.counter.redeems(reward, f"wish-{self.wishes}", steps))
+
+    @rule(which=some)
+    def gives_back(self, which: int) -> None:
+        """Ana gives a reward back."""
+        if found := self._one(which):
+            self._allowed(self.counter.cancels(found))
+
+    @rule(which=some, units=st.integers(1, 3), late=st.booleans())
+    def buys_with_a_code(self, which: int, units: int, late: bool) -> None:
+        """Somebody types a code; the order is told at once, or later."""
+        found = self._one(which)
+        if found is None or found.code is None or found.reward not in CODES or found.state == "asked":
+            return
+        self.market.passes(minutes=1)
+        shop, bought = self.counter.stall.shop, [(self.counter.stall.cup, units)]
+        try:
+            order, told = shop.place(self.ana, bought, discount_minor=5_00, discount_code=found.code)
+        except ValueError:
+            return  # It does not hold at the checkout.
+        self.orders.append(order)
+        self._tells(told + shop.pay(order), late)
+
+    @rule(which=some, late=st.booleans(), whole=st.booleans())
+    def sends_back(self, which: int, late: bool, whole: bool) -> None:
+        """Goods of an order come back, or all of it is cancelled."""
+        left = [order for order in self.orders if order.cancelled_at is None and order.goods[0].current_quantity]
+        if not left:
+            return
+        order, shop = left[which % len(left)], self.counter.stall.shop
+        self.market.passes(minutes=1)
+        self._tells(shop.cancel(order) if whole else shop.refund(order, {order.goods[0].id: 1}), late)
+
+    @rule(which=some)
+    def spends_money(self, which: int) -> None:
+        """Store credit or a gift card is spent, and nobody tells us."""
+        found, purse = self._one(which), self.market.pretend.purse(self.counter.stall.shop)
+        if found is None or found.state != "issued":
+            return
+        try:
+            if found.reward == "card":
+                purse.pay_with(found.code or "", "2.00")
+            elif found.reward == "credit":
+                purse.spend(self.ana.id, "2.00")
+        except (ValueError, LookupError, StopIteration):
+            return  # There is nothing left of it.
+
+    @rule(late=st.booleans())
+    def turns_out_to_be_the_same(self, late: bool) -> None:
+        """Bo's record at the shop becomes Ana's."""
+        if not self.merged:
+            self.merged = True
+            self.market.passes(minutes=1)
+            self._tells(self.counter.stall.shop.merge_customers(self.ana, self.bo), late)
+
+    @rule()
+    def is_forgotten(self) -> None:
+        """Ana asks to be forgotten."""
+        privacy, now = self.market.context.privacy, self.market.clock.now()
+        assert privacy is not None
+        merchant, ana = self.counter.stall.merchant, self.counter.ana
+        self._allowed(self.market.context.database.run(lambda: privacy.forget(merchant, ana, "link:nora", now)))
+        self.run(privacy_jobs.carry_out(self.market.context))
+
+    # --- What platforms and the clock do --------------------------------------------------------
+
+    @rule(how=st.sampled_from(["away", "lost", "throttled", "failed"]), times=st.integers(1, 3))
+    def has_trouble(self, how: str, times: int) -> None:
+        """The shop is away, does things and its answers get lost, has enough of us, or cannot add codes."""
+        pretend = self.market.pretend
+        match how:
+            case "away":
+                pretend.fail_next = [503] * times
+            case "lost":
+                pretend.drop_next = [502] * times
+            case "throttled":
+                pretend.throttle_next = times
+            case _:
+                self.counter.stall.shop.discounts.fail_codes = ["Something went wrong"] * times
+
+    @rule()
+    def is_asked(self) -> None:
+        """A worker comes by."""
+        self.run(self.counter.asks())
+
+    @rule(wait=st.sampled_from(WAITS))
+    def time_passes(self, wait: dict[str, float]) -> None:
+        """And the clock looks after what lapses."""
+        self.market.passes(**wait)
+        self.run(self.counter.lapses())
+        self.run(enrol_holders(self.market.context))
+        self.run(expire_due(self.market.context))
+
+    @rule(seed=st.integers(0, 99))
+    def tells(self, seed: int) -> None:
+        """What was not told yet comes now: shuffled, some of it twice."""
+        dice = random.Random(seed)
+        mixed = self.untold + dice.sample(self.untold, len(self.untold) // 2)
+        dice.shuffle(mixed)
+        self.untold = []
+        self.run(self.counter.stall.tells(mixed))
+
+    # --- What always holds ----------------------------------------------------------------------
+
+    @invariant()
+    def is_sound(self) -> None:
+        """Balances are their entries, rewards their points, and nobody has less than nothing set aside."""
+        if not hasattr(self, "counter"):
+            return
+        self.run(self.counter.is_sound())
+        rows = self.run(
+            self.market.rows(
+                "SELECT account, micropoints FROM accounts WHERE merchant_id = :m", m=self.counter.stall.merchant
+            )
+        )
+        assert sum(amount for _, amount in rows) == 0
+        assert all(amount >= 0 for name, amount in rows if name.endswith(":reserved") or name == "program:redeemed")
+
+    def teardown(self) -> None:
+        """All trouble is over, everything is told: nothing stays open, and the platform has what we say it has."""
+        pretend = self.market.pretend
+        pretend.fail_next, pretend.drop_next, pretend.throttle_next = [], [], 0
+        if not hasattr(self, "counter"):
+            return
+        self.counter.stall.shop.discounts.fail_codes = []
+        self.tells(0)
+        for _ in range(MOST_ROUNDS):
+            self.run(self.counter.asks())
+            self.market.passes(hours=2)
+            had = self._all()
+            if all(each.state not in ("asked", "returning") and each.next_at is None for each in had):
+                break
+        else:
+            raise AssertionError(f"still open: {[each for each in had if each.next_at is not None]}")
+        self.is_sound()
+        self._holds(had)
+
+    def _holds(self, had: list[Redemption]) -> None:
+        shop = self.counter.stall.shop
+        texts = [code.text for discount in shop.discounts.all.values() for code in discount.codes]
+        assert len(texts) == len(set(texts))
+        for each in had:
+            found = shop.discounts.find(each.code) if each.code is not None and each.reward in CODES else None
+            is_usable = found is not None and not found[0].is_off
+            if each.code is None or each.reward not in CODES:
+                continue
+            if each.state == "issued":
+                assert is_usable, each
+            elif each.state != "used":
+                assert not is_usable, each
+        purse = self.market.pretend.purse(shop)
+        made = {one: sum(each.reward == one and each.state != "refused" for each in had) for one in CATALOGUE}
+        moves = [move for account in purse.accounts for move in account.moves]
+        given = sum(move.kind.endswith("CreditTransaction") and move.event == "ADJUSTMENT" for move in moves)
+        assert (given, len(purse.cards)) == (made["credit"], made["card"])
+        own = sum(discount.kind == "DiscountCodeBasic" for discount in shop.discounts.all.values())
+        assert own - (1 if made["shared"] else 0) == made["own"] + made["each"]
+
+    def _all(self) -> list[Redemption]:
+        merchant = self.counter.stall.merchant
+        found: list[Redemption] = self.run(self.market.context.database.read(lambda: store.page(merchant, 2**62, 500)))
+        return found
+
+    def _one(self, which: int) -> Redemption | None:
+        had = self._all()
+        return had[which % len(had)] if had else None
+
+    def _tells(self, told: list[Delivery], late: bool) -> None:
+        if late:
+            self.untold += told
+        else:
+            self.run(self.counter.stall.tells(told))
+
+    def _allowed(self, act: Coroutine[Any, Any, Any]) -> None:
+        """Do what may be refused: then nothing has changed, which the books say."""
+        try:
+            self.run(act)
+        except Refused:
+            return
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def market(
+    request: pytest.FixtureRequest, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Market]:
+    """The program and the pretend platforms on one database; every example is another shop."""
+    folder: Path = tmp_path_factory.mktemp("market")
+    databases: Databases = request.getfixturevalue("postgres_databases") if request.param == "postgresql" else None  # type: ignore[assignment]
+    if databases is None:
+        opening = opened_market(request.getfixturevalue("sqlite_database")(folder), folder)
+        yield runner.run(opening.__aenter__())
+        runner.run(opening.__aexit__(None, None, None))
+        return
+    with databases.lent() as url:
+        opening = opened_market(url, folder)
+        yield runner.run(opening.__aenter__())
+        runner.run(opening.__aexit__(None, None, None))
+
+
+def test_no_order_of_things_loses_a_point_or_makes_two_of_one(market: Market, runner: asyncio.Runner) -> None:
+    """Earn, redeem, give back, use, refund, lapse, merge, forget, and a platform that fails in every way."""
+    spending = type("Spending", (Spending,), {"market": market, "run": staticmethod(runner.run)})
+    lean = settings(settings.get_profile("ends"), max_examples=max(6, EXAMPLES // 6), stateful_step_count=30)
+    run_state_machine_as_test(spending, settings=lean)  # type: ignore[no-untyped-call]
