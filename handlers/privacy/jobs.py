@@ -225,7 +225,7 @@ class Work:
                 break
         if (waiting := await self.part(partial(personal.wait_a_little, one))) is not None:
             return waiting
-        one = await self.part(lambda now: personal.give_codes_up(one))
+        one = await self.part(partial(personal.give_codes_up, one))
         files = leaving.delete_shelves(self.context, self.merchant_id)
         done = store.counted(one, "files", files)
         done = await self.part(lambda now: store.finish(done, "done", now))

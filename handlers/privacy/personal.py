@@ -202,9 +202,9 @@ def wait_a_little(one: store.Request, now: int) -> Steps[store.Request | None]:
     return None
 
 
-def give_codes_up(one: store.Request) -> Steps[store.Request]:
+def give_codes_up(one: store.Request, now: int) -> Steps[store.Request]:
     """Forget codes that could not be switched off in time: their platform is not connected any more."""
-    gone = yield from give_up(one.merchant_id, one.numbers)
+    gone = yield from give_up(one.merchant_id, one.numbers, now)
     return (yield from store.write(store.counted(one, "rewards", gone)))
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 from handlers.holders import Holder, Sections, Subject, deleting
+from handlers.merchants.books import lock_books
+from handlers.rewards.changes import settled
+from handlers.rewards.rules import OPEN, State
 from handlers.rewards.store import of_people
 from integration.clock import to_iso
 from integration.database.steps import BIG, Sql, Steps, ask, keyed
@@ -46,8 +49,19 @@ def under_way(merchant_id: int, numbers: Sequence[int]) -> Steps[bool]:
     return bool((yield from ask(_UNDER_WAY, [(merchant_id, number) for number in sorted(numbers)])))
 
 
-def give_up(merchant_id: int, numbers: Sequence[int]) -> Steps[int]:
-    """Take the codes away of rewards whose platform cannot be asked; returns of how many."""
+def give_up(merchant_id: int, numbers: Sequence[int], now: int) -> Steps[int]:
+    """Take the codes away of rewards whose platform cannot be asked; returns of how many.
+
+    What was never made is never made, and its points are not set aside any longer; what may still hold stays spent.
+    """
+    counters = (yield from lock_books([merchant_id]))[merchant_id]
+    for each in (yield from of_people(merchant_id, numbers)):
+        if each.state in OPEN:
+            state: State = "refused" if each.state == "asked" else "expired"
+            over = each._replace(
+                state=state, closed_at=now, next_at=None, claim=None, claimed_until=None, tried_at=None
+            )
+            yield from settled(over, counters, now)
     rows = yield from ask(_GIVE_UP, [(merchant_id, number) for number in sorted(numbers)])
     return int(rows[0][0]) if rows else 0
 

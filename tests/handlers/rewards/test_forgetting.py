@@ -57,6 +57,7 @@ async def test_a_platform_that_never_answers_does_not_hold_the_law_up(counter: C
         yield from ask(plain("UPDATE connections SET closed_at = 1, token = NULL"), ())
 
     await counter.has()
+    await counter.redeems(key="second")
     await counter.context.database.run(disconnect)
     assert (await is_forgotten(counter)).done_at is None
     counter.market.passes(days=WAIT_FOR_CODES // DAY, minutes=-5)
@@ -64,4 +65,7 @@ async def test_a_platform_that_never_answers_does_not_hold_the_law_up(counter: C
     counter.market.passes(minutes=10)
     stands = await is_forgotten(counter)
     assert stands.stage == "done" and stands.done_at is not None and stands.done_at < stands.due_at
-    assert [row[1:3] for row in await counter.market.rows(KEPT)] == [(None, None)]
+    rows = await counter.market.rows(KEPT)
+    assert [row[:3] for row in rows] == [("expired", None, None), ("refused", None, None)]
+    assert await counter.points() == (500, 0, 500), "what was never made is not set aside any longer"
+    await counter.is_sound()

@@ -1,16 +1,19 @@
 """Points are spent on a reward exactly once, whatever the platform does meanwhile."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from handlers.merchants.programs import change_program
 from handlers.merchants.rules import Refused
 from handlers.rewards import changes
+from handlers.rewards.changes import Wish
 from handlers.watch.store import take_readings
 from integration.clock import HOUR
+from integration.database.engine import Database
 from integration.sandbox.shopify_api import HANGS
-from tests.handlers.rewards.counter import FIVE, Counter
+from tests.handlers.rewards.counter import FIVE, PLATFORMS, Counter
 
 
 async def test_points_become_a_code_that_only_their_owner_can_use(counter: Counter):
@@ -66,6 +69,31 @@ async def test_sixty_four_wishes_at_once_get_what_the_points_pay_for(counter: Co
     await counter.asks()
     assert await counter.points() == (0, 0, 1_000)
     assert len(counter.discounts()) == 2
+    await counter.is_sound()
+
+
+async def test_two_processes_sell_no_more_than_the_points_pay_for(counter: Counter, database_url: str, data_dir: Path):
+    """64 wishes at once through two programs' connections: ten at 100 points each fit into 1,000, and no more."""
+    await counter.offers(each=FIVE | {"points": 100})
+    now, merchant, ana = counter.market.clock.now(), counter.stall.merchant, counter.ana
+    other = await Database.open(database_url, data_dir)
+
+    async def one(number: int) -> bool:
+        database = other if number % 2 else counter.context.database
+        try:
+            await database.run(lambda: changes.redeem(Wish(merchant, ana, "each", 1, f"wish-{number}"), PLATFORMS, now))
+        except Refused:
+            return False
+        return True
+
+    try:
+        outcomes = await asyncio.gather(*(one(number) for number in range(64)))
+    finally:
+        await other.close()
+    assert sum(outcomes) == 10
+    assert await counter.points() == (0, 1_000, 0)
+    rows = await counter.market.rows("SELECT count(*), sum(micropoints) FROM ledger_entries WHERE key LIKE 'redeem:%'")
+    assert [int(value) for value in rows[0]] == [10, 1_000_000_000]
     await counter.is_sound()
 
 
