@@ -11,9 +11,9 @@ from handlers.customers.timeline import LATEST, Bound
 from handlers.ladder import Place
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
+from handlers.messages.lastlook import BLOCKING
 from handlers.messages.letters import locale_name
 from handlers.messages.people import Person, load
-from handlers.messages.sending import BLOCKING
 from handlers.points.purses import lots_of, purse
 from handlers.points.rules import MICRO
 from handlers.points.statement import balances

@@ -22,9 +22,9 @@ from handlers.merchants.frame import guard, letter, show, told
 from handlers.merchants.journal import is_looking, looked
 from handlers.merchants.rules import Shop
 from handlers.messages import looks
+from handlers.messages.lastlook import BLOCKING
 from handlers.messages.letters import day, money
 from handlers.messages.people import Person, load, person_address
-from handlers.messages.sending import BLOCKING
 from handlers.points.statement import balances
 from handlers.points.timeline import whys
 from integration.clock import MINUTE, from_iso

@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +18,7 @@ from handlers.merchants.rules import Messages, Program, Shop
 from handlers.messages import outbox
 from handlers.messages.holding import HELD, HELD_LOOK, HELD_PATIENCE
 from handlers.messages.kinds import Content, Kind, Occasion, kept
+from handlers.messages.lastlook import LastLooks, Ready, refused_by
 from handlers.messages.letters import Set, locale_name, set_letter
 from handlers.messages.outbox import Due, Later, Never
 from handlers.messages.people import Past, Person, load
@@ -35,7 +35,7 @@ from handlers.messages.rules import (
     permitted_at,
     shown,
 )
-from handlers.messages.stopping import PAUSED, PAUSED_LOOK, held_back, is_silent
+from handlers.messages.stopping import PAUSED, PAUSED_LOOK, held_back
 from handlers.messages.zones import zone, zone_of
 from integration import meters, tracing
 from integration.channels import Letter, Refused, Unreachable
@@ -49,18 +49,8 @@ SENDING_AT_ONCE = 8
 ACCOUNT_LINK_LIFE = 90 * DAY  # looking is all it allows
 SPARE = MINUTE  # a claim with less left is not used any more
 RECORD_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # in seconds, before a receipt is written again
-BLOCKING = frozenset({"unsubscribed", "redacted", "invalid"})
 
 log = structlog.get_logger()
-
-
-class Ready(NamedTuple):
-    """A message that may go out, and all there is to say it with."""
-
-    message: Due
-    kind: Kind
-    occasion: Occasion
-    address: str
 
 
 @dataclass(slots=True)
@@ -95,10 +85,10 @@ async def send_due(context: Context, limit: int = BATCH, turn: Turn | None = Non
     ready = await context.database.run(lambda: _look(context, due, this.token, now))
     seats = asyncio.Semaphore(SENDING_AT_ONCE)
 
-    async def one(item: Ready) -> None:
+    async def one(item: Ready, looks: LastLooks) -> None:
         async with seats:
             try:
-                await _send(context, item, this)
+                await _send(context, item, this, looks)
             except Unavailable as error:
                 # Its claim runs out by itself. The others are on their way: cut off, they would go out again.
                 log.warning("message_left", merchant=item.message.merchant_id, key=item.message.key, reason=str(error))
@@ -106,8 +96,9 @@ async def send_due(context: Context, limit: int = BATCH, turn: Turn | None = Non
                 log.exception("message_left", merchant=item.message.merchant_id, key=item.message.key)
 
     async with asyncio.TaskGroup() as group:
+        looks = LastLooks(context.database, this.token, group)
         for item in ready:
-            group.create_task(one(item))
+            group.create_task(one(item, looks))
     return len(due)
 
 
@@ -167,7 +158,7 @@ def _decide(
         if not shop.email:
             return Never("cancelled", "it is a test order, and no address of the shop is known")
         return Ready(message, kind, occasion, shop.email)
-    if refusal := _refusal(kind, person, occasion, version.program.messages):
+    if refusal := refused_by(kind, person, occasion, version.program.messages):
         return refusal
     if person.held_at is not None:
         if now - message.due_at > HELD_PATIENCE:
@@ -201,23 +192,6 @@ def occasion_of(
     return Occasion(shop, program, message, person, chosen, locale_name(locale, chosen), where.key, now, link)
 
 
-def _refusal(kind: Kind, person: Person, occasion: Occasion, settings: Messages) -> Never | None:
-    """Say why this person is not to be written to: an address that refused, or their own word."""
-    if person.email and person.suppressed.get(person.email) == "refused":
-        return Never("cancelled", "their mailbox refused an earlier message for good")
-    if kind.transactional:
-        return None
-    if "unsubscribed" in person.suppressed.values():
-        return Never("cancelled", "they unsubscribed")
-    if blocking := BLOCKING & person.consents:
-        return Never("cancelled", f"they do not want mail: {', '.join(sorted(blocking))} in the shop")
-    place = msgspec.json.decode(occasion.message.details, type=Place)
-    country = (place.country or person.country or "").upper()
-    if kind.solicits and country in settings.opt_in_countries and "subscribed" not in person.consents:
-        return Never("cancelled", f"in {country} it needs their consent first, and there is none")
-    return None
-
-
 def _wait(kinds: Mapping[str, Kind], kind: Kind, occasion: Occasion, settings: Messages, now: int) -> Later | None:
     """Say how long it waits for the cap and the send window, and why; None = it goes now."""
     until, reasons = now, []
@@ -242,12 +216,12 @@ def _wait(kinds: Mapping[str, Kind], kind: Kind, occasion: Occasion, settings: M
 # --- Sending ------------------------------------------------------------------------------------
 
 
-async def _send(context: Context, item: Ready, this: Round) -> None:
+async def _send(context: Context, item: Ready, this: Round, looks: LastLooks) -> None:
     """Write one letter, hand it over, and record what became of it."""
     message = item.message
     with bound_contextvars(merchant=message.merchant_id, message=message.key):
         began = context.clock.now()
-        verdict = await _hand_over(context, item, this)
+        verdict = await _hand_over(context, item, this, looks)
         _trace(message, this.token, verdict, began, context.clock.now())
         if verdict is None:
             return
@@ -282,7 +256,7 @@ def _trace(message: Due, token: str, verdict: Later | Never | None, began: int, 
     )
 
 
-async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Never | None:
+async def _hand_over(context: Context, item: Ready, this: Round, looks: LastLooks) -> Later | Never | None:
     """Send one letter; None = it went out and that is recorded."""
     message, now = item.message, context.clock.now()
     if this.down is not None:
@@ -290,7 +264,7 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     if time.monotonic() > this.good_until:
         return Later(now, "its turn did not come in time")
     try:
-        content = await context.database.read(lambda: _content(item, this.token))
+        content = await looks.at(item)
         if not isinstance(content, Content):
             return content
         letter = _letter(context, item, content)
@@ -323,28 +297,6 @@ async def _hand_over(context: Context, item: Ready, this: Round) -> Later | Neve
     point("send.recorded")
     meters.MESSAGES.labels(message.channel, "sent").inc()
     return None
-
-
-def _content(item: Ready, token: str) -> Steps[Content | Later | Never]:
-    """Say what a letter says, unless somebody has said since it was claimed that it is not to go out like this.
-
-    What is put off here is looked at again at once, by who also sees the word taken back.
-    """
-    message, occasion = item.message, item.occasion
-    if (yield from is_silent(message.merchant_id)):
-        return Later(occasion.now, PAUSED)
-    if not message.test:
-        key = (message.merchant_id, message.customer or 0)
-        person = (yield from load([key], occasion.now, token)).get(key)
-        if person is None:
-            return Never("cancelled", "the person is not known any more")
-        if refusal := _refusal(item.kind, person, occasion, occasion.program.messages):
-            return refusal
-        if person.held_at is not None:
-            return Later(occasion.now, HELD)
-        if person.email != item.address:
-            return Later(occasion.now, "their address has changed")
-    return (yield from item.kind.compose(occasion))
 
 
 async def _written_down(context: Context, make: Callable[[], Steps[None]]) -> None:

@@ -56,9 +56,10 @@ def wake(merchant_id: int, now: int, limit: int = WOKEN_AT_ONCE) -> Steps[int]:
     return int(touched[0][0])
 
 
-def is_silent(merchant_id: int) -> Steps[bool]:
-    """Tell whether nothing of a merchant's goes out: they hold messages back, or have left."""
-    return bool((yield from ask(_IS_SILENT, (merchant_id,))))
+def silent_among(merchant_ids: Iterable[int]) -> Steps[frozenset[int]]:
+    """Return those of the merchants of whom nothing goes out: they hold messages back, or have left."""
+    rows = yield from ask(_SILENT, [(merchant_id,) for merchant_id in sorted(merchant_ids)])
+    return frozenset(row[0] for row in rows)
 
 
 def held_back(merchant_ids: Iterable[int]) -> Steps[frozenset[int]]:
@@ -85,8 +86,10 @@ _WAKE = plain(
     " AND key IN (SELECT w.key FROM messages w WHERE w.merchant_id = ?1 AND w.state IN ('scheduled', 'waiting')"
     " AND w.state = 'waiting' AND w.next_attempt_at > ?2 AND w.reason = ?3 ORDER BY w.next_attempt_at LIMIT ?4)"
 )
-_IS_SILENT = plain(
-    "SELECT 1 FROM merchants WHERE id = ?1 AND (messages_paused_at IS NOT NULL OR closed_at IS NOT NULL)"
+_SILENT = keyed(
+    "SELECT m.id FROM {keys} k CROSS JOIN merchants m WHERE m.id = k.id"
+    " AND (m.messages_paused_at IS NOT NULL OR m.closed_at IS NOT NULL)",
+    id=BIG,
 )
 _HELD_BACK = keyed(
     "SELECT m.id FROM {keys} k CROSS JOIN merchants m WHERE m.id = k.id AND m.messages_paused_at IS NOT NULL"

@@ -21,8 +21,8 @@ DUTIES = {
     "customers": {"consent", "correct", "identify"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},
     "messages": {
-        "desk", "editor", "falls", "holding", "kinds", "letters", "looks", "outbox", "people", "permission", "restored",
-        "sending", "stopping", "trials", "undelivered", "upcoming", "words", "zones",
+        "desk", "editor", "falls", "holding", "kinds", "lastlook", "letters", "looks", "outbox", "people", "permission",
+        "restored", "sending", "stopping", "trials", "undelivered", "upcoming", "words", "zones",
     },
     "points": {"adjust", "audit", "expiry", "forecast", "lots", "posting", "purses", "seal", "standing", "statement"},
     "privacy": {"gate", "kept", "leaving"},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handlers.messages import sending
+from handlers.messages import lastlook, sending
 from handlers.messages.holding import HELD, hold, let_go
 from handlers.messages.permission import Named, unsubscribe
 from integration.clock import HOUR
@@ -105,3 +105,26 @@ async def test_a_shop_that_leaves_meanwhile_sends_nothing_more(middle: Middle) -
     await middle.ends()
     assert len(middle.slow.taken) == sending.SENDING_AT_ONCE
     assert {await middle.outcome(key) for _, _, key in middle.waiting} == {("cancelled", "the shop has left")}
+
+
+async def test_letters_that_go_out_side_by_side_are_looked_at_together(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, and the first eight of them in one read; what is wrong with one letter keeps none of the others."""
+    looked: list[list[str]] = []
+    whole = lastlook._said
+
+    def said(items: Any, token: str) -> Any:
+        looked.append([item.message.key for item in items])
+        if "thank_you:sale:5" in looked[-1]:
+            raise ValueError("this one cannot be said")
+        return (yield from whole(items, token))
+
+    monkeypatch.setattr(lastlook, "_said", said)
+    nora = await Stage(database).open()
+    await notes(nora, 20)
+    nora.clock.instant += HOUR
+    await nora.sends()
+    outcomes = {key: state for key, (state, _) in (await nora.messages()).items()}
+    assert outcomes.pop("thank_you:sale:5") == "waiting" and set(outcomes.values()) == {"sent"}
+    assert len(looked[0]) == sending.SENDING_AT_ONCE and len(outcomes) == 19
