@@ -78,8 +78,9 @@ async def body_page(request: Request, visit: Visit) -> Response:
     await context.database.run(
         lambda: journal.looked(visit.merchant_id, visit.who, f"what event {event.id} said", event.customer, now)
     )
-    body = await context.database.read(lambda: store.body_of(visit.merchant_id, event.id))
-    return show(visit, "event.html", TEMPLATES, row=_row(event), body="" if body is None else readable(body))
+    body, is_damaged = await context.database.read(lambda: store.body_of(visit.merchant_id, event.id))
+    words = "" if body is None else readable(body)
+    return show(visit, "event.html", TEMPLATES, row=_row(event), body=words, is_damaged=is_damaged)
 
 
 async def replay_page(request: Request, visit: Visit) -> Response:

@@ -46,6 +46,13 @@ class Page(NamedTuple):
     before: int | None
 
 
+class Body(NamedTuple):
+    """What an event said, as it came; None where it is gone or damaged."""
+
+    raw: bytes | None
+    is_damaged: bool
+
+
 class Twins(NamedTuple):
     """A payment held to be the same purchase as an order: the order earned, the payment did not."""
 
@@ -108,10 +115,13 @@ def event_of(merchant_id: int, number: int) -> Steps[Event | None]:
     return Event(*rows[0]) if rows else None
 
 
-def body_of(merchant_id: int, number: int) -> Steps[bytes | None]:
-    """Return the body of a merchant's event as it came; None where it is gone."""
+def body_of(merchant_id: int, number: int) -> Steps[Body]:
+    """Return the body of a merchant's event as it came."""
     rows = yield from ask(_BODY, (merchant_id, number))
-    return unpack(*rows[0]) if rows else None
+    if not rows:
+        return Body(None, False)
+    body = _unpacked(*rows[0])
+    return Body(body, body is None)
 
 
 def count_failed(merchant_id: int) -> Steps[int]:
@@ -149,8 +159,16 @@ def _amiss_with(merchant_id: int, text: str) -> Steps[list[Row]]:
     """
     rows = yield from ask(_AMISS_BODIES, (merchant_id, MOST_CONSIDERED, MOST_READ_BYTES, MOST_READ))
     pattern = re.compile(rb'["#:]\s*#?' + re.escape(text.encode()) + rb'["\s,}\]]', re.IGNORECASE)
-    held = [row[0] for row in rows if pattern.search(unpack(row[1], row[2]))]
+    held = [row[0] for row in rows if pattern.search(_unpacked(row[1], row[2]) or b"")]
     return (yield from ask(_LISTED, [(merchant_id, number) for number in held]))
+
+
+def _unpacked(stored: bytes, size: int | None) -> bytes | None:
+    """Return a body as it came; None where it is damaged, which is no reason not to show the others."""
+    try:
+        return unpack(stored, size)
+    except ValueError:
+        return None
 
 
 def _numbers(absorbed: str) -> Sequence[int]:

@@ -126,7 +126,8 @@ def _looked_at(file: IO[bytes]) -> _Look:
     encoding = next((name for bom, name in BOMS if start.startswith(bom)), "utf-8")
     file.seek(0)
     digest, size, decoder = hashlib.sha256(), 0, codecs.getincrementaldecoder(encoding)("strict")
-    while chunk := file.read(CHUNK):
+    while True:
+        chunk = file.read(CHUNK)
         size += len(chunk)
         if size > MOST_BYTES:
             raise Refused(f"The file has more than {MOST_BYTES // 1_000_000} MB; split it into several.")
@@ -135,13 +136,15 @@ def _looked_at(file: IO[bytes]) -> _Look:
             raise Refused("That is no text file. Save the balances as CSV (UTF-8), and upload that.")
         if encoding != FALLBACK:
             try:
-                decoder.decode(chunk)
+                decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError:
                 if encoding != "utf-8":
                     raise Refused(
                         "The file is damaged: its letters cannot be read. Save it anew as CSV UTF-8."
                     ) from None
                 encoding = FALLBACK
+        if not chunk:
+            break
     if not size:
         raise Refused("The file is empty.")
     return _Look(digest.hexdigest(), encoding)

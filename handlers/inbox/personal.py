@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from handlers.holders import Holder, Sections, Subject
 from handlers.inbox.record import DELETE_BODIES, DELETE_EVENTS
-from handlers.inbox.replay import readable
+from handlers.inbox.replay import said
 from integration.clock import to_iso
 from integration.database.packing import unpack
 from integration.database.steps import BIG, Steps, ask, keyed, plain
@@ -99,7 +99,7 @@ def export(subject: Subject) -> Steps[Sections]:
                 "platform": source,
                 "topic": topic,
                 "received_at": to_iso(received_at),
-                "body": None if stored is None else readable(unpack(stored, size)),
+                "body": None if stored is None else said(stored, size),
             }
             for number, source, topic, received_at, stored, size in rows
         ]

@@ -33,7 +33,7 @@ def show_event(event_id: int) -> Steps[dict[str, Any] | None]:
     if not rows:
         return None
     bodies = yield from ask(_BODY, (event_id,))
-    return {**_shown(rows[0]), "body": readable(unpack(*bodies[0])) if bodies else None}
+    return {**_shown(rows[0]), "body": said(*bodies[0]) if bodies else None}
 
 
 def replay(event_ids: list[int], now: int, merchant_id: int | None = None) -> Steps[list[int]]:
@@ -66,6 +66,14 @@ def _shown(row: Row) -> dict[str, Any]:
     if shown["state"] != "open":
         shown["next_attempt_at"] = None
     return shown
+
+
+def said(stored: bytes, size: int | None) -> Any:
+    """Return a stored body as the JSON it is (see `readable`); of one that is damaged, that it is."""
+    try:
+        return readable(unpack(stored, size))
+    except ValueError:
+        return {"damaged": base64.b64encode(stored).decode()}
 
 
 def readable(body: bytes) -> Any:

@@ -357,8 +357,9 @@ async def read_form(request: Request, most_bytes: int = MOST_FORM_BYTES, files: 
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     length = request.headers.get("content-length", "0")
     is_empty = length == "0" and "transfer-encoding" not in request.headers
-    if kind not in _FORMS and not is_empty:
-        raise HTTPException(415)
+    is_packed = request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+    if is_packed or (kind not in _FORMS and not is_empty):
+        raise HTTPException(415)  # what is packed is not unpacked: a few bytes may be gigabytes
     if not length.isascii() or not length.isdigit():
         raise HTTPException(400)
     if len(length) > _LENGTH_DIGITS or int(length) > most_bytes:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from handlers.activity import pages, store
+from handlers.inbox.replay import show_event
 from handlers.inbox.work import drain
 from integration.clock import DAY
 from integration.database.packing import unpack
@@ -110,6 +111,22 @@ async def test_a_search_unpacks_little_however_large_the_bodies(
     found = await numbers(house)
     assert listed((await nora.get(f"{ACTIVITY}?q=77")).text) == [found[f"delivery-{n}"] for n in (4, 3, 2)]
     assert unpacked == [len(small)] * 3
+
+
+async def test_a_damaged_body_spoils_neither_a_search_nor_a_page(nora: Visitor, house: House) -> None:
+    """What lies damaged on the disk is passed over; its own page says so, and an export of it does, too."""
+    whole = b'{"name":"#77",' + b" " * 1_000
+    await came(house, whole, whole, whole)
+    found = await numbers(house)
+    spoilt, shorter = found["delivery-1"], found["delivery-2"]
+    await house.does("UPDATE event_bodies SET body = ?2 WHERE event_id = ?1", spoilt, b"\xff" * 40)
+    await house.does("UPDATE event_bodies SET size = size + 1 WHERE event_id = ?1", shorter)
+    assert listed((await nora.get(f"{ACTIVITY}?q=77")).text) == [found["delivery-0"]]
+    for number in (spoilt, shorter):
+        page = await nora.get(f"{ACTIVITY}/events/{number}/body")
+        assert page.status_code == 200 and "is damaged" in page.text
+        shown = await house.database.read(lambda n=number: show_event(n))
+        assert set(shown["body"]) == {"damaged"}
 
 
 async def test_what_an_event_said_is_shown_on_demand_and_the_look_is_written_down(nora: Visitor, house: House) -> None:
