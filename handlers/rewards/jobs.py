@@ -10,6 +10,7 @@ from handlers.context import Context
 from handlers.rewards import changes, store
 from handlers.rewards.kinds.asking import PAUSES, Errands, put_off, together
 from handlers.rewards.store import Lapsed, Redemption
+from integration.clock import SECOND
 from integration.errors import Unavailable
 
 BELL = "rewards"
@@ -17,6 +18,7 @@ MERCHANTS_AT_ONCE = 32  # of one process; a shop that does not answer holds one 
 QUESTIONS_AT_ONCE = 4  # to the platforms of one merchant
 BATCH = 100  # redemptions of one merchant claimed at once
 MOST_FAILURES = 3  # of one merchant's platforms in a row, after which the others of the batch are not tried now
+GATHER = 2 * SECOND  # between two questions for codes that share a discount: what comes meanwhile is asked together
 LOOK_SECONDS = 1.0  # how long one may lie before it is looked at
 AWAY_SECONDS = 2.0
 LAPSED_AT_ONCE = 200  # of one page
@@ -80,6 +82,7 @@ class Rounds:
         self._errands = Errands(context)
         self._seats: dict[int, asyncio.Task[int]] = {}
         self._after = 0  # the merchant behind whom to look next
+        self._asked_at: dict[tuple[object, ...], int] = {}  # when codes that share a discount were asked for last
 
     @property
     def under_way(self) -> Sequence["asyncio.Task[int]"]:
@@ -112,7 +115,8 @@ class Rounds:
         try:
             token, now = secrets.token_hex(8), self._context.clock.now()
             claimed = await self._context.database.run(lambda: store.claim(merchant_id, token, now, BATCH))
-            await _Round(self._context, self._errands, self._stop).ask(claimed)
+            self._asked_at = {one: at for one, at in self._asked_at.items() if now - at < GATHER}
+            await _Round(self._context, self._errands, self._stop, self._asked_at).ask(claimed)
             return len(claimed)
         except Unavailable as error:
             # The database is away: the claims run out by themselves.
@@ -125,8 +129,10 @@ class Rounds:
 class _Round:
     """One merchant's batch: asked for a few at a time, and put back where the platform is away."""
 
-    def __init__(self, context: Context, errands: Errands, stop: asyncio.Event) -> None:
-        self._context, self._errands, self._stop = context, errands, stop
+    def __init__(
+        self, context: Context, errands: Errands, stop: asyncio.Event, asked_at: dict[tuple[object, ...], int]
+    ) -> None:
+        self._context, self._errands, self._stop, self._asked_at = context, errands, stop, asked_at
         self._free = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._failures: dict[str | None, int] = {}  # of a platform, in a row
 
@@ -135,11 +141,23 @@ class _Round:
         groups: dict[tuple[object, ...], list[Redemption]] = {}
         for each in claimed:
             groups.setdefault(together(each, self._context.rewards), []).append(each)
+        for together_with in [one for one in groups if len(one) > 1]:
+            await self._gather(together_with, groups)
         left = await asyncio.gather(*(self._one(group) for group in groups.values()))
         rest = [each for group in left for each in group]
         if rest:
             until = self._context.clock.now() + PAUSES[0]
             await self._context.database.run(lambda: store.put_back(rest, until))
+
+    async def _gather(self, one: tuple[object, ...], groups: dict[tuple[object, ...], list[Redemption]]) -> None:
+        """Put codes of a shared discount back until the others of the moment have come, too."""
+        now, key = self._context.clock.now(), (groups[one][0].merchant_id, *one)
+        last = self._asked_at.get(key)
+        if last is None or not 0 <= now - last < GATHER:
+            self._asked_at[key] = now
+            return
+        group = groups.pop(one)
+        await self._context.database.run(lambda: store.put_back(group, last + GATHER))
 
     async def _one(self, group: list[Redemption]) -> list[Redemption]:
         """Ask for what can be asked for at once; returns what was not tried."""

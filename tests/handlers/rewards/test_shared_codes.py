@@ -1,5 +1,8 @@
 """Codes that share one discount: added by the hundred, each answered for, and remade where the discount is gone."""
 
+import asyncio
+
+from handlers.rewards.jobs import Rounds
 from handlers.rewards.kinds.asking import MOST_REFUSALS
 from handlers.rewards.store import Redemption
 from tests.handlers.rewards.counter import FIVE, Counter
@@ -41,6 +44,31 @@ async def test_many_codes_are_added_by_one_question(counter: Counter):
     assert asked(counter, "RewardByCode") == 0
     assert await counter.points() == (500, 0, 500)
     await counter.is_sound()
+
+
+async def test_codes_wanted_within_a_moment_are_asked_for_together(counter: Counter):
+    """A process that has just asked waits two seconds for the others; nobody's attempt is counted for it."""
+    first = await wants(counter, 1)
+    async with asyncio.TaskGroup() as group:
+        rounds = Rounds(counter.context, asyncio.Event(), group)
+
+        async def comes_by() -> None:
+            await rounds.begin()
+            await asyncio.gather(*rounds.under_way)
+
+        await comes_by()
+        later = [*await wants(counter, 1, 1)]
+        await comes_by()
+        later += await wants(counter, 1, 2)
+        await comes_by()
+        assert asked(counter, "RewardCodesAdd") == 0
+        assert [(await counter.now(each)).attempts for each in later] == [0, 0]
+        counter.market.passes(seconds=3)
+        await comes_by()
+        counter.market.passes(seconds=3)
+        await comes_by()
+    assert await states(counter, first + later) == ["issued"] * 3
+    assert asked(counter, "RewardCodesAdd") == 1
 
 
 async def test_a_code_that_failed_behind_the_answer_is_added_again(counter: Counter):
