@@ -245,9 +245,16 @@ async def _index(engine: AsyncEngine, idle: Sequence[str]) -> None:
 
 def _missing_indexes(connection: Connection) -> list[Index]:
     changes = _compared(connection)
-    # Of a table that a later revision makes, that revision makes the indexes.
+    # Of a table or a column that a later revision makes, that revision makes the indexes.
     later = {change[1].name for change in changes if change[0] == "add_table"}
-    return [change[1] for change in changes if change[0] == "add_index" and change[1].table.name not in later]
+    columns = {(change[2], change[3].name) for change in changes if change[0] == "add_column"}
+    return [
+        change[1]
+        for change in changes
+        if change[0] == "add_index"
+        and (table := change[1].table.name) not in later
+        and not any((table, column.name) in columns for column in change[1].columns)
+    ]
 
 
 def _compared(connection: Connection) -> list[Any]:

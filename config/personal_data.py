@@ -9,6 +9,7 @@ from typing import NamedTuple
 from handlers.account import personal as account
 from handlers.backfill import personal as backfill
 from handlers.customers import personal as customers
+from handlers.earning import personal as earning
 from handlers.exchange import personal as exchange
 from handlers.holders import Holder, of_the_merchant
 from handlers.inbox import personal as inbox
@@ -31,6 +32,7 @@ HOLDERS: tuple[Holder, ...] = (
     reviews.HOLDER,
     rewards.HOLDER,
     tiers.HOLDER,
+    earning.HOLDER,
     mirror.HOLDER,
     account.HOLDER,
     points.HOLDER,
@@ -113,6 +115,7 @@ TABLES: dict[str, Kept] = {
         "customers",
         personal="shopify_id first_name last_name email phone locale country region birthday birthday_at",
         free="merchant_id number email_at name_at phone_at locale_at place_at merged_into created_at forgotten_at"
+        " birthday_due_at"
         " held_at",
     ),
     "customer_identities": Kept("customers", personal="kind value", free="merchant_id customer"),
@@ -154,6 +157,10 @@ TABLES: dict[str, Kept] = {
     ),
     "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
+    "earners": Kept("earning", personal="joined_at", free="merchant_id customer due_at"),
+    # What was given stays as the ledger's entries do, under our own number.
+    "occasions": Kept(None, free="merchant_id customer occasion at version pending available postings"),
+    "earning_marks": Kept(None, free="merchant_id version after_customer"),
     "tier_marks": Kept(None, free="merchant_id version after_customer"),
     # The number at Shopify stays until what stands there is taken away: minutes after somebody is forgotten.
     "mirrors": Kept("mirror", personal="account", free="merchant_id customer digest has_tier due_at"),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from handlers.account import jobs as account
 from handlers.connections import jobs as connections
 from handlers.context import Context
+from handlers.earning import jobs as earning
 from handlers.exchange import jobs as exchange
 from handlers.inbox import jobs as inbox
 from handlers.inbox import work
@@ -85,6 +86,7 @@ JOBS: tuple[Job, ...] = (
     Job("rewards.lapse", rewards.lapse, timeout=60),
     Job("mirror.tell", mirror.tell, timeout=120, tries=1),
     Job("tiers.look", tiers.look_due, timeout=120),
+    Job("earning.look", earning.look_due, timeout=120),
     Job("account.prune", account.prune, timeout=60),
     Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
     Job("privacy.prune", privacy.prune, timeout=60),
@@ -96,6 +98,7 @@ TICKS: tuple[Tick, ...] = (
     Tick("exchange.carry_on", every=MINUTE),
     Tick("privacy.carry_out", every=MINUTE),
     Tick("tiers.look", every=MINUTE),
+    Tick("earning.look", every=MINUTE),
     Tick("mirror.tell", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("insights.count", every=5 * MINUTE),

@@ -14,6 +14,10 @@ from handlers.care.timeline import Done
 from handlers.context import Context
 from handlers.customers.consent import Wishes
 from handlers.customers.timeline import Source
+from handlers.earning.ledger import audit as audit_occasions
+from handlers.earning.settle import EarningSettler
+from handlers.earning.settle import follow as follow_occasions
+from handlers.earning.settle import hear as hear_of_account
 from handlers.insights.store import Count
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
@@ -67,19 +71,19 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), RewardsSettler(), ThanksSettler(), ReviewsSettler())
+SETTLERS = (PointsSettler(), RewardsSettler(), EarningSettler(), ThanksSettler(), ReviewsSettler())
 
 # Who says, before anything is settled, which tier a sale was made under.
 RANKER = TierRanker()
 
 # What moves along when two customers turn out to be one.
-FOLLOWERS = (follow, follow_tiers)
+FOLLOWERS = (follow, follow_tiers, follow_occasions)
 
 # Who checks what a capability has posted when the books are audited.
-AUDITORS = (audit_rewards,)
+AUDITORS = (audit_rewards, audit_occasions)
 
-# Who hears of promotion codes as Stripe tells of them.
-LISTENERS = (hear,)
+# Who hears of promotion codes as Stripe tells of them, and of new accounts.
+LISTENERS = (hear, hear_of_account)
 
 # What a shop that is back brings with it: what it sold meanwhile, as far as it was told, counts again.
 ON_RETURN = (stir_sold_since,)

@@ -64,6 +64,13 @@ class Privacy(Protocol):
         """Return name and bytes of the file a request made, and note that it was fetched; None where it is gone."""
         ...
 
+    def forgotten_at(self, merchant_id: int, people: Mapping[int, Iterable[Name]]) -> Steps[dict[int, int]]:
+        """Say of customers, by number and what names them, when they were forgotten under a number they had before.
+
+        Those of whom we do not know that they did are left out.
+        """
+        ...
+
     def gone(self, merchant_id: int, names: Iterable[Name]) -> Steps[frozenset[Name]]:
         """Say which of names are of people who were forgotten and have not bought since."""
         ...

@@ -261,13 +261,17 @@ class DisputeSeen(_Fact, frozen=True, tag=True):
 
 
 class CustomerSeen(_Fact, frozen=True, tag=True):
-    """A customer record as a platform shows it; `former_email` is what it was before this change."""
+    """A customer record as a platform shows it; `former_email` is what it was before this change.
+
+    `joined_at` is when they opened an account, where this tells of that: who checks out as a guest has a record, too.
+    """
 
     platform: str
     buyer: Buyer
     told_at: int
     former_email: str | None = None
     deleted: bool = False
+    joined_at: int | None = None
 
 
 class CustomersMerged(_Fact, frozen=True, tag=True):

@@ -8,8 +8,9 @@ import typer
 
 from config.commands import Json, execute, show
 from handlers.context import Context
+from handlers.customers.persons import persons
 from handlers.merchants.connections import find_merchant
-from handlers.points.adjust import adjust, forgive
+from handlers.points.adjust import adjust, forgive, present
 from handlers.points.statement import customers_after, find_customer, statement
 
 PAGE = 500
@@ -72,6 +73,29 @@ def adjust_(
         merchant_id = await context.database.read(lambda: find_merchant(merchant))
         number = await context.database.read(lambda: find_customer(merchant_id, email))
         return await context.database.run(lambda: adjust(merchant_id, number, points, reason, key, now))
+
+    balance = execute(work)
+    show({"points": balance}, as_json, [_balance(balance)])
+
+
+@app.command("present")
+def present_(
+    email: Email,
+    merchant: MerchantName,
+    points: Annotated[int, typer.Option(help="How many to give, within the programme's limits.")],
+    reason: Annotated[str, typer.Option(help="Why, in words the customer may read.")],
+    key: Annotated[str | None, typer.Option(help="A name of your own: the same one again changes nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a customer points as a present, up to what the programme allows at once and within twelve months."""
+
+    async def work(context: Context) -> dict[str, Any]:
+        now = context.clock.now()
+        merchant_id = await context.database.read(lambda: find_merchant(merchant))
+        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        found = await context.database.read(lambda: persons([(merchant_id, number)]))
+        numbers = next(iter(found.values()))
+        return await context.database.run(lambda: present(merchant_id, numbers, points, reason, key, now))
 
     balance = execute(work)
     show({"points": balance}, as_json, [_balance(balance)])

@@ -23,7 +23,7 @@ _BIRTHDAYS = keyed(
     number=BIG,
 )
 _TELL_BIRTHDAY = plain(
-    "UPDATE customers SET birthday = ?3, birthday_at = ?4"
+    "UPDATE customers SET birthday = ?3, birthday_at = ?4, birthday_due_at = ?5"
     " WHERE merchant_id = ?1 AND number = ?2 AND forgotten_at IS NULL"
 )
 
@@ -60,8 +60,8 @@ def tell_birthday(merchant_id: int, numbers: Sequence[int], day: str | None, now
     # A correction, or taking it back, is no reason to tell another sooner.
     since = before.told_at if before.told_at and (day is None or now < before.told_at + SLIP) else now
     for number in numbers:
-        yield from ask(_TELL_BIRTHDAY, (merchant_id, number, None, None))
-    yield from ask(_TELL_BIRTHDAY, (merchant_id, numbers[0], day, since))
+        yield from ask(_TELL_BIRTHDAY, (merchant_id, number, None, None, None))
+    yield from ask(_TELL_BIRTHDAY, (merchant_id, numbers[0], day, since, now))
     return True
 
 

@@ -34,7 +34,7 @@ _SUPPRESSIONS = keyed(
 )
 _BLANK = (
     "shopify_id = NULL, first_name = NULL, last_name = NULL, email = NULL, phone = NULL, locale = NULL,"
-    " country = NULL, region = NULL, birthday = NULL, birthday_at = NULL,"
+    " country = NULL, region = NULL, birthday = NULL, birthday_at = NULL, birthday_due_at = NULL,"
     " email_at = 0, name_at = 0, phone_at = 0, locale_at = 0, place_at = 0"
 )
 _FORGET = keyed(

@@ -25,6 +25,7 @@ customers = Table(
     Column("place_at", Instant, nullable=False, server_default="0"),
     Column("birthday", Text),  # MM-DD, as they told it themselves; nobody is asked for the year
     Column("birthday_at", Instant),  # when they told it, or took it back
+    Column("birthday_due_at", Instant),  # when to look what it brings; null = that is known
     Column("merged_into", Number),  # the number this one now means; always the last of a chain
     Column("created_at", Instant, nullable=False),
     Column("held_at", Instant),  # since when the merchant holds their messages back; null = not
@@ -39,6 +40,15 @@ customer_identities = Table(
     Column("kind", Text, primary_key=True),  # shopify | stripe | email
     Column("value", Text, primary_key=True),
     Column("customer", Number, primary_key=True, autoincrement=False),
+)
+_TOLD = text("birthday_due_at IS NOT NULL")
+Index(
+    "ix_customers_birthday",
+    customers.c.merchant_id,
+    customers.c.birthday_due_at,
+    customers.c.number,
+    sqlite_where=_TOLD,
+    postgresql_where=_TOLD,
 )
 Index(
     "ix_customers_phone",

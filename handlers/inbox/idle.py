@@ -19,6 +19,9 @@ def busy(now: int) -> Steps[dict[str, int]]:
         ("rewards", _REWARDS, (now,)),
         ("tiers", _TIERS, (now,)),
         ("tiers under a new programme", _LADDERS, ()),
+        ("occasions", _OCCASIONS, (now,)),
+        ("birthdays", _BIRTHDAYS, (now,)),
+        ("occasions under a new programme", _WAYS, ()),
     ):
         count = (yield from ask(statement, arguments))[0][0]
         if count:
@@ -40,4 +43,7 @@ _MESSAGES = plain(
 )
 _REWARDS = plain("SELECT count(*) FROM redemptions WHERE next_at IS NOT NULL AND next_at <= ?1")
 _TIERS = plain("SELECT count(*) FROM standings WHERE due_at IS NOT NULL AND due_at <= ?1")
+_OCCASIONS = plain("SELECT count(*) FROM earners WHERE due_at IS NOT NULL AND due_at <= ?1")
+_BIRTHDAYS = plain("SELECT count(*) FROM customers WHERE birthday_due_at IS NOT NULL AND birthday_due_at <= ?1")
+_WAYS = plain("SELECT count(*) FROM earning_marks WHERE after_customer IS NOT NULL")
 _LADDERS = plain("SELECT count(*) FROM tier_marks WHERE after_customer IS NOT NULL")

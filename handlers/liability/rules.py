@@ -112,7 +112,7 @@ def moved(source: str, destination: str, micropoints: int, reason: str, sale: in
     return Moved(issued=micropoints) if takes else Moved(clawed_back=micropoints)
 
 
-_BY_HAND = frozenset({"adjustment", "forgiven", "import", "import_undone"})
+_BY_HAND = frozenset({"adjustment", "forgiven", "goodwill", "import", "import_undone"})
 
 
 def added(one: Moved, other: Moved) -> Moved:

@@ -7,7 +7,7 @@ from handlers.merchants.rules import Program
 
 Kind = Literal[
     "switch", "decimal", "limit", "whole", "duration", "choice", "window", "text", "email", "words", "countries",
-    "products", "channels", "rates", "campaigns", "catalogue", "ladder", "notices",
+    "products", "channels", "rates", "campaigns", "catalogue", "ladder", "notices", "places",
 ]  # fmt: skip
 
 
@@ -117,6 +117,61 @@ GROUPS = (
         "Bonus campaigns",
         "More points for a while. Of two that fit a product at the same time, the one that gives more counts, alone.",
         (Setting("earning.campaigns", "Campaign", "campaigns"),),
+    ),
+    Group(
+        "ways",
+        "More ways to earn",
+        "Points for occasions beside purchases, each given once. They count for no tier. An occasion keeps the rules of"
+        " its day: whatever is switched on now brings nothing for days that are past.",
+        (
+            Setting("ways.sign_up", "For opening an account in your shop", "switch", "A guest’s checkout is none."),
+            Setting("ways.sign_up_points", "An account brings", "whole", unit="points"),
+            Setting(
+                "ways.first_order",
+                "For the first order",
+                "switch",
+                "They wait as long as the order’s own points, and go with it if it comes back.",
+            ),
+            Setting("ways.first_order_points", "The first order brings", "whole", unit="points"),
+            Setting("ways.milestones", "For round numbers of orders", "switch"),
+            Setting(
+                "ways.milestone_points",
+                "Which orders",
+                "places",
+                "One a line: the order’s number and its points, such as: 5 100. Orders that came back do not count.",
+                "points",
+            ),
+            Setting(
+                "ways.birthday",
+                "For a birthday",
+                "switch",
+                "Customers tell day and month on their own page, never the year.",
+            ),
+            Setting("ways.birthday_points", "A birthday brings", "whole", unit="points"),
+            Setting(
+                "ways.birthday_notice_days",
+                "It must have been known for",
+                "whole",
+                "So that nobody’s birthday is the day on which they enter it.",
+                "days",
+            ),
+            Setting(
+                "ways.anniversary",
+                "For each year since the first order",
+                "switch",
+                "To customers who bought something within the last two years.",
+            ),
+            Setting("ways.anniversary_points", "Each year brings", "whole", unit="points"),
+            Setting(
+                "ways.goodwill_at_once",
+                "A present from you is at most",
+                "whole",
+                "What you may give one customer as a present, on their page. Corrections have no such limit.",
+                "points",
+            ),
+            Setting("ways.goodwill_a_year", "And within twelve months", "whole", unit="points"),
+        ),
+        "ways",
     ),
     Group(
         "rewards",

@@ -12,6 +12,7 @@ from handlers.merchants.books import lock_books, parse_program
 from handlers.merchants.offers import Reward, Rewards
 from handlers.merchants.rules import Campaign, Expiry, Program, Refused, Version
 from handlers.merchants.tiering import Tiers
+from handlers.merchants.ways import Ways
 from integration.clock import SECOND
 from integration.database.steps import Steps, ask, plain
 
@@ -229,6 +230,8 @@ def _write(
     unused["tiers"] = {"ladder": {key: {"multiplier"} for key, each in ladder.items() if each.multiplier == 1}}
     if program.tiers == Tiers():
         unused["tiers"] = True
+    if program.ways == Ways():
+        unused["ways"] = True
     document = program.model_dump_json(exclude=unused)
     yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
 

@@ -24,6 +24,7 @@ from handlers.merchants.fields import (
 from handlers.merchants.look import OwnPage
 from handlers.merchants.offers import Rewards
 from handlers.merchants.tiering import MOST_TIERS, TierId, Tiers
+from handlers.merchants.ways import Ways
 
 MAX_HOLD_DAYS = 90
 MAX_MULTIPLIER = Decimal(100)
@@ -203,6 +204,7 @@ class Program(Section):
     rewards: Rewards = Rewards()
     tiers: Tiers = Tiers()
     page: OwnPage = OwnPage()
+    ways: Ways = Ways()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ MOST_WORD = 255  # characters of a tag or a channel's name
 _NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
 _PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
 _COLLECTION = re.compile(r"(?:\S*/collections/|gid://shopify/Collection/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
+_PLACE = re.compile(r"(\d{1,4})(?:\.|st|nd|rd|th)?[\s:=]+(\d{1,9})")
 _CURRENCY = re.compile(r"([A-Za-z]{3})[\s:=]+(\S+)")
 
 
@@ -108,6 +109,17 @@ def read_rates(typed: str) -> dict[str, str]:
         if match is None:
             raise Wrong(f"Write each line as a currency and a number, such as EUR 1.08; “{line[:40]}” is not.")
         found[match[1].upper()] = str(read_decimal(match[2]))
+    return found
+
+
+def read_places(typed: str) -> dict[str, int]:
+    """Read orders by their place with the points each brings, one a line. Raises Wrong."""
+    found: dict[str, int] = {}
+    for line in read_words(typed.split("\n")):
+        match = _PLACE.fullmatch(line)
+        if match is None:
+            raise Wrong(f"Write each line as an order’s number and its points, such as 5 100; “{line[:40]}” is not.")
+        found[str(int(match[1]))] = int(match[2])
     return found
 
 

@@ -116,6 +116,10 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
             return _listed(list(value))
         case "notices":
             return _listed([_counted(days, setting.unit, reader) for days in value])
+        case "places":
+            return _listed(
+                [f"order {place}: {_counted(points, setting.unit, reader)}" for place, points in value.items()]
+            )
         case "rates":
             return _listed([f"1 {name} = {_number(rate, reader)} {reader.currency}" for name, rate in value.items()])
     return str(value) if value not in (None, "") else "not set"
@@ -194,6 +198,38 @@ def tier_words(one: Tier, reader: Reader) -> str:
     if one.perks:
         words.append(f"“{one.perks}”")
     return ", ".join(words)
+
+
+def ways_words(program: Program, reader: Reader) -> list[str]:
+    """Say for each way to earn that is switched on what it brings, to whom and when."""
+    ways, said = program.ways, []
+
+    def points(count: int) -> str:
+        return _counted(count, "points", reader)
+
+    days = program.earning.hold_days
+    wait = (
+        f" They can be spent {_counted(days, 'days', reader)} later, if the order does not come back." if days else ""
+    )
+    if ways.sign_up:
+        said.append(f"Whoever opens an account gets {points(ways.sign_up_points)}, once.")
+    if ways.first_order:
+        said.append(f"The first order brings {points(ways.first_order_points)} more.{wait}")
+    if ways.milestones:
+        for place, count in ways.milestone_points.items():
+            said.append(f"Order number {_number(Decimal(place), reader)} of a customer brings {points(count)} more.")
+    if ways.birthday:
+        known = _counted(ways.birthday_notice_days, "days", reader)
+        said.append(
+            f"On their birthday customers get {points(ways.birthday_points)}, once in twelve months, if they told it"
+            f" {known} before. Whoever was born on 29 February gets them on the 28th in other years."
+        )
+    if ways.anniversary:
+        said.append(
+            f"On the day of their first order customers get {points(ways.anniversary_points)} each year, if they bought"
+            " something within two years."
+        )
+    return said
 
 
 def _money(value: Decimal, reader: Reader) -> str:

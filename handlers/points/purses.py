@@ -137,7 +137,7 @@ class _Reading:
     """Turns entries of a person's spendable points into credits and debits; moves between their numbers are none."""
 
     accounts: set[str]
-    # A sale, or a line of an import -> when its clock began, and what is left net of refunds or of undoing.
+    # A sale, an occasion, or a line of an import -> when its clock began, and what is left net of what was undone.
     sales: dict[int | str, tuple[int, int]] = field(default_factory=dict)
     credits: list[Credit] = field(default_factory=list)
     debits: list[Debit] = field(default_factory=list)
@@ -164,11 +164,18 @@ class _Reading:
             self.sales[line] = (began, net + (amount if comes else -amount))
             if comes:
                 self.active.append(at)
+        elif key.startswith("earn:"):
+            # Taken back, an occasion takes its own points, even where they had lapsed.
+            occasion = key.rpartition(":")[0]
+            began, net = self.sales.get(occasion, (at, 0))
+            self.sales[occasion] = (began, net + (amount if comes else -amount))
+            if comes:
+                self.active.append(at)
         elif key.startswith("redeem:") and comes:
             self.returns.append(Return(at, amount, _reward_of(key)))
         elif comes:
             self.credits.append(Credit(at, amount))
-            if reason == "adjustment":
+            if reason in ("adjustment", "goodwill"):
                 self.active.append(at)
         else:
             self.debits.append(Debit(at, amount, _reward_of(key) if key.startswith("redeem:") else None))

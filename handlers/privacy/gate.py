@@ -1,6 +1,6 @@
 """The gate before the hot path: keeps back what tells of somebody who was forgotten, and takes requests by law."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -123,6 +123,25 @@ class Gate:
     def file(self, merchant_id: int, request: int, now: int) -> Steps[tuple[str, bytes] | None]:
         """Return name and bytes of the file a request made, and note that it was fetched."""
         return (yield from store.fetch(merchant_id, request, now))
+
+    def forgotten_at(self, merchant_id: int, people: Mapping[int, Iterable[Name]]) -> Steps[dict[int, int]]:
+        """Say of customers when they asked to be forgotten under a number they had before.
+
+        An address alone does not make a customer of the shop somebody else who had it.
+        """
+        keys = yield from store.keys_of([merchant_id], self._vault)
+        if not keys:
+            return {}
+        mine: dict[tuple[int, str], list[int]] = {}
+        for number, names in people.items():
+            listed = sorted(names)
+            for name in [one for one in listed if one[0] == "shopify"] or listed:
+                mine.setdefault((merchant_id, digest(keys[merchant_id], name)), []).append(number)
+        found: dict[int, int] = {}
+        for mark, stone in (yield from store.tombstones_of(mine)).items():
+            for number in mine[mark]:
+                found[number] = max(stone.forgotten_at, found.get(number, 0))
+        return found
 
     def gone(self, merchant_id: int, names: Iterable[Name]) -> Steps[frozenset[Name]]:
         """Say which of names are of people who were forgotten and have not bought since."""

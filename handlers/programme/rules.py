@@ -20,6 +20,7 @@ from handlers.merchants.typed import (
     read_countries,
     read_days,
     read_decimal,
+    read_places,
     read_products,
     read_rates,
     read_words,
@@ -33,6 +34,11 @@ SWITCHES = {
     "earning.enabled": "earning",
     "rewards.enabled": "rewards",
     "tiers.enabled": "tiers",
+    "ways.sign_up": "ways",
+    "ways.first_order": "ways",
+    "ways.milestones": "ways",
+    "ways.birthday": "ways",
+    "ways.anniversary": "ways",
     "expiry.enabled": "expiry",
     "expiry.remind": "expiry",
     "thanks.enabled": "thanks",
@@ -219,6 +225,8 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
             return read_products(typed)
         case "rates":
             return read_rates(typed)
+        case "places":
+            return read_places(typed)
     return typed
 
 
@@ -440,6 +448,8 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
             }
         case "catalogue":
             return {f"{key}.{one}": each.model_dump_json() for one, each in value.items()}
+        case "places":
+            return {key: "\n".join(f"{place} {points}" for place, points in value.items())}
         case "rates":
             return {key: "\n".join(f"{name} {plain_number(rate, mark)}" for name, rate in value.items())}
     return {key: "" if value is None else str(value)}

@@ -9,7 +9,7 @@ from handlers.rewards.rules import given_back, restored
 from handlers.rewards.store import Redemption, by_codes, by_platform
 from handlers.sales.rules import Sale
 from integration.database.steps import Steps
-from integration.facts import PromotionSeen
+from integration.facts import CustomerSeen, PromotionSeen
 
 
 class RewardsSettler:
@@ -37,8 +37,12 @@ class RewardsSettler:
         return {}
 
 
-def hear(merchant_id: int, told: PromotionSeen, counters: Counters, now: int) -> Steps[None]:
+def hear(
+    merchant_id: int, told: PromotionSeen | CustomerSeen, customer: int | None, counters: Counters, now: int
+) -> Steps[None]:
     """Note that a promotion code was used, as Stripe tells by itself; which sale it was on tells the session."""
+    if not isinstance(told, PromotionSeen):
+        return
     for each in (yield from by_codes([(merchant_id, told.code)])):
         if told.uses and each.platform_id == told.id and each.state not in ("used", "refused"):
             used_now = each._replace(state="used", used_at=told.told_at, next_at=None, reason=None)

@@ -258,8 +258,11 @@ def _take(book: Book, told: Told, gate: Gate, listeners: Sequence[Listener], now
                 book.people.merges.append((kept_id, gone_id))
             case CustomerSeen(deleted=True):
                 pass  # The points stay; who must not be mailed any more is told by consent and redaction.
-            case CustomerSeen():
-                pass  # Taken in above, as a person.
+            case CustomerSeen(buyer=who, joined_at=joined_at):
+                # The person was taken in above.
+                customer = book.people.resolve(who.platform_id, who.email, None) if joined_at is not None else None
+                for listen in listeners if customer is not None else ():
+                    yield from listen(book.shop.id, fact, customer, book.counters, now)
             case ConsentSeen():
                 yield from keep_consents(book.shop.id, [fact])
             case ShopSeen() | Uninstalled() | ScopesSeen():
@@ -270,7 +273,7 @@ def _take(book: Book, told: Told, gate: Gate, listeners: Sequence[Listener], now
                     yield from stir_sold_since(book.shop.id, min(fact.told_at, now), now)
             case PromotionSeen():
                 for listen in listeners:
-                    yield from listen(book.shop.id, fact, book.counters, now)
+                    yield from listen(book.shop.id, fact, None, book.counters, now)
             case PrivacyRequest():
                 outcome = yield from gate.ask(told, fact, now)
             case DisputeSeen(dispute=dispute) if not naming(fact).strong:

@@ -119,6 +119,14 @@ _STIR = keyed(
 )
 
 
+# The plus keeps SQLite from reading all sales of the merchant.
+_OF_CUSTOMERS = keyed(
+    "SELECT s.merchant_id, s.customer, s.number FROM {keys} k CROSS JOIN sales s"
+    " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
+    " AND +s.sold_at IS NOT NULL AND s.merged_into IS NULL AND s.test = 0",
+    merchant_id=BIG,
+    customer=BIG,
+)
 _PUT_OFF = keyed(
     "UPDATE sales SET settle_at = NULL FROM {keys} k"
     " WHERE sales.merchant_id = k.merchant_id AND sales.number = k.number",
@@ -293,6 +301,12 @@ def latest_sold(merchant_id: int, limit: int) -> Steps[list[int]]:
     """List the numbers of a merchant's latest sales, the newest first."""
     rows = yield from ask(_NEW_ONES_FIRST, (merchant_id, limit))
     return [row[0] for row in rows]
+
+
+def sales_of(numbers: Iterable[tuple[int, int]]) -> Steps[list[tuple[int, int, int]]]:
+    """List the real sales of customers, as (merchant, customer, sale)."""
+    rows = yield from ask(_OF_CUSTOMERS, sorted(numbers))
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def put_off(key: tuple[int, int], now: int) -> Steps[None]:

@@ -1,5 +1,6 @@
 """What the merchant does about somebody's tier by hand: gives one, higher or lower, or leaves it to what they buy."""
 
+from handlers.customers.persons import persons
 from handlers.merchants.books import lock_books, shops
 from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused, Shop
@@ -52,10 +53,10 @@ def leave(merchant_id: int, customer: int, who: str, now: int) -> Steps[str | No
 def _whom(merchant_id: int, customer: int) -> Steps[tuple[Shop, Key, list[int]]]:
     yield from lock_books([merchant_id])
     shop = (yield from shops([merchant_id])).get(merchant_id)
-    persons = yield from store.persons([(merchant_id, customer)])
-    if shop is None or not persons:
+    found = yield from persons([(merchant_id, customer)])
+    if shop is None or not found:
         raise Refused("There is no such customer.")
-    ((me, numbers),) = persons.items()
+    ((me, numbers),) = found.items()
     return shop, me, numbers
 
 

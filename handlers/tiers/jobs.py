@@ -4,6 +4,7 @@ import time
 from itertools import groupby
 
 from handlers.context import Context
+from handlers.customers.persons import customers_after
 from handlers.merchants.books import shops
 from handlers.tiers import store
 from handlers.tiers.settle import look
@@ -56,7 +57,7 @@ async def _programmes(context: Context, now: int, ends: float) -> int:
         last: int | None = after
         while last is not None and done < MOST_PEOPLE and time.monotonic() < ends:
             page = await context.database.read(
-                lambda m=merchant_id, a=last: store.customers_after(m, a, BATCH)  # type: ignore[misc]
+                lambda m=merchant_id, a=last: customers_after(m, a, BATCH)  # type: ignore[misc]
             )
             await context.database.run(lambda m=merchant_id, p=page: look(m, p, now))  # type: ignore[misc]
             last = page[-1] if len(page) == BATCH else None

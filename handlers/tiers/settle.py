@@ -6,13 +6,14 @@ from typing import NamedTuple
 import structlog
 
 from handlers.customers.identify import Moved
+from handlers.customers.persons import persons
 from handlers.merchants.books import lock_books, save_books, shops
 from handlers.merchants.rules import Shop
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.standing import seen
 from handlers.sales.bonus import differ
-from handlers.sales.books import load_sales
+from handlers.sales.books import load_sales, sales_of
 from handlers.sales.rules import Sale
 from handlers.sales.settle import attempt
 from handlers.tiers import store
@@ -112,13 +113,13 @@ def placed(
     known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Sequence[Sale] = ()
 ) -> Steps[dict[Key, Placed]]:
     """Work out where persons stand, by (merchant, the number they go under by now); nothing is written."""
-    persons = yield from store.persons(people)
-    root_of = {(m, number): (m, root) for (m, root), numbers in persons.items() for number in numbers}
+    everybody = yield from persons(people)
+    root_of = {(m, number): (m, root) for (m, root), numbers in everybody.items() for number in numbers}
     merits, others = yield from _merits(known, root_of, fresh)
     grants = yield from store.grants_of(root_of)
     terms = {merchant_id: terms_of(shop.versions, now) for merchant_id, shop in known.items()}
     found = {}
-    for (merchant_id, root), numbers in persons.items():
+    for (merchant_id, root), numbers in everybody.items():
         mine = terms[merchant_id]
         earned = shown = stand(mine, merits.get((merchant_id, root), ()), now)
         given = [held for number in numbers if (held := grants.get((merchant_id, number)))]
@@ -159,7 +160,7 @@ def _merits(
 ) -> Steps[tuple[dict[Key, list[Merit]], dict[Key, list[Sale]]]]:
     """What all sales of persons count for, each person's together; and the sales that are not fresh."""
     told = {(sale.shop.id, number) for sale in fresh for number in (sale.number, *sale.absorbed)}
-    named = yield from store.sales_of(root_of)
+    named = yield from sales_of(root_of)
     loaded = yield from load_sales((m, number) for m, _, number in named if (m, number) not in told)
     found: dict[Key, list[Merit]] = {}
     others: dict[Key, list[Sale]] = {}

@@ -106,30 +106,6 @@ _STIR = keyed(
     customer=BIG,
     at=BIG,
 )
-_ROOTS = keyed(
-    "SELECT c.merchant_id, c.number, COALESCE(c.merged_into, c.number) FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
-    merchant_id=BIG,
-    customer=BIG,
-)
-_ALIASES = keyed(
-    "SELECT c.merchant_id, c.merged_into, c.number FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merged_into = k.customer AND c.merchant_id = k.merchant_id",
-    merchant_id=BIG,
-    customer=BIG,
-)
-# The plus keeps SQLite from reading all sales of the merchant.
-_SALES = keyed(
-    "SELECT s.merchant_id, s.customer, s.number FROM {keys} k CROSS JOIN sales s"
-    " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
-    " AND +s.sold_at IS NOT NULL AND s.merged_into IS NULL AND s.test = 0",
-    merchant_id=BIG,
-    customer=BIG,
-)
-_PEOPLE = plain(
-    "SELECT number FROM customers WHERE merchant_id = ?1 AND number > ?2 AND merged_into IS NULL"
-    " ORDER BY number LIMIT ?3"
-)
 _CHANGED = plain(
     "SELECT p.merchant_id, max(p.version) FROM program_versions p"
     " LEFT JOIN tier_marks t ON t.merchant_id = p.merchant_id"
@@ -208,21 +184,6 @@ def stir(people: Iterable[Key], now: int) -> Steps[None]:
     yield from ask(_STIR, [(*who, now) for who in sorted(set(people))])
 
 
-def persons(people: Iterable[Key]) -> Steps[dict[Key, list[int]]]:
-    """Find the persons some numbers mean: (merchant, number by now) -> every number they have had, that one first."""
-    roots = {(row[0], row[2]) for row in (yield from ask(_ROOTS, sorted(set(people))))}
-    found = {root: [root[1]] for root in sorted(roots)}
-    for merchant_id, root, number in (yield from ask(_ALIASES, sorted(roots))):
-        found[merchant_id, root].append(number)
-    return found
-
-
-def sales_of(numbers: Iterable[Key]) -> Steps[list[tuple[int, int, int]]]:
-    """List the real sales of customers, as (merchant, customer, sale)."""
-    rows = yield from ask(_SALES, sorted(numbers))
-    return [(row[0], row[1], row[2]) for row in rows]
-
-
 def grants_of(numbers: Iterable[Key]) -> Steps[dict[Key, list[Grant]]]:
     """List what merchants gave these customers by hand."""
     found: dict[Key, list[Grant]] = {}
@@ -251,11 +212,6 @@ def settle_again(sales: Iterable[Key], now: int) -> Steps[None]:
     """Have (merchant, sale) settled by the clock at once."""
     if keys := sorted(sales):
         yield from ask(_SETTLE_AGAIN, [(*key, now) for key in keys])
-
-
-def customers_after(merchant_id: int, number: int, limit: int) -> Steps[list[int]]:
-    """One page of a merchant's customers, by number."""
-    return [row[0] for row in (yield from ask(_PEOPLE, (merchant_id, number, limit)))]
 
 
 def changed(now: int, limit: int) -> Steps[list[tuple[int, int]]]:

@@ -3,11 +3,13 @@
 from collections import Counter
 from dataclasses import replace
 
+from handlers.customers.persons import customers_after, persons
 from handlers.ladder import Place, Rung
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop, Version
 from handlers.merchants.tiering import Tier, Tiers
 from handlers.points.rules import MICRO
+from handlers.sales.books import sales_of
 from handlers.tiers import store
 from handlers.tiers.rules import in_force
 from handlers.tiers.settle import placed
@@ -30,11 +32,11 @@ class View:
         For one with very many sales what was last written down is said, without what is missing.
         """
         tiers = in_force(shop.versions, now)
-        people = (yield from store.persons([(shop.id, customer)])) if tiers.enabled else {}
+        people = (yield from persons([(shop.id, customer)])) if tiers.enabled else {}
         if not people:
             return None
         ((who, numbers),) = people.items()
-        if len((yield from store.sales_of((shop.id, number) for number in numbers))) > MOST_SALES:
+        if len((yield from sales_of((shop.id, number) for number in numbers))) > MOST_SALES:
             row = (yield from store.of_people([who])).get(who)
             tier = tiers.ladder.get(row.tier or "") if row is not None else None
             until = row.kept_until if row is not None and tier is not None else None
@@ -81,7 +83,7 @@ def moves(merchant_id: int, tiers: Tiers, after: int, limit: int, now: int) -> S
 
     Returns also behind whom the next page begins; None = that was all. Nothing is written.
     """
-    page = yield from store.customers_after(merchant_id, after, limit)
+    page = yield from customers_after(merchant_id, after, limit)
     shop = (yield from shops([merchant_id]))[merchant_id]
     people = [(merchant_id, number) for number in page]
     then = now - now % SECOND + SECOND

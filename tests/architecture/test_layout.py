@@ -16,9 +16,9 @@ DUTIES = {
     "merchants": {
         "addresses", "asking", "assets", "books", "connections", "door", "fields", "frame", "install", "journal",
         "look", "naming", "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "typed",
-        "unsent", "wording",
+        "unsent", "ways", "wording",
     },
-    "customers": {"consent", "correct", "identify"},
+    "customers": {"consent", "correct", "identify", "persons"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},
     "messages": {
         "desk", "editor", "falls", "holding", "kinds", "lastlook", "letters", "looks", "outbox", "people", "permission",

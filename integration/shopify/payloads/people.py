@@ -98,7 +98,22 @@ def read_customer(body: bytes, envelope: Envelope) -> Reading:
         )
         if consent is not None and consent.state
     ]
-    return Reading((CustomerSeen("shopify", buyer, told_at), *consents))
+    return Reading((CustomerSeen("shopify", buyer, told_at, joined_at=_joined_at(seen, envelope)), *consents))
+
+
+def _joined_at(seen: _CustomerBody, envelope: Envelope) -> int | None:
+    """Say when the customer opened an account: with their record, or when it was enabled.
+
+    A later word on an enabled account does not say since when it is one.
+    """
+    if not isinstance(seen.state, str) or word_of(seen.state) != "enabled":
+        return None
+    match envelope.topic:
+        case "customers/create":
+            return _first(seen.created_at)
+        case "customers/enable":
+            return _first(seen.updated_at)
+    return None
 
 
 def read_deleted(body: bytes, envelope: Envelope) -> Reading:

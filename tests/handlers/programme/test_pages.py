@@ -171,7 +171,9 @@ async def test_the_preview_follows_typing(house: House, nora: Visitor) -> None:
     assert await house.rows("SELECT 1 FROM program_previews") == []
 
 
-@pytest.mark.parametrize("switch", ["earning.enabled", "expiry.remind", "thanks.enabled", "reviews.enabled"])
+@pytest.mark.parametrize(
+    "switch", ["earning.enabled", "expiry.remind", "thanks.enabled", "reviews.enabled", "ways.birthday"]
+)
 async def test_nothing_that_pays_or_mails_goes_live_before_its_preview_was_on_a_page(
     house: House, nora: Visitor, switch: str
 ) -> None:
@@ -382,6 +384,22 @@ async def test_terms_of_expiry_are_said_to_touch_points_people_have(nora: Visito
     assert "already follow the new terms" in page.text and "60 days, 14 days" in page.text
     assert "The notice of points that expire" in page.text
     assert "Saved as version 2" in (await follows(nora, await nora.post(path, proof(page)))).text
+
+
+async def test_ways_to_earn_are_told_in_sentences_and_a_list_that_cannot_be_read_beside_its_field(
+    nora: Visitor,
+) -> None:
+    """What is on is said as customers meet it; a line without points is told, and nothing of it is lost."""
+    on = {"ways.milestones": "on", "ways.milestone_points": "5 100\n20th: 300", "ways.birthday": "on"}
+    page = await nora.post(f"{PAGE}/preview", form() | on)
+    assert "Order number 20 of a customer brings 300 points more." in page.text
+    assert "On their birthday customers get 100 points, once in twelve months" in page.text
+    page = await nora.post(PAGE, form() | on | {"ways.milestone_points": "every fifth 100"})
+    assert page.status_code == 422
+    assert "“every fifth 100” is not" in page.text and "every fifth 100</textarea>" in page.text
+    _, page = await reviewed(nora, form() | on)
+    assert "order 5: 100 points, order 20: 300 points" in page.text
+    assert "get points for more than purchases" in page.text
 
 
 async def test_a_draft_that_is_gone_never_means_another_one(house: House, nora: Visitor) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from handlers.customers import persons
+from handlers.sales import books
 from handlers.tiers import jobs, store
 from integration.database.engine import _SESSION, Database
 from integration.database.steps import Sql, ask
@@ -23,10 +25,10 @@ from integration.database.steps import Sql, ask
         (store._SETTLE_AGAIN, "sqlite_autoindex_sales_1 (merchant_id=? AND number=?)"),
         (store._WELCOMED, "sqlite_autoindex_ledger_entries_2 (merchant_id=? AND key=?)"),
         (store._STIR, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
-        (store._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
-        (store._ALIASES, "ix_customers_merged"),
-        (store._SALES, "ix_sales_customer (customer=? AND merchant_id=?)"),
-        (store._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number>?)"),
+        (persons._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (persons._ALIASES, "ix_customers_merged"),
+        (books._OF_CUSTOMERS, "ix_sales_customer (customer=? AND merchant_id=?)"),
+        (persons._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number>?)"),
         (store._CHANGED, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
     ],
 )
@@ -68,10 +70,10 @@ async def test_postgresql_finds_who_stands_where_by_index(postgres_database: str
         for sql, arguments, index in (
             (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_standings_due"),
             (store._OF.postgres, ([1], [7]), "pk_standings"),
-            (store._SALES.postgres, ([1], [7]), "ix_sales_customer"),
-            (store._ROOTS.postgres, ([1], [7]), "pk_customers"),
+            (books._OF_CUSTOMERS.postgres, ([1], [7]), "ix_sales_customer"),
+            (persons._ROOTS.postgres, ([1], [7]), "pk_customers"),
             (store._SETTLE_AGAIN.postgres, ([1], [7], [9]), "pk_sales"),
-            (store._PEOPLE.postgres, (1, 7, 100), "pk_customers"),
+            (persons._PEOPLE.postgres, (1, 7, 100), "pk_customers"),
         ):
             plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
             words = "\n".join(row[0] for row in plan)

@@ -180,6 +180,23 @@ def test_a_customer_record_is_told() -> None:
     assert (gone.deleted, gone.buyer.platform_id) == (True, "31")
 
 
+@pytest.mark.parametrize(
+    ("topic", "state", "joined"),
+    [
+        ("customers/create", "enabled", instant_of(bodies.PLACED)),
+        ("customers/enable", "enabled", CHANGED_AT),
+        ("customers/create", "disabled", None),
+        ("customers/update", "enabled", None),
+        ("customers/disable", "disabled", None),
+    ],
+)
+def test_an_account_is_opened_with_its_record_or_when_it_is_enabled(topic: str, state: str, joined: int | None) -> None:
+    """A guest's record is no account, and a later word on one does not say since when it is one."""
+    one = fact(topic, customer(state=state))
+    assert isinstance(one, CustomerSeen)
+    assert one.joined_at == joined
+
+
 def test_consents_inside_a_customer_are_told_too() -> None:
     """Older API versions tell them there, with their own times."""
     consent = {"state": "subscribed", "consent_updated_at": "2026-01-01T00:00:00Z"}

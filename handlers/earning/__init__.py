@@ -1,0 +1,1 @@
+"""The earning capability: points for occasions beside purchases, each given once."""

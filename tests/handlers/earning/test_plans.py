@@ -1,0 +1,86 @@
+"""Every statement of earning finds its rows by an index, however many there are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from handlers.earning import jobs, ledger, store
+from handlers.points import adjust
+from integration.database.engine import _SESSION, Database
+from integration.database.steps import Sql, ask
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (jobs._DUE, "ix_earners_due (merchant_id=? AND due_at>? AND due_at<?)"),
+        (jobs._BIRTHDAYS, "ix_customers_birthday (merchant_id=? AND birthday_due_at>? AND birthday_due_at<?)"),
+        (ledger._DUE, "sqlite_autoindex_earners_1 (merchant_id=? AND customer=?)"),
+        (store._STIR_KNOWN, "sqlite_autoindex_earners_1 (merchant_id=? AND customer=?)"),
+        (store._JOINED, "sqlite_autoindex_earners_1 (merchant_id=? AND customer=?)"),
+        (store._DONE, "sqlite_autoindex_earners_1 (merchant_id=? AND customer=?)"),
+        (store._IDLE, "sqlite_autoindex_earners_1 (merchant_id=? AND customer=?)"),
+        (store._GIVEN, "sqlite_autoindex_occasions_1 (merchant_id=? AND customer=?)"),
+        (store._PAGE, "sqlite_autoindex_occasions_1 (merchant_id=? AND (customer,occasion)>(?,?))"),
+        (store._LIVES, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (store._SEEN_BIRTHDAYS, "customers USING INDEX"),
+        (store._CHANGED, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
+        (adjust._PRESENTS, "ix_ledger_entries_destination_at (destination=? AND merchant_id=? AND at>?)"),
+    ],
+)
+async def test_sqlite_finds_occasions_by_index(
+    sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
+) -> None:
+    """Nothing here walks through a table, whatever its size."""
+    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+    arguments: tuple[Any, ...] = ("[]",) if statement.kind == "keyed" else (0, 0, 1, 1)
+    wanted = max(int(n) for n in "1234" if f"?{n}" in sql)
+    database = await Database.open(sqlite_database(data_dir), data_dir)
+    try:
+        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
+    finally:
+        await database.close()
+    plan = " | ".join(str(row[3]) for row in rows)
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_postgresql_finds_occasions_by_index(postgres_database: str, analysed: bool) -> None:
+    """40,000 people of whom three are due, each given something."""
+    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
+    try:
+        for table, columns, values in (
+            ("earners", "merchant_id, customer, due_at", "1, n, n * 1000"),
+            (
+                "occasions",
+                "merchant_id, customer, occasion, at, version, pending, available, postings",
+                "1, n, 'sign_up', n, 1, 0, 1, 1",
+            ),
+            (
+                "customers",
+                "merchant_id, number, created_at, birthday_due_at",
+                "1, n, n, CASE WHEN n < 4 THEN n END",
+            ),
+        ):
+            await connection.execute(
+                f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 40000) n"
+            )
+            if analysed:
+                await connection.execute(f"ANALYZE {table}")
+        for sql, arguments, index in (
+            (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_earners_due"),
+            (jobs._BIRTHDAYS.postgres, (0, 3000, 100, 100), "ix_customers_birthday"),
+            (store._JOINED.postgres, ([1], [7]), "pk_earners"),
+            (store._GIVEN.postgres, ([1], [7]), "pk_occasions"),
+            (store._PAGE.postgres, (1, 7, "", 100), "pk_occasions"),
+            (store._LIVES.postgres, ([1], [7]), "pk_customers"),
+        ):
+            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
+            words = "\n".join(row[0] for row in plan)
+            assert index in words, words
+            assert "Seq Scan" not in words, words
+    finally:
+        await connection.close()
