@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from handlers.merchants.rules import Earning
 from handlers.sales.bonus import NO_TIER, Held, held_under, per_unit
@@ -164,7 +165,7 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
             f"The customer had the tier {name} when it was bought: it earns {_plain(held.times)} times as much."
         )
     lines.append(
-        f"{_sum(kept, worth, earning, converted, held)} = {_shown(whole)} points"
+        f"{_sum(kept, worth, earning, converted, held)} = {_shown(whole)} point{'' if whole == MICRO else 's'}"
         f" under programme version {version.number}{apart}."
     )
     if sale.awarded_under is not None and sale.facts.imported is not None:
@@ -176,11 +177,11 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
         lines.append(f"{_shown(disputed)} of them are held while the payment is disputed.")
     if whole > disputed:
         hold_ends = worth.sold_at + earning.hold_days * DAY
-        day = to_datetime(hold_ends).date().isoformat()
+        day = _day(hold_ends, sale.shop.timezone)
         if now < hold_ends:
-            lines.append(f"They are pending until {day}, when the hold of {earning.hold_days} days ends.")
+            lines.append(f"They are pending until {day}, when the hold of {_days(earning.hold_days)} ends.")
         elif earning.hold_days:
-            lines.append(f"The hold of {earning.hold_days} days ended on {day}.")
+            lines.append(f"The hold of {_days(earning.hold_days)} ended on {day}.")
     return lines
 
 
@@ -203,10 +204,21 @@ def _sum(kept: int, worth: Worth, earning: Earning, converted: str, held: Held) 
     if plain or not parts:
         parts.append((plain, per_unit(earning, None, held.times)))
     if len(parts) == 1:
-        return f"{_money(kept, worth)}{converted} × {_plain(parts[0][1])} points"
+        points = _plain(parts[0][1])
+        return f"{_money(kept, worth)}{converted} × {points} point{'' if points == '1' else 's'}"
     told = " + ".join(f"{_money(minor, worth)} × {_plain(points)}" for minor, points in parts)
     share = "" if kept == worth.parts_minor else f" × {_digits(kept, worth)}/{_digits(worth.parts_minor, worth)}"
     return f"({told}){converted} points{share}"
+
+
+def _day(instant: int, timezone: str) -> str:
+    """Write the shop's own day of an instant, as people do."""
+    day = to_datetime(instant).astimezone(ZoneInfo(timezone))
+    return f"{day.day} {day:%B %Y}"
+
+
+def _days(count: int) -> str:
+    return "one day" if count == 1 else f"{count} days"
 
 
 def _money(minor: int, worth: Worth) -> str:

@@ -52,7 +52,7 @@ async def test_a_purchase_its_points_its_letters_and_what_became_of_it_are_told_
     assert items[0].details == ("a late parcel",)
     assert items[-1].details == ("High Mountain Oolong, Cast-iron teapot", "€42.00 given back so far")
     explained = await nora.database.read(lambda: _explained(nora, 1))
-    assert any("18.00 EUR × 1 points = 18 points" in sentence for sentence in explained[1])
+    assert any("18.00 EUR × 1 point = 18 points" in sentence for sentence in explained[1])
 
 
 def _explained(nora: Stage, *sales: int):  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ import pytest
 from handlers.merchants.rules import Earning, Program, Shop, Version
 from handlers.points.rules import ISSUED, Move, Target, explain, micropoints, moves, target
 from handlers.sales.rules import Sale, SaleFacts, Worth
-from integration.clock import DAY
+from integration.clock import DAY, to_datetime
 
 NOON = 1_790_000_000_000_000
 
@@ -133,6 +133,9 @@ def test_the_why_names_the_amount_the_rate_the_version_and_the_hold() -> None:
     words = " ".join(
         explain(sale(counted(), hold_days=30), {"customer:7:pending": 50_000_000, ISSUED: -50_000_000}, NOON)
     )
-    for part in ("50.00 USD", "× 1 points", "= 50 points", "programme version 1", "pending until", "30 days"):
+    for part in ("50.00 USD", "× 1 point", "= 50 points", "programme version 1", "pending until", "30 days"):
         assert part in words, words
     assert "differs" not in words
+    day = "They are pending until {}, when the hold of 30 days ends."
+    ends = to_datetime(NOON + 30 * DAY)
+    assert day.format(f"{ends.day} {ends:%B %Y}") in words, "a day as people write it, in the shop's own time zone"

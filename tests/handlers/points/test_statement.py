@@ -48,7 +48,7 @@ async def test_an_account_shows_the_sale_the_entry_and_the_balance(ann: Shopkeep
     assert (sale["eligible"], sale["program_version"], sale["points"]) == ("30.00", 1, {"available": 30})
     assert "shopify:order:501" in sale["ids"]
     assert sale["sold_at"].startswith("2026-")
-    assert any("30.00 USD × 1 points = 30 points" in sentence for sentence in sale["why"])
+    assert any("30.00 USD × 1 point = 30 points" in sentence for sentence in sale["why"])
 
 
 async def test_fractions_add_up_before_they_are_rounded_down(ann: Shopkeeper) -> None:
