@@ -52,12 +52,13 @@ def under_way(merchant_id: int, numbers: Sequence[int]) -> Steps[bool]:
 def give_up(merchant_id: int, numbers: Sequence[int], now: int) -> Steps[int]:
     """Take the codes away of rewards whose platform cannot be asked; returns of how many.
 
-    What was never made is never made, and its points are not set aside any longer; what may still hold stays spent.
+    What was never asked for is never made, and its points come back; what may be there stays spent.
     """
     counters = (yield from lock_books([merchant_id]))[merchant_id]
     for each in (yield from of_people(merchant_id, numbers)):
         if each.state in OPEN:
-            state: State = "refused" if each.state == "asked" else "expired"
+            never = each.state == "asked" and each.tried_at is None
+            state: State = "refused" if never else "expired"
             over = each._replace(
                 state=state, closed_at=now, next_at=None, claim=None, claimed_until=None, tried_at=None
             )
