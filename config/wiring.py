@@ -54,6 +54,7 @@ from handlers.sales.timeline import Orders, Returns
 from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
+from handlers.tiers.letters import LETTERS as TIER_LETTERS
 from handlers.tiers.settle import TierRanker
 from handlers.tiers.settle import follow as follow_tiers
 from handlers.tiers.views import View as LadderView
@@ -89,7 +90,15 @@ LISTENERS = (hear, hear_of_account)
 ON_RETURN = (stir_sold_since,)
 
 # Kinds of messages: what each says, and what it is in law.
-KINDS: tuple[Kind, ...] = (ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring(), PointsAdjusted())
+KINDS: tuple[Kind, ...] = (
+    ThankYou(),
+    Request(),
+    Reminder(),
+    PointsDown(),
+    PointsExpiring(),
+    *TIER_LETTERS,
+    PointsAdjusted(),
+)
 
 # Kinds of rewards: how each is made at its platform, looked after and taken back.
 REWARDS: tuple[reward_kinds.Kind, ...] = (

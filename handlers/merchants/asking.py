@@ -7,7 +7,7 @@ from handlers.merchants.rules import Program
 
 Kind = Literal[
     "switch", "decimal", "limit", "whole", "duration", "choice", "window", "text", "email", "words", "countries",
-    "products", "channels", "rates", "campaigns", "catalogue", "ladder", "notices", "places",
+    "products", "channels", "rates", "campaigns", "catalogue", "ladder", "day", "notices", "places",
 ]  # fmt: skip
 
 
@@ -237,6 +237,21 @@ GROUPS = (
                 "tiers.grandfather",
                 "Who has a tier when you change these terms keeps it for as long as it was promised",
                 "switch",
+                touches="tiers",
+            ),
+            Setting(
+                "tiers.keep_until",
+                "And at least until",
+                "day",
+                "For those who would have another tier by new terms. Empty: no longer than was promised.",
+                touches="tiers",
+            ),
+            Setting(
+                "tiers.tell",
+                "Tell people by e-mail",
+                "switch",
+                "When they reach a tier, 60 and 30 days before they lose one, and when it has ended. Not when you"
+                " change these terms, or give a tier by hand.",
                 touches="tiers",
             ),
         ),

@@ -34,6 +34,24 @@ MESSAGES: Mapping[str, Named] = {
         "notices of points that expire",
         "Some time before points expire, on the days the programme says.",
     ),
+    "tier_reached": Named(
+        "Tier reached",
+        "letter about a tier that was reached",
+        "letters about tiers that were reached",
+        "When somebody reached a tier by what they bought.",
+    ),
+    "tier_ending": Named(
+        "Notice: a tier will be lost",
+        "notice of a tier that will be lost",
+        "notices of tiers that will be lost",
+        "60 and 30 days before somebody loses a tier, with what is missing to keep it.",
+    ),
+    "tier_lost": Named(
+        "Notice: a tier has ended",
+        "notice of a tier that has ended",
+        "notices of tiers that have ended",
+        "When somebody's tier went down a step at the end of its time.",
+    ),
     "points_adjusted": Named(
         "Notice: points adjusted",
         "notice of adjusted points",

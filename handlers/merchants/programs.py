@@ -228,6 +228,7 @@ def _write(
     if program.rewards == Rewards():
         unused["rewards"] = True
     unused["tiers"] = {"ladder": {key: {"multiplier"} for key, each in ladder.items() if each.multiplier == 1}}
+    unused["tiers"] |= {name: True for name in ("keep_until", "tell") if not getattr(program.tiers, name)}
     if program.tiers == Tiers():
         unused["tiers"] = True
     if program.ways == Ways():

@@ -147,6 +147,9 @@ PLACEHOLDERS = frozenset(
         "balance",
         "expires_on",
         "reason",
+        "tier",
+        "missing",
+        "lost_on",
     }
 )
 

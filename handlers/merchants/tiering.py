@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from handlers.merchants.fields import Rate, Section, Word, one_line, zone_name
+from handlers.merchants.fields import Moment, Rate, Section, Word, instant_of, one_line, zone_name
 
 MOST_TIERS = 10  # of one programme
 MOST_THRESHOLD = 10**12  # points, or major units of the programme's currency
@@ -42,6 +42,8 @@ class Tiers(Section):
     kept_months: Annotated[int, Field(ge=1, le=MAX_KEPT_MONTHS)] = 12  # from reaching it, then as long again
     grace_days: Annotated[int, Field(ge=0, le=MAX_GRACE_DAYS)] = 30  # after that, before it is lost
     grandfather: bool = True  # who has a tier when tiers are edited keeps it for as long as it was promised
+    keep_until: Moment | None = None  # and at least until then, its day included
+    tell: bool = False  # people, by mail: of a tier they have reached, will lose, have lost
     timezone: Annotated[str, AfterValidator(zone_name)] = ""  # whose years; the shop's when it was written
     ladder: Annotated[dict[TierId, Tier], Field(max_length=MOST_TIERS)] = Field(default_factory=dict)
 
@@ -53,6 +55,11 @@ class Tiers(Section):
         if self.enabled and not self.ladder:
             raise ValueError("write at least one tier before tiers are switched on")
         return self
+
+    @property
+    def kept_at_least_until(self) -> int:
+        """Until when whoever has a tier when these terms begin keeps it at least."""
+        return instant_of(self.keep_until, self.timezone or "UTC", end=True) if self.keep_until else 0
 
     @property
     def ascending(self) -> tuple[tuple[str, Tier], ...]:

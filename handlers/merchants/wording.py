@@ -106,6 +106,8 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
             return _counted(value // factor, name, reader)
         case "choice":
             return dict(setting.options).get(value, str(value))
+        case "day":
+            return _moment(value, reader) if value else "not set"
         case "window":
             return "at any hour" if value == "always" else " to ".join(value.split("-"))
         case "channels":

@@ -122,6 +122,9 @@ def _made_up(language: str, shop_name: str, timezone: str, currency: str, now: i
         "balance": number(840, language),
         "reason": frame_words(language)["example_reason"],
         "expires_on": day(now + 45 * DAY, timezone, language),
+        "tier": "Gold",
+        "missing": money(6_000, currency, language),
+        "lost_on": day(now + 30 * DAY, timezone, language),
     }
 
 

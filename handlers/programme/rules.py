@@ -34,6 +34,7 @@ SWITCHES = {
     "earning.enabled": "earning",
     "rewards.enabled": "rewards",
     "tiers.enabled": "tiers",
+    "tiers.tell": "tiers",
     "ways.sign_up": "ways",
     "ways.first_order": "ways",
     "ways.milestones": "ways",
@@ -214,6 +215,8 @@ def _read(setting: Setting, fields: Mapping[str, str]) -> Any:
                 raise Wrong("Choose one of these.")
             return typed
         case "email":
+            return typed or None
+        case "day":
             return typed or None
         case "words":
             return read_words(re.split(r"[,\n]", typed))

@@ -23,6 +23,9 @@ from integration.clock import DAY, to_datetime
 from integration.money import exponent
 
 _NEVER = 2**62
+REACHED, ENDING, LOST = "tier_reached", "tier_ending", "tier_lost"  # what people are told of
+NOTICE_DAYS = (60, 30)  # before a tier is lost: loyalty rules, "tier"
+FRESH = 3 * DAY  # what is longer ago is no news any more
 
 
 class Step(NamedTuple):
@@ -175,6 +178,8 @@ class _Walk:
             self.level = kept
             if had is None or not had[1]:
                 self.until, self.late = self._period_end(at), False
+            if had is not None and tiers.kept_at_least_until > max(self.until, at):
+                self.until, self.late = tiers.kept_at_least_until, False
             self._note(at)
         else:
             self._put(earned, at, self._period_end(at))
@@ -325,3 +330,58 @@ def laid_over(earned: str | None, grant: Grant | None, tiers: Tiers) -> str | No
         return earned
     pick = max if grant.is_floor else min
     return pick(earned, grant.tier, key=lambda tier: order.index(tier))
+
+
+# --- What people are told of -------------------------------------------------------------------
+
+
+class News(NamedTuple):
+    """Something about somebody's tier they are told once."""
+
+    kind: str
+    tail: str  # of its message's key: which tier, and which time
+
+
+def news(earned: Standing, shown: Standing, terms: Sequence[Terms], now: int) -> list[News]:
+    """List what somebody may be told now of the tier they have by what they bought.
+
+    Nothing of what the merchant did: edits of the ladder and tiers by hand are told of by whoever made them.
+    """
+    tiers = terms[-1].tiers if terms else Tiers()
+    if not tiers.enabled or not tiers.tell or shown.tier != earned.tier:
+        return []
+    moved = _moved(earned.history, terms, now)
+    found = [moved] if moved is not None else []
+    if shown.falls_at is not None and now < shown.falls_at:
+        due = [days for days in NOTICE_DAYS if shown.falls_at - days * DAY <= now]
+        if due:
+            found.append(News(ENDING, f"{shown.tier}:{to_datetime(shown.falls_at):%Y-%m-%d}:{min(due)}"))
+    return found
+
+
+def _moved(history: Sequence[tuple[int, str | None]], terms: Sequence[Terms], now: int) -> News | None:
+    """Name the last move on the ladder where it is news: the how manieth time it was is part of its name."""
+    if not history:
+        return None
+    at, tier = history[-1]
+    before = history[-2][1] if len(history) > 1 else None
+    held = next((one for one in reversed(terms) if one.since <= at), None)
+    if held is None or at <= now - FRESH or at == held.since or not held.tiers.tell:
+        return None
+    order = [None, *(key for key, _ in held.tiers.ascending)]
+    if tier not in order or before not in order:
+        return None
+    kind, named = (REACHED, tier) if order.index(tier) > order.index(before) else (LOST, before)
+    return News(kind, f"{named}:{sum(1 for _, each in history if each == named)}")
+
+
+def next_notice(shown: Standing, tiers: Tiers, now: int) -> int | None:
+    """Say when the next warning is due; None where none will be, as things are."""
+    if not tiers.tell or shown.falls_at is None:
+        return None
+    return min((at for days in NOTICE_DAYS if (at := shown.falls_at - days * DAY) > now), default=None)
+
+
+def news_keys(kind: str, numbers: Iterable[int], tail: str) -> list[str]:
+    """Return the keys one letter has under each of a person's numbers: whoever was merged is told once."""
+    return [f"{kind}:customer:{number}:{tail}" for number in numbers]

@@ -9,6 +9,8 @@ from handlers.customers.identify import Moved
 from handlers.customers.persons import persons
 from handlers.merchants.books import lock_books, save_books, shops
 from handlers.merchants.rules import Shop
+from handlers.messages.outbox import Next, kept
+from handlers.messages.outbox import tell as wish
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.standing import seen
@@ -17,7 +19,21 @@ from handlers.sales.books import load_sales, sales_of
 from handlers.sales.rules import Sale
 from handlers.sales.settle import attempt
 from handlers.tiers import store
-from handlers.tiers.rules import Grant, Merit, Standing, Terms, by_hand, in_force, merit, stand, terms_of, tier_at
+from handlers.tiers.rules import (
+    Grant,
+    Merit,
+    Standing,
+    Terms,
+    by_hand,
+    in_force,
+    merit,
+    news,
+    news_keys,
+    next_notice,
+    stand,
+    terms_of,
+    tier_at,
+)
 from handlers.tiers.store import Key, Row
 from integration.clock import HOUR
 from integration.database.steps import Steps
@@ -85,21 +101,42 @@ def place(
     The merchants' books must be locked. `fresh` sales count as they are now: what is written of them is older.
     """
     found = yield from placed(known, people, now, fresh)
-    kept, gone = [], set(people) - found.keys()
+    rows, gone = [], set(people) - found.keys()
     for (merchant_id, number), person in found.items():
         one = person.shown
-        if one.tier is None and one.next_at is None:
+        notice = next_notice(one, person.terms[-1].tiers, now) if person.terms else None
+        due_at = min((at for at in (one.next_at, notice) if at is not None), default=None)
+        if one.tier is None and due_at is None:
             gone.add((merchant_id, number))
         else:
-            kept.append(Row(merchant_id, number, one.tier, one.since, one.until, one.falls_at, one.next_at))
-    yield from store.keep(kept)
+            rows.append(Row(merchant_id, number, one.tier, one.since, one.until, one.falls_at, due_at))
+    yield from store.keep(rows)
     if gone:
         yield from store.drop(gone)
     yield from _welcome(known, found, now)
+    yield from _tell(found, now)
     # What is told late may have made somebody a regular sooner: what they bought since is settled again.
     moved = [(m, sale.number) for (m, _), one in found.items() for sale in one.others if _earns_otherwise(sale, one)]
     yield from store.settle_again(moved, now)
     return found
+
+
+def _tell(found: Mapping[Key, Placed], now: int) -> Steps[None]:
+    """Want the letters whose time has come, each once, under whichever number of a person's it was first wanted."""
+    due = [
+        (who, one.numbers, each) for who, one in found.items() for each in news(one.earned, one.shown, one.terms, now)
+    ]
+    if not due:
+        return
+    keys = [[(who[0], key) for key in news_keys(each.kind, numbers, each.tail)] for who, numbers, each in due]
+    have = yield from kept([key for names in keys for key in names])
+    wanted: dict[int, list[tuple[int, Next]]] = {}
+    for (who, _, each), names in zip(due, keys, strict=True):
+        if not any(key in have for key in names):
+            mine = news_keys(each.kind, [who[1]], each.tail)[0]
+            wanted.setdefault(who[0], []).append((who[1], Next(mine, each.kind, now)))
+    for merchant_id, letters in sorted(wanted.items()):
+        yield from wish(merchant_id, letters, now)
 
 
 def _earns_otherwise(sale: Sale, person: Placed) -> bool:

@@ -55,16 +55,16 @@ class View:
             tier=_rung(shop, tiers, tier),
             until=one.shown.until if tier is not None else None,
             falls_at=one.shown.falls_at,
-            to_keep=_whole(shop, tiers, one.shown.missing, up=True),
+            to_keep=whole(shop, tiers, one.shown.missing, up=True),
             next=_rung(shop, tiers, ahead),
-            have=_whole(shop, tiers, one.shown.score),
+            have=whole(shop, tiers, one.shown.score),
         )
 
 
 def _rung(shop: Shop, tiers: Tiers, tier: Tier | None) -> Rung | None:
     if tier is None:
         return None
-    return Rung(tier.name, _whole(shop, tiers, tier.threshold * MICRO), tier.perks, tier.multiplier)
+    return Rung(tier.name, whole(shop, tiers, tier.threshold * MICRO), tier.perks, tier.multiplier)
 
 
 def _takes(tiers: Tiers, name: str | None) -> int:
@@ -72,7 +72,7 @@ def _takes(tiers: Tiers, name: str | None) -> int:
     return tier.threshold if tier is not None else -1
 
 
-def _whole(shop: Shop, tiers: Tiers, millionths: int, up: bool = False) -> int:
+def whole(shop: Shop, tiers: Tiers, millionths: int, up: bool = False) -> int:
     """Turn millionths into what is shown: whole points, or minor units."""
     units = 1 if tiers.by == "points" else 10 ** exponent(shop.currency)
     return -(-millionths * units // MICRO) if up else millionths * units // MICRO

@@ -25,6 +25,7 @@ from handlers.reviews.settle import ReviewsSettler
 from handlers.sales.apply import make_apply
 from handlers.thanks.letters import ThankYou
 from handlers.thanks.settle import ThanksSettler
+from handlers.tiers.letters import LETTERS as TIER_LETTERS
 from handlers.tiers.settle import TierRanker
 from handlers.tiers.settle import follow as follow_tiers
 from integration.channels import Channel
@@ -95,7 +96,7 @@ class Stage:
     async def open(self) -> "Stage":
         settlers = [PointsSettler(), ThanksSettler(), ReviewsSettler()]
         apply, resettle = make_apply(settlers, [follow, follow_tiers], Gate(VAULT), ranker=TierRanker())
-        kinds = [ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring()]
+        kinds = [ThankYou(), Request(), Reminder(), PointsDown(), PointsExpiring(), *TIER_LETTERS]
         self.context = Context(
             database=self.database,
             queue=cast(Any, SimpleNamespace(ring=lambda _bell: None)),
