@@ -1,6 +1,6 @@
 """What people at the shop do for one customer by hand, each in one transaction, written down, and once per form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from handlers.merchants.books import lock_books
 from handlers.merchants.journal import note
 from handlers.messages.holding import hold, let_go
 from handlers.messages.outbox import Next, follow, kept
-from handlers.points.adjust import adjust, forgive
+from handlers.points.adjust import adjust, forgive, present
 from handlers.points.statement import balances
 from integration.database.steps import Steps
 
@@ -25,6 +25,15 @@ def adjust_and_tell(
     """
     balance = yield from adjust(merchant_id, customer, told.points, told.reason, form_key, now)
     yield from _tell(merchant_id, who, customer, told, form_key, "changed points by hand", now)
+    return balance
+
+
+def present_and_tell(
+    merchant_id: int, who: str, numbers: Sequence[int], told: Adjusted, form_key: str, now: int
+) -> Steps[Mapping[str, int]]:
+    """Give points as a present and want a letter that tells of it; `numbers` and what is raised as for `present`."""
+    balance = yield from present(merchant_id, numbers, told.points, told.reason, form_key, now)
+    yield from _tell(merchant_id, who, numbers[0], told, form_key, "gave points as a present", now)
     return balance
 
 

@@ -1,14 +1,21 @@
 """The forms and confirm steps of what a merchant does for one customer by hand."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from handlers.care.changes import adjust_and_tell, forgive_and_tell, hold_messages, release_messages, speak
+from handlers.care.changes import (
+    adjust_and_tell,
+    forgive_and_tell,
+    hold_messages,
+    present_and_tell,
+    release_messages,
+    speak,
+)
 from handlers.care.letters import KIND, Adjusted, say
 from handlers.care.pages import CUSTOMERS, FILE, TEMPLATES, mail_words, number_in, write_down
 from handlers.care.rules import LANGUAGES, is_form_key, read_points, read_reason
@@ -61,8 +68,8 @@ async def adjust_page(request: Request, visit: Visit) -> Response:
     whom = await _whom(request, visit)
     query = request.query_params
     if "points" not in query and "reason" not in query:
-        return _adjust_form(visit, whom, "", "", {})
-    return _adjust_step(request, visit, whom, query.get("points", ""), query.get("reason", ""))
+        return _adjust_form(visit, whom, Typed("", ""), {})
+    return _adjust_step(request, visit, whom, _typed(query))
 
 
 async def adjust_now(request: Request, visit: Visit) -> Response:
@@ -70,15 +77,22 @@ async def adjust_now(request: Request, visit: Visit) -> Response:
     context: Context = request.app.state.context
     whom = await _whom(request, visit)
     fields = await _fields(request)
-    typed, words = fields.get("points", ""), fields.get("reason", "")
-    points, (reason, problem), key = read_points(typed), read_reason(words), fields.get("key", "")
+    typed, key = _typed(fields), fields.get("key", "")
+    points, (reason, problem) = read_points(typed.points), read_reason(typed.reason)
     if isinstance(points, str) or problem is not None or not is_form_key(key):
-        return _adjust_step(request, visit, whom, typed, words)
-    change, number, now = Adjusted(points, reason), whom.person.number, context.clock.now()
+        return _adjust_step(request, visit, whom, typed)
+    change, person, now = Adjusted(points, reason), whom.person, context.clock.now()
+
+    def act() -> Steps[Mapping[str, int]]:
+        if typed.present:
+            numbers = (person.number, *(one for one in person.numbers if one != person.number))
+            return (yield from present_and_tell(visit.merchant_id, visit.who, numbers, change, key, now))
+        return (yield from adjust_and_tell(visit.merchant_id, visit.who, person.number, change, key, now))
+
     try:
-        await context.database.run(lambda: adjust_and_tell(visit.merchant_id, visit.who, number, change, key, now))
+        await context.database.run(act)
     except Refused as error:
-        return _adjust_form(visit, whom, typed, words, {"points": str(error)}, 422)
+        return _adjust_form(visit, whom, typed, {"points": str(error)}, 422)
     context.queue.ring(BELL)
     done = f"{points:,} points given" if points > 0 else f"{-points:,} points taken away"
     return moved(request, visit, whom.here, f"{done}. {_tells(whom)}")
@@ -123,17 +137,33 @@ async def forgive_now(request: Request, visit: Visit) -> Response:
     return moved(request, visit, whom.here, f"Forgiven: {whom.name} owes no points any more. {_tells(whom)}")
 
 
-def _adjust_form(
-    visit: Visit, whom: Somebody, points: str, reason: str, errors: dict[str, str], status: int = 200
-) -> Response:
-    return show(visit, "adjust.html", TEMPLATES, status, whom=whom, points=points, reason=reason, errors=errors)
+class Typed(NamedTuple):
+    """What was typed of a change of points."""
+
+    points: str
+    reason: str
+    present: bool = False  # counts towards the limits of presents
 
 
-def _adjust_step(request: Request, visit: Visit, whom: Somebody, typed: str, words: str) -> Response:
-    points, (reason, problem) = read_points(typed), read_reason(words)
+def _typed(fields: Mapping[str, str]) -> Typed:
+    return Typed(fields.get("points", ""), fields.get("reason", ""), fields.get("present") == "on")
+
+
+def _adjust_form(visit: Visit, whom: Somebody, typed: Typed, errors: dict[str, str], status: int = 200) -> Response:
+    return show(
+        visit, "adjust.html", TEMPLATES, status, whom=whom, typed=typed, ways=whom.shop.current.ways, errors=errors
+    )
+
+
+def _adjust_step(request: Request, visit: Visit, whom: Somebody, typed: Typed) -> Response:
+    points, (reason, problem) = read_points(typed.points), read_reason(typed.reason)
     errors = {}
     if isinstance(points, str):
         errors["points"] = points
+    elif typed.present and points < 0:
+        errors["points"] = "A present gives points. To take some away, leave the box below empty."
+    elif typed.present and points > (most := whom.shop.current.ways.goodwill_at_once):
+        errors["points"] = f"A present is of {most:,} points at most; the programme says so."
     elif points < 0 and whom.available + points < 0:
         have = max(0, whom.available)
         errors["points"] = (
@@ -144,12 +174,15 @@ def _adjust_step(request: Request, visit: Visit, whom: Somebody, typed: str, wor
     if problem is not None:
         errors["reason"] = problem
     if errors or isinstance(points, str):
-        return _adjust_form(visit, whom, typed, words, errors, 422)
-    return _confirm(request, visit, whom, Adjusted(points, reason), forgiving=False)
+        return _adjust_form(visit, whom, typed, errors, 422)
+    return _confirm(request, visit, whom, Adjusted(points, reason), forgiving=False, present=typed.present)
 
 
-def _confirm(request: Request, visit: Visit, whom: Somebody, change: Adjusted, *, forgiving: bool) -> Response:
+def _confirm(
+    request: Request, visit: Visit, whom: Somebody, change: Adjusted, *, forgiving: bool, present: bool = False
+) -> Response:
     context: Context = request.app.state.context
+    fields = {"points": change.points, "reason": change.reason, "key": secrets.token_hex(_KEY_BYTES)}
     after = whom.available + change.points
     return show(
         visit,
@@ -163,7 +196,7 @@ def _confirm(request: Request, visit: Visit, whom: Somebody, change: Adjusted, *
         tells=_tells(whom),
         forgiving=forgiving,
         action=f"{whom.here}/{'forgive' if forgiving else 'adjust'}",
-        fields={"points": change.points, "reason": change.reason, "key": secrets.token_hex(_KEY_BYTES)},
+        fields=fields | ({"present": "on"} if present else {}),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from handlers.merchants.programs import change_program
 from handlers.messages.sending import send_due
 from handlers.points.audit import audit_books
 from integration.clock import DAY, HOUR
@@ -84,6 +85,27 @@ async def test_points_are_given_after_the_letter_was_seen_and_once_however_often
     assert "Nora's Tea hat Ihre Punkte geändert: +50." in body.get_content()
     assert "50 points given by hand" in (await nora.get(ELSA)).text
     assert await drifts(house) == []
+
+
+async def test_a_present_is_given_within_the_programmes_limits(house: House, nora: Visitor) -> None:
+    """It is told like any change, written down as a present, and no year has more of them than was allowed."""
+    limits = {"ways.goodwill_at_once": "60", "ways.goodwill_a_year": "100"}
+    await house.context.database.run(lambda: change_program(1, limits, house.clock.now()))
+    page, form = await confirmed(nora, f"{ELSA}/adjust", points="60", reason="For the wait", present="on")
+    assert 'name="present" value="on"' in page.text
+    answers = [await nora.post(f"{ELSA}/adjust", form) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    given = await house.rows("SELECT micropoints FROM ledger_entries WHERE reason = 'goodwill'")
+    assert given == [(60_000_000,)]
+    assert ("gave points as a present",) in await house.rows("SELECT did FROM journal")
+    _, more = await confirmed(nora, f"{ELSA}/adjust", points="50", reason="And again", present="on")
+    refused = await nora.post(f"{ELSA}/adjust", more)
+    assert refused.status_code == 422
+    assert "40 more points" in refused.text and "And again" in refused.text
+    for points, why in (("61", "60 points at most"), ("-5", "leave the box below empty")):
+        query = httpx.QueryParams({"points": points, "reason": "No", "present": "on"})
+        page = await nora.get(f"{ELSA}/adjust?{query}")
+        assert page.status_code == 422 and why in page.text
 
 
 async def test_two_clicks_at_once_are_one_adjustment(house: House, nora: Visitor) -> None:
