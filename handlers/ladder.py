@@ -1,9 +1,11 @@
-"""What a customer's page may ask about tiers: where somebody stands, and how far it is to the next step."""
+"""What pages may ask about tiers: where somebody stands, how far it is to the next step, who would move."""
 
+from collections import Counter
 from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
 from handlers.merchants.rules import Shop
+from handlers.merchants.tiering import Tiers
 from integration.database.steps import Steps
 
 
@@ -29,8 +31,21 @@ class Place(NamedTuple):
     have: int  # that counts now
 
 
+Moves = Counter[tuple[str | None, str | None]]
+"""(Tier now, tier then) -> how many people; those who stay where they are among them."""
+
+
 class Ladder(Protocol):
     """What pages may ask about tiers."""
+
+    def moves(
+        self, merchant_id: int, tiers: Tiers, after: int, limit: int, now: int
+    ) -> Steps[tuple[Moves, int | None]]:
+        """Count where a page of customers stands, and would stand with other tiers; with behind whom the next begins.
+
+        None = that was all.
+        """
+        ...
 
     def place(self, shop: Shop, customer: int, now: int) -> Steps[Place | None]:
         """Say where a person stands now, by any number of theirs; None where there are no tiers."""

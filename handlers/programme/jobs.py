@@ -2,21 +2,26 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from handlers.context import Context
+from handlers.ladder import Moves
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Program
 from handlers.points.forecast import Counting, Forecast
 from handlers.points.standing import seen
 from handlers.programme import store
-from handlers.programme.store import Asked, Question
+from handlers.programme.store import Asked, Moved, Question
 from handlers.sales.books import LoadedSale, Sold, count_sold, load_sales, sold_between
 from integration.database.steps import Steps
 
 JOB = "programme.forecast"
 PAGE = 250  # sales read and counted in one go
 EARLIER_PAGE = 2_000  # sales before the time asked for, of which only the place of those that follow is needed
+PEOPLE = 100  # placed in one go
+MOST_PEOPLE = 1_000_000  # placed for one question
+FEW_PEOPLE = 200  # so few are placed while the page is made
 MOST_SALES = 1_000_000  # looked at for one forecast
 AT_ONCE = 300  # so few are counted while the page is made
 TOLD_EVERY = 1.0  # seconds between two words on progress
@@ -26,7 +31,7 @@ Tell = Callable[[int, int], Awaitable[None]]
 
 
 class TooMany(Exception):
-    """There are more sales in the time asked for than a forecast looks at."""
+    """There are more sales, or people, than a forecast looks at; says so."""
 
 
 class _Unwanted(Exception):
@@ -52,9 +57,14 @@ async def ask_for(context: Context, merchant_id: int, digest: str, question: Que
     few = await context.database.read(
         lambda: sold_between(merchant_id, (question.since, 0), question.until, AT_ONCE + 1)
     )
+    if question.what == "tiers":
+        people = await context.database.read(lambda: store.count_people(merchant_id, FEW_PEOPLE + 1))
+        if people <= FEW_PEOPLE and len(few) <= AT_ONCE:
+            await work_out(context, merchant_id, asked)
+            return await context.database.read(lambda: store.read_forecast(merchant_id, digest))
     # Whose third or tenth purchase one is takes a look at all that came before.
     known = await context.database.read(lambda: count_sold(merchant_id, 0, question.until, EARLIER_PAGE + 1))
-    if len(few) <= AT_ONCE and known <= EARLIER_PAGE:
+    if question.what == "sales" and len(few) <= AT_ONCE and known <= EARLIER_PAGE:
         await work_out(context, merchant_id, asked)
         return await context.database.read(lambda: store.read_forecast(merchant_id, digest))
     await context.queue.enqueue(JOB, merchant_id, digest, job_id=f"{JOB}:{merchant_id}:{digest}:{asked.asked_at}")
@@ -69,14 +79,19 @@ async def work_out(context: Context, merchant_id: int, asked: Asked) -> None:
         if not await context.database.run(lambda: store.advance(merchant_id, asked, done, due, now)):
             raise _Unwanted
 
-    found, failure = None, None
+    found: tuple[Forecast, ...] | Moved | None = None
+    failure, done = None, 0
     try:
-        found = await count(context, merchant_id, asked.question, tell)
-    except TooMany:
-        failure = f"There are more than {MOST_SALES} sales in this time."
+        if asked.question.what == "tiers":
+            found = moved = await count_moves(context, merchant_id, asked.question, tell)
+            done = sum(many for _, _, many in moved)
+        else:
+            found = counted = await count(context, merchant_id, asked.question, tell)
+            done = sum(counted[0].nothing.values()) + counted[0].earning
+    except TooMany as failed:
+        failure = str(failed)
     except _Unwanted:
         return
-    done = sum(found[0].nothing.values()) + found[0].earning if found else 0
     now = context.clock.now()
     await context.database.run(lambda: store.answer(merchant_id, asked, found, failure, done, now))
 
@@ -91,7 +106,7 @@ async def count(context: Context, merchant_id: int, question: Question, tell: Te
     ]
     due = await read(lambda: count_sold(merchant_id, question.since, question.until, MOST_SALES + 1))
     if due > MOST_SALES:
-        raise TooMany
+        raise TooMany(f"There are more than {MOST_SALES} sales in this time.")
     places = await _places_before(context, merchant_id, question.since)
     after, done, told_at = (question.since, 0), 0, time.monotonic()
     while True:
@@ -107,6 +122,29 @@ async def count(context: Context, merchant_id: int, question: Question, tell: Te
             told_at = time.monotonic()
         await asyncio.sleep((time.monotonic() - began) * REST)
     return tuple(counting.result() for counting in countings)
+
+
+async def count_moves(context: Context, merchant_id: int, question: Question, tell: Tell) -> Moved:
+    """Count who would have which tier under the programme of a question, page by page. Raises TooMany."""
+    assert context.ladder is not None
+    ladder, tiers = context.ladder, Program.model_validate_json(question.programs[0]).tiers
+    due = await context.database.read(lambda: store.count_people(merchant_id, MOST_PEOPLE + 1))
+    if due > MOST_PEOPLE:
+        raise TooMany(f"There are more than {MOST_PEOPLE} customers.")
+    found: Moves = Counter()
+    after: int | None = 0
+    told_at = time.monotonic()
+    while after is not None:
+        began = time.monotonic()
+        page, after = await context.database.read(
+            lambda a=after: ladder.moves(merchant_id, tiers, a, PEOPLE, question.until)  # type: ignore[misc]
+        )
+        found.update(page)
+        if time.monotonic() - told_at > TOLD_EVERY:
+            await tell(found.total(), due)
+            told_at = time.monotonic()
+        await asyncio.sleep((time.monotonic() - began) * REST)
+    return tuple((before, then, many) for (before, then), many in found.items())
 
 
 def _page(merchant_id: int, after: tuple[int, int], until: int) -> Steps[tuple[list[Sold], list[LoadedSale]]]:

@@ -34,12 +34,16 @@ from handlers.programme.views import (
     first_reward,
     form_fields,
     in_words,
+    keep_chosen,
+    keeps_of,
     look,
     planned,
     previews,
     read_reward,
     reader_of,
+    reshapes,
     rewards_listed,
+    shifted,
     told,
     wished,
 )
@@ -178,14 +182,23 @@ async def review_posted(request: Request, visit: Visit) -> Response:
     if wish.errors or wish.meanwhile:
         return moved(request, visit, f"{HERE}?draft={number}", _OVERTAKEN if wish.meanwhile else "", "critical")
     first = first_switched_on(tuple(version.program for version in desk.shop.versions), wish.program)
-    proof = context.vault.check(PROOF, (await _sent(request)).get("proof", ""))
+    form = await _sent(request)
+    proof = context.vault.check(PROOF, form.get("proof", ""))
     was_here = proof == _previewed(visit, wish.program, first)
     unseen = await context.database.read(lambda: store.unseen(visit.merchant_id, wish.program, first))
     if unseen and not was_here:
         words = "Not saved: look at the preview first. It is on this page; then save."
         return moved(request, visit, f"{HERE}/review/{number}", words, "critical")
+    kept = keep_chosen(wish.program, form)
+    if isinstance(kept, str):
+        action, back = f"{HERE}/review/{number}", f"{HERE}?draft={number}"
+        wrong = {"keep_until": kept}
+        return await _review(
+            request, visit, desk, wish.program,
+            first=first, action=action, back=back, keeping=form, errors=wrong, status=422,
+        )  # fmt: skip
     seen = first if was_here else ()
-    return await _saved(request, visit, desk, wish.program, f"{HERE}?draft={number}", draft=draft.number, seen=seen)
+    return await _saved(request, visit, desk, kept, f"{HERE}?draft={number}", draft=draft.number, seen=seen)
 
 
 def _previewed(visit: Visit, program: Program, first: Sequence[str]) -> tuple[str, ...]:
@@ -232,17 +245,27 @@ async def _review(
     back: str,
     first: Sequence[str] = (),
     restores: Version | None = None,
+    keeping: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
 ) -> Response:
     context: Context = request.app.state.context
     listed = changes(desk.current.program, program)
     asked = await _asked(context, visit, desk, (desk.current.program, program), LOOK_BACK_DAYS)
     values: dict[str, Any] = {"asked": asked, "look_back": LOOK_BACK_DAYS, "now": context.clock.now(), **_MESSAGES}
+    moving, shifts = None, reshapes(desk.current.program.tiers, program.tiers) and context.ladder is not None
+    if shifts:
+        moving = await _moving(context, visit, desk, program)
+    values |= {"moving": moving, "shifts": shifts, "shifted": shifted(desk.current.program, program, moving)}
+    if request.query_params.get("part") == "moves":
+        return render("moves.html", TEMPLATES, visit=visit, here=request.url.path, **values)
     if "part" in request.query_params:
         return render("difference.html", TEMPLATES, visit=visit, part=True, here=request.url.path, **values)
     return show(
         visit,
         "review.html",
         TEMPLATES,
+        status,
         desk=desk,
         action=action,
         back=back,
@@ -254,6 +277,9 @@ async def _review(
         here=request.url.path,
         part=False,
         brief=True,
+        may_keep=restores is None and shifts and desk.current.program.tiers.enabled and program.tiers.enabled,
+        keeping=keeping or keeps_of(program.tiers),
+        errors=errors or {},
         **values,
         **previews(context, visit, desk, program),
     )
@@ -360,6 +386,16 @@ async def _asked(context: Context, visit: Visit, desk: Desk, programs: tuple[Pro
     question = Question(
         tuple(program.model_dump_json() for program in programs), now - days * DAY, now, desk.current.number
     )
+    return await jobs.ask_for(context, visit.merchant_id, name, question)
+
+
+async def _moving(context: Context, visit: Visit, desk: Desk, program: Program) -> Asked | None:
+    """Have counted who would have which tier if nobody kept theirs; None where too much is under way already."""
+    now = context.clock.now()
+    tiers = program.tiers.model_copy(update={"grandfather": False, "keep_until": None})
+    bare = Program(tiers=tiers)
+    name = store.name_of((bare,), 0, desk.current.number, "tiers")
+    question = Question((bare.model_dump_json(),), 0, now, desk.current.number, "tiers")
     return await jobs.ask_for(context, visit.merchant_id, name, question)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from sqlalchemy import Column, Index, Table, Text
@@ -205,12 +205,20 @@ def latest_sales(merchant_id: int) -> Steps[list[LoadedSale]]:
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What a forecast is asked: programmes as documents, for sales between two instants."""
+    """What a forecast is asked: programmes as documents, for sales between two instants.
+
+    Or, of `what` is "tiers", who would have which tier under the one programme by the second instant.
+    """
 
     programs: tuple[str, ...]
     since: int
     until: int
     version: int  # of the merchant's programme when it was asked
+    what: Literal["sales", "tiers"] = "sales"
+
+
+Moved = tuple[tuple[str | None, str | None, int], ...]
+"""Tier now, tier then, how many people; those who stay where they are among them."""
 
 
 class Asked(NamedTuple):
@@ -225,6 +233,7 @@ class Asked(NamedTuple):
     answer: tuple[Forecast, ...] | None
     answered_at: int | None
     failure: str | None
+    moves: Moved | None = None  # the answer about tiers
 
     def is_under_way(self, now: int) -> bool:
         """Tell whether somebody works it out, or will."""
@@ -232,12 +241,26 @@ class Asked(NamedTuple):
 
     def is_fresh(self, now: int) -> bool:
         """Tell whether its answer still serves."""
-        return self.answer is not None and self.answered_at is not None and now - self.answered_at < FRESH
+        return (
+            (self.answer is not None or self.moves is not None)
+            and self.answered_at is not None
+            and now - self.answered_at < FRESH
+        )
 
 
-def name_of(programs: tuple[Program, ...], days: int, version: int) -> str:
-    """Name a question: by the programmes, the days looked at, and the version in force."""
-    documents = [program.model_dump_json() for program in programs]
+def count_people(merchant_id: int, limit: int) -> Steps[int]:
+    """Count a merchant's customers, up to a limit."""
+    return int((yield from ask(_PEOPLE, (merchant_id, limit)))[0][0])
+
+
+_PEOPLE = plain(
+    "SELECT count(*) FROM (SELECT 1 FROM customers WHERE merchant_id = ?1 AND merged_into IS NULL LIMIT ?2) AS p"
+)
+
+
+def name_of(programs: tuple[Program, ...], days: int, version: int, what: str = "sales") -> str:
+    """Name a question: by the programmes, the days looked at, the version in force, and what is asked of them."""
+    documents = [program.model_dump_json() for program in programs] + ([what] if what != "sales" else [])
     return hashlib.sha256(json.dumps([documents, days, version]).encode()).hexdigest()[:32]
 
 
@@ -247,9 +270,13 @@ def read_forecast(merchant_id: int, digest: str) -> Steps[Asked | None]:
     if not rows:
         return None
     _, question, asked_at, alive_at, done, due, answer, answered_at, failure = rows[0]
-    decoded = msgspec.json.decode(answer, type=tuple[Forecast, ...]) if answer else None
     asked = msgspec.json.decode(question, type=Question)
-    return Asked(digest, asked, asked_at, alive_at, done, due, decoded, answered_at, failure)
+    decoded, moved = None, None
+    if answer and asked.what == "tiers":
+        moved = msgspec.json.decode(answer, type=Moved)
+    elif answer:
+        decoded = msgspec.json.decode(answer, type=tuple[Forecast, ...])
+    return Asked(digest, asked, asked_at, alive_at, done, due, decoded, answered_at, failure, moved)
 
 
 def ask_for(merchant_id: int, digest: str, question: Question, now: int) -> Steps[tuple[Asked | None, bool]]:
@@ -277,7 +304,7 @@ def advance(merchant_id: int, asked: Asked, done: int, due: int, now: int) -> St
 
 
 def answer(
-    merchant_id: int, asked: Asked, found: tuple[Forecast, ...] | None, failure: str | None, done: int, now: int
+    merchant_id: int, asked: Asked, found: tuple[Forecast, ...] | Moved | None, failure: str | None, done: int, now: int
 ) -> Steps[None]:
     """Note what came out of a forecast, or why nothing did."""
     written = msgspec.json.encode(found).decode() if found is not None else None

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from babel import Locale
 from babel.numbers import get_decimal_symbol
+from pydantic import ValidationError
 
 from handlers.context import Context
 from handlers.merchants.asking import CHANNELS, GROUPS, setting_named, setting_of
@@ -13,7 +14,7 @@ from handlers.merchants.door import Visit
 from handlers.merchants.naming import named
 from handlers.merchants.programs import Written, pinned, versions_before
 from handlers.merchants.rules import Campaign, Program, Shop, Version
-from handlers.merchants.tiering import Tier
+from handlers.merchants.tiering import Tier, Tiers
 from handlers.merchants.typed import Wrong, plain_number, read_count, read_money
 from handlers.merchants.wording import Change, Reader, changes, label, reward_words, spoken, tier_words, ways_words
 from handlers.messages.letters import choose_words
@@ -22,7 +23,7 @@ from handlers.messages.rules import language
 from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
 from handlers.programme import store
 from handlers.programme.rules import CAMPAIGNS, CATALOGUE, LADDER, NEW, merged, shown, typed_of, understand
-from handlers.programme.store import Draft
+from handlers.programme.store import Asked, Draft
 from handlers.sales.books import LoadedSale
 from integration.database.steps import Steps
 from integration.money import exponent
@@ -330,3 +331,108 @@ def also_changed(desk: Desk, wish: Wish, reader: Reader) -> dict[str, str]:
         value = tables[section].get(one) if section in tables else setting_of(now, key)
         said[key] = f"Meanwhile this was set to: {spoken(key, value, reader)}." if value is not None else TAKEN_OUT
     return said
+
+
+# --- Who would have another tier ----------------------------------------------------------------
+
+NO_TIER = "No tier"
+_STEP = 48  # of the picture: a tier has its name and two bars
+
+
+class Step(NamedTuple):
+    """One tier of the picture, in its own units."""
+
+    label: str
+    y: int
+    before: float
+    after: float
+
+
+class Shifted(NamedTuple):
+    """Who would move, by tiers' names."""
+
+    people: int
+    losing: int
+    rising: int
+    table: Sequence[tuple[str, int, int]]  # tier, how many now, how many by the new terms
+    moves: Sequence[tuple[str, str, int]]  # from, to, how many; of those who move
+    bars: Sequence[Step]
+    height: int
+
+
+def reshapes(old: Tiers, new: Tiers) -> bool:
+    """Tell whether anybody could have another tier by new terms."""
+    return _shape(old) != _shape(new)
+
+
+def _shape(tiers: Tiers) -> object:
+    if not tiers.enabled:
+        return None
+    return (tiers.by, tiers.over, tuple((key, each.threshold) for key, each in tiers.ascending))
+
+
+def shifted(old: Program, new: Program, asked: Asked | None) -> Shifted | None:
+    """Lay out what was counted; None where it is not there yet."""
+    if asked is None or asked.moves is None:
+        return None
+    moves = asked.moves
+    ladders = [list(program.tiers.ascending) if program.tiers.enabled else [] for program in (new, old)]
+    names: dict[str | None, str] = {None: NO_TIER}
+    names |= {key: each.name for ladder in reversed(ladders) for key, each in ladder}
+    # One order for both: by what a tier takes, by the new terms where it is there.
+    takes = {key: each.threshold for ladder in reversed(ladders) for key, each in ladder}
+    order: list[str | None] = [None, *sorted(takes, key=lambda key: (takes[key], key))]
+    ranks = [[None, *(key for key, _ in ladder)] for ladder in ladders]
+
+    def falls(before: str | None, then: str | None) -> bool:
+        # By the new ladder; who had a tier that is gone falls where what they get took less.
+        if before in ranks[0]:
+            return ranks[0].index(before) > ranks[0].index(then)
+        return order.index(before) > order.index(then)
+
+    table = [
+        (names.get(key, str(key)), sum(n for a, _, n in moves if a == key), sum(n for _, b, n in moves if b == key))
+        for key in order
+    ]
+    most = max((max(before, after) for _, before, after in table), default=0) or 1
+    bars = [
+        Step(name, place * _STEP + 18, round(before / most * PICTURE[0], 1), round(after / most * PICTURE[0], 1))
+        for place, (name, before, after) in enumerate(table)
+    ]
+    moving = sorted(((a, b, n) for a, b, n in moves if a != b), key=lambda each: (-each[2], str(each[:2])))
+    return Shifted(
+        people=sum(n for _, _, n in moves),
+        losing=sum(n for a, b, n in moving if falls(a, b)),
+        rising=sum(n for a, b, n in moving if not falls(a, b)),
+        table=table,
+        moves=[(names.get(a, str(a)), names.get(b, str(b)), n) for a, b, n in moving],
+        bars=bars,
+        height=len(bars) * _STEP,
+    )
+
+
+def keeps_of(tiers: Tiers) -> dict[str, str]:
+    """Return the fields of the choice as the programme has it."""
+    keep = "nobody" if not tiers.grandfather else "until" if tiers.keep_until else "promised"
+    return {"keep": keep, "keep_until": tiers.keep_until or ""}
+
+
+def keep_chosen(program: Program, form: Mapping[str, str]) -> Program | str:
+    """Put the choice of a review into a programme; says what to do where it cannot be read, or nothing was chosen."""
+    tiers = program.tiers
+    match form.get("keep"):
+        case "promised":
+            chosen: dict[str, object] = {"grandfather": True, "keep_until": None}
+        case "nobody":
+            chosen = {"grandfather": False, "keep_until": None}
+        case "until":
+            if not form.get("keep_until", "").strip():
+                return "Choose the day until which they keep it."
+            chosen = {"grandfather": True, "keep_until": form["keep_until"]}
+        case _:
+            return program
+    try:
+        tiers = Tiers.model_validate({**tiers.model_dump(), **chosen})
+    except ValidationError:
+        return "Choose the day until which they keep it, such as 2027-06-30."
+    return program.model_copy(update={"tiers": tiers})

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from handlers.customers.persons import customers_after, persons
-from handlers.ladder import Place, Rung
+from handlers.ladder import Moves, Place, Rung
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop, Version
 from handlers.merchants.tiering import Tier, Tiers
@@ -19,12 +19,15 @@ from integration.money import exponent
 
 MOST_SALES = 1_000  # of a person whose standing is worked out while they wait
 
-Moves = Counter[tuple[str | None, str | None]]
-"""(Tier now, tier then) -> how many people; those who stay where they are among them."""
-
 
 class View:
-    """What pages of customers may ask about tiers (`Context.ladder`)."""
+    """What pages may ask about tiers (`Context.ladder`)."""
+
+    def moves(
+        self, merchant_id: int, tiers: Tiers, after: int, limit: int, now: int
+    ) -> Steps[tuple[Moves, int | None]]:
+        """Count where a page of customers stands, and would stand with other tiers (see `moves`)."""
+        return (yield from moves(merchant_id, tiers, after, limit, now))
 
     def place(self, shop: Shop, customer: int, now: int) -> Steps[Place | None]:
         """Say where a person stands now, worked out from all they bought; None where there are no tiers.

@@ -1,0 +1,113 @@
+"""Before new terms of tiers are saved the review says who would move, and asks who keeps the tier they have."""
+
+import json
+from typing import Any
+
+import pytest
+
+from handlers.merchants.rules import Program
+from handlers.merchants.tiering import Tiers
+from handlers.programme.store import Asked, Question
+from handlers.programme.views import keep_chosen, reshapes, shifted
+from integration.clock import DAY, SECOND
+from tests.handlers.programme.test_pages import follows, form, proof, reviewed, sells, versions
+from tests.visits import NORA, House, Visitor
+
+LADDER = {"silver": {"name": "Silver", "threshold": 20}, "gold": {"name": "Gold", "threshold": 500}}
+TIERS = {"enabled": True, "ladder": LADDER, "timezone": "Europe/Paris"}
+OLD = Program.model_validate({"earning": {"enabled": True, "hold_days": 0}, "tiers": TIERS})
+
+
+@pytest.fixture
+async def house(database: Any) -> House:
+    """Nora's shop, where Elsa is silver by one order of 29 euros."""
+    house = await House(database).open()
+    await house.does(
+        "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
+        " VALUES (1, 2, 0, 0, ?1)",
+        json.dumps(OLD.model_dump(mode="json")),
+    )
+    await house.does("UPDATE program_versions SET in_force_at = -1 WHERE merchant_id = 1 AND version = 1")
+    await sells(house, 1042)
+    house.clock.instant += 2 * DAY
+    return house
+
+
+@pytest.fixture
+async def nora(house: House) -> Visitor:
+    """Nora, signed in."""
+    return await house.signed_in(NORA)
+
+
+async def harder(nora: Visitor) -> tuple[str, str, dict[str, str]]:
+    """Ask two hundred euros for silver; returns the review's path, its page, and its proof."""
+    path, page = await reviewed(nora, form(OLD, base="2", **{"tiers.ladder.silver.threshold": "200"}))
+    return path, page.text, proof(page)
+
+
+async def test_the_review_says_who_would_lose_a_tier_before_anything_is_saved(house: House, nora: Visitor) -> None:
+    """Counted from what they bought, with a picture and a table; nothing is written."""
+    _, page, _ = await harder(nora)
+    assert "<strong>1</strong> of 1 customer would have a lower tier" in page
+    assert "How many customers have each tier now, and how many would" in page
+    assert "What about the tier they have?" in page
+    assert len(await versions(house)) == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "kept"),
+    [
+        ({}, (True, None)),
+        ({"keep": "promised", "keep_until": "2027-06-30"}, (True, None)),
+        ({"keep": "until", "keep_until": "2030-06-30"}, (True, "2030-06-30")),
+        ({"keep": "nobody"}, (False, None)),
+    ],
+)
+async def test_who_keeps_their_tier_is_chosen_where_it_is_saved(
+    house: House, nora: Visitor, choice: dict[str, str], kept: tuple[bool, str | None]
+) -> None:
+    """As promised unless said otherwise; who keeps theirs stands where they stood."""
+    path, _, proven = await harder(nora)
+    assert "Saved as version 3" in (await follows(nora, await nora.post(path, {**proven, **choice}))).text
+    tiers = (await versions(house))[-1][1].tiers
+    assert (tiers.grandfather, tiers.keep_until) == kept
+    house.clock.instant += 2 * SECOND
+    page = (await nora.get("/app/customers/1")).text
+    assert ("Silver" in page.partition("to Silver")[0]) is kept[0]
+    assert ("30 Jun 2030" in page or "Jun 30, 2030" in page or "Jul 1, 2030" in page) is (kept[1] is not None)
+
+
+async def test_a_day_that_is_missing_is_asked_for_and_nothing_is_saved(house: House, nora: Visitor) -> None:
+    """The page comes again with the choice as it was made."""
+    path, _, proven = await harder(nora)
+    answer = await nora.post(path, {**proven, "keep": "until", "keep_until": ""})
+    assert answer.status_code == 422 and "Choose the day until which they keep it." in answer.text
+    assert len(await versions(house)) == 2
+
+
+async def test_what_moves_nobody_asks_nothing(nora: Visitor) -> None:
+    """A name, perks and points for reaching a tier leave everybody where they are."""
+    _, page = await reviewed(nora, form(OLD, base="2", **{"tiers.ladder.silver.name": "Silber"}))
+    assert "Who would move" not in page.text and "What about the tier" not in page.text
+
+
+def test_only_what_somebody_takes_can_move_them() -> None:
+    """What counts, over which time, the steps, and whether there are any."""
+    tiers = OLD.tiers
+    assert not reshapes(tiers, tiers.model_copy(update={"tell": True, "grace_days": 9}))
+    assert reshapes(tiers, tiers.model_copy(update={"by": "points"}))
+    assert reshapes(tiers, Tiers())
+    assert keep_chosen(OLD, {"keep": "until", "keep_until": "soon"}) == (
+        "Choose the day until which they keep it, such as 2027-06-30."
+    )
+
+
+def test_moves_are_laid_out_by_the_names_of_both_ladders() -> None:
+    """Who had a tier that is gone falls where what they get took less."""
+    new = Program.model_validate({"tiers": {"enabled": True, "ladder": {"gold": {"name": "Or", "threshold": 500}}}})
+    moves = (("silver", None, 3), ("gold", "gold", 2), (None, "gold", 1), (None, None, 4))
+    asked = Asked("d", Question((), 0, 1, 1, "tiers"), 0, 0, 10, 10, None, 1, None, moves)
+    found = shifted(OLD, new, asked)
+    assert found is not None and (found.people, found.losing, found.rising) == (10, 3, 1)
+    assert list(found.table) == [("No tier", 5, 7), ("Silver", 3, 0), ("Or", 2, 3)]
+    assert list(found.moves) == [("Silver", "No tier", 3), ("No tier", "Or", 1)]
