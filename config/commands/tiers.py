@@ -9,13 +9,14 @@ from rich.progress import Progress
 
 from config.commands import Json, execute, show
 from handlers.context import Context
+from handlers.ladder import Moves
 from handlers.merchants.connections import find_merchant
 from handlers.merchants.fields import instant_of
 from handlers.merchants.programs import assignments, changed, read_program
 from handlers.merchants.rules import Refused
 from handlers.points.statement import find_customer
 from handlers.tiers.changes import give, leave
-from handlers.tiers.views import Moves, moves
+from handlers.tiers.views import moves
 
 PAGE = 200
 MOST_PAGES = 1_000_000
