@@ -21,6 +21,7 @@ from config.settings import Settings
 from config.wiring import opened
 from config.worker import work
 from handlers.context import Context
+from handlers.earning import jobs as earning
 from handlers.inbox.idle import busy
 from handlers.inbox.prune import KEEP_FAILED, prune_all
 from handlers.inbox.work import Worker
@@ -86,6 +87,9 @@ class Street:
             if set(left) == {"sales"}:
                 # The running worker looks at the clock once a second; a second worker need not wait for that.
                 await Worker(self.context).resettle(at_once=True)
+            if set(left) == {"occasions"}:
+                # What the clock has looked at once a minute, where it has a queue.
+                await earning.look_due(self.context)
             self.context.queue.ring_all()
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -29,7 +29,7 @@ from tests.properties.tape import SHOP_DOMAIN, SHOP_ID
 FEW_WORDS = {
     "account_asks.asker", "account_asks.target", "account_links.asker", "customers.birthday", "customers.birthday_at",
     "consents.state", "customer_identities.kind", "customers.country", "customers.locale", "customers.region",
-    "imports.who", "reviews.locale", "suppressions.reason",
+    "earners.joined_at", "imports.who", "reviews.locale", "suppressions.reason",
 }  # fmt: skip
 
 
