@@ -13,10 +13,7 @@ from tests.conftest import missing
 
 CHROMIUM = "/usr/bin/chromium"
 # A page of Shopify's admin, which the tests stand in for, must be able to frame a page of this machine.
-LOCAL = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessForNavigations"
-# A letter stands in a sandboxed frame. In a process of its own it hears late, on a busy machine, where it was scrolled
-# to: a press within milliseconds of that, which only a test is capable of, lands on the frame instead of in it.
-APART = "IsolateSandboxedIframes"
+QUIET = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessForNavigations"
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +30,7 @@ def browser() -> Iterator[Browser]:
                 "--no-sandbox",
                 "--disable-gpu",
                 "--disable-background-networking",
-                f"--disable-features={LOCAL},{APART}",
+                f"--disable-features={QUIET}",
             ],
         )
 

@@ -99,7 +99,7 @@ def test_in_the_admin_a_file_comes_in_and_goes_out(browser: Browser, shop: Runni
 
 def test_in_the_admin_a_permission_is_given_where_it_is_listed(browser: Browser, shop: RunningShop) -> None:
     """Shopify asks for that one alone; declined, it can be asked for again."""
-    with_accounts(shop)
+    shop.run(with_accounts(shop.house))
     page, app, complaints = shop.in_admin(browser, path="/app/connections")
     button = app.get_by_role("button", name="Allow: Points and tier shown in your theme")
     app.evaluate("window.declines = true")

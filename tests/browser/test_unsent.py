@@ -22,13 +22,13 @@ def test_words_outlive_the_session_they_were_typed_in(browser: Browser, shop: Ru
     """Signed out, signed in again in another tab, looked at once more, sent, saved."""
     page, _ = shop.alone(browser, PHONE if scripts else DESKTOP, java_script_enabled=scripts)
     page.goto(shop.url + WORDS)
-    page.get_by_label("Subject").fill("Thank you, {first_name}")
+    page.get_by_label("Subject").fill("A word of thanks, {first_name}")
     page.get_by_label("Text", exact=True).fill(LETTER)
     ends_sessions(shop)
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("You were signed out")
     page.get_by_text("What you typed", exact=True).click()
-    expect(page.get_by_text("Thank you, {first_name}", exact=True)).to_be_visible()
+    expect(page.get_by_text("A word of thanks, {first_name}", exact=True)).to_be_visible()
     if scripts:
         assert violations(page) == [] and not too_wide(page)
     pictured(page, f"signed-out-{scripts}")
@@ -60,13 +60,13 @@ def test_in_the_admin_a_refused_token_costs_nothing(browser: Browser, shop: Runn
         return shop.house.token() if good else shop.house.token(user_id="1", exp=1)
 
     page.goto(embedded(page, mint)(shop.url + WORDS))
-    page.get_by_label("Subject").fill("Thank you, {first_name}")
+    page.get_by_label("Subject").fill("A word of thanks, {first_name}")
     save = page.get_by_role("button", name="Save", exact=True)
     stays = page.locator("[data-stay]")
     fates[:] = [False]
     save.click()
     expect(stays).to_contain_text("sign-in did not reach us")
-    expect(page.get_by_label("Subject")).to_have_value("Thank you, {first_name}")
+    expect(page.get_by_label("Subject")).to_have_value("A word of thanks, {first_name}")
     assert violations(page) == [] and not too_wide(page)
     pictured(page, "stays")
     fates[:] = [True]
@@ -84,5 +84,5 @@ def test_in_the_admin_a_refused_token_costs_nothing(browser: Browser, shop: Runn
     assert page.evaluate("bridge.toasts.map(([words]) => words)") == [
         "Saved. Messages that go out from now on say this."
     ]
-    expect(page.get_by_label("Subject")).to_have_value("Thank you, {first_name}")
+    expect(page.get_by_label("Subject")).to_have_value("A word of thanks, {first_name}")
     page.context.close()
