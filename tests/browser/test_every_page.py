@@ -175,6 +175,52 @@ def is_late(page: Page, address: str) -> list[str]:
     return found
 
 
+# Everything somebody can use; of several radio buttons of one name, Tab comes to one.
+_USABLE = """() => {
+  const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, iframe, [tabindex]")];
+  const names = new Set();
+  window.usable = all.filter((one) => {
+    if (one.disabled || one.type === "hidden" || one.tabIndex < 0 || !one.checkVisibility()) return false;
+    if (one.type !== "radio") return true;
+    const group = document.querySelectorAll(`input[type=radio][name="${one.name}"]`);
+    const first = [...group].find((each) => each.checked) ?? group[0];
+    return one === first;
+  });
+  return window.usable.length;
+}"""
+_HERE = """() => {
+  const one = document.activeElement;
+  if (one === document.body || one === null) return null;
+  const style = getComputedStyle(one);
+  const shows = one.tagName === "IFRAME" || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1
+    || style.boxShadow !== "none";
+  return { place: window.usable.indexOf(one), shows, html: one.outerHTML.slice(0, 100) };
+}"""
+MOST_TABS = 400
+
+
+def walked(page: Page) -> list[str]:
+    """Press Tab from the top of a page until it ends; returns what was passed over, unseen, or out of order."""
+    count, wrong, last = page.evaluate(_USABLE), [], -1
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        here = page.evaluate(_HERE)
+        if here is None or (here["place"], last) == (0, count - 1):
+            break
+        if here["place"] == last:
+            continue  # within a letter's frame, or between a date's fields, which show it themselves
+        if not here["shows"]:
+            wrong.append(f"nothing shows that one is at {here['html']}")
+        if here["place"] != last + 1:
+            wrong.append(f"from {last} of {count} it goes to {here['place']}: {here['html']}")
+            if here["place"] < last:
+                return wrong
+        last = here["place"]
+    else:
+        wrong.append("it does not end")
+    return wrong if last == count - 1 else [*wrong, f"it ends at {last + 1} of {count}"]
+
+
 def all_of(draft: int) -> list[tuple[str, int]]:
     """List the merchant's pages with their status, for whoever typed a draft."""
     addresses = [address.format(draft=draft) for several in PAGES.values() for address in several]
@@ -209,6 +255,28 @@ def test_pages_stand_at_once_and_do_not_jump(browser: Browser, shop: RunningShop
     wrong = [one for path in MAIN for one in is_late(page, shop.url + path)]
     page.context.close()
     assert wrong == [] and complaints == []
+
+
+def test_every_page_stands_at_once(browser: Browser, shop: RunningShop) -> None:
+    """The others, too: on a screen, without a cache."""
+    page, complaints = shop.alone(browser)
+    others = [path for path, status in all_of(draft=7) if status == 200 and path not in MAIN]
+    wrong = [one for path in others for one in is_late(page, shop.url + path)]
+    page.context.close()
+    assert wrong == [] and complaints == []
+
+
+def test_every_page_is_walked_by_keyboard(browser: Browser, shop: RunningShop) -> None:
+    """Tab comes to everything that can be used, in the order it is read in, shows where one is, and goes on."""
+    page, _ = shop.alone(browser)
+    wrong = []
+    for path, _ in all_of(draft=7):
+        page.goto(shop.url + path)
+        if page.locator("iframe").count():
+            page.wait_for_load_state("networkidle")  # a letter that comes late takes the focus along
+        wrong += [f"{path}: {one}" for one in walked(page)]
+    page.context.close()
+    assert wrong == []
 
 
 @pytest.mark.parametrize("place", ["alone", "in the admin"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Frame, expect
 
+from integration.clock import DAY
 from integration.sandbox.shopify import Shop
 from tests.browser.admin import DESKTOP, PHONE, in_admin, in_admin_again, window
 from tests.browser.installed import Installed
@@ -74,7 +75,9 @@ def test_from_install_to_the_books_after_a_reinstall(browser: Browser, it: Insta
     """Installed, set up, previewed, switched on, the first order, a rule changed and put back, removed, and back."""
     width = size["width"]
     shop = it.shop(f"nora-{width}.myshopify.com", f"Nora’s Tea {width}")
+    sold_before(shop, width)
     nora = Walk(browser, it, shop, size)
+    sees_what_was_sold_before(it, nora, width)
     sets_up(nora)
     sells(it, shop, width)
     finds_ada(nora, points=87)
@@ -84,6 +87,36 @@ def test_from_install_to_the_books_after_a_reinstall(browser: Browser, it: Insta
     finds_ada(nora, points=87)
     assert [words for words in nora.complaints if "403" not in words] == []
     nora.leaves()
+
+
+def sold_before(shop: Shop, width: int) -> None:
+    """Bo bought a cup the day before the app was there: no webhook tells of it."""
+    clock, shop.clock = shop.clock, lambda: time.time_ns() // 1000 - DAY
+    bo, _ = shop.welcome("Bo", "Lind", f"{width}.bo@home.example")
+    order, _ = shop.place(bo, [(shop.stock("Tea cup", 900), 1)])
+    shop.pay(order)
+    shop.clock = clock
+
+
+def sees_what_was_sold_before(it: Installed, nora: Walk, width: int) -> None:
+    """Being installed asks the shop for its recent orders, at once and without anybody's doing; they earn nothing."""
+    app = nora.app
+    nora.arrives("Home")
+    nora.goes("Customers")
+    found = app.get_by_role("link", name="Bo Lind")
+
+    def looks() -> bool:
+        app.get_by_label("Find a customer").fill("bo")
+        app.get_by_label("Find a customer").press("Enter")
+        expect(app.locator("html:not([aria-busy])")).to_have_count(1)
+        return found.count() > 0
+
+    it.until(looks, "what was sold before did not come in")
+    found.first.click()
+    nora.arrives("Bo Lind")
+    expect(app.get_by_role("region", name="Timeline")).to_contain_text("Order #1001")
+    assert not it.mailbox.to(f"{width}.bo@home.example")
+    nora.goes("Home")
 
 
 def sets_up(nora: Walk) -> None:
@@ -124,7 +157,7 @@ def sells(it: Installed, shop: Shop, width: int) -> None:
     order, news = shop.place(ada, [(tea, 1)])
     it.tells(news)
     it.tells(shop.pay(order))
-    assert "#1001" in it.letter_to(f"{width}.{ADA}")
+    assert "#1002" in it.letter_to(f"{width}.{ADA}")
 
 
 def finds_ada(nora: Walk, points: int) -> None:
@@ -135,7 +168,7 @@ def finds_ada(nora: Walk, points: int) -> None:
     app.get_by_label("Find a customer").press("Enter")
     nora.presses("Ada Berg", "Ada Berg")
     timeline = app.get_by_role("region", name="Timeline")
-    expect(timeline).to_contain_text("Order #1001")
+    expect(timeline).to_contain_text("Order #1002")
     expect(timeline).to_contain_text(f"+{points}")
     timeline.get_by_text("Why").first.click()
     expect(timeline).to_contain_text("€29.00")
