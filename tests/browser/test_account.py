@@ -142,6 +142,7 @@ def test_without_scripts_nothing_is_missing(browser: Browser, shop: RunningShop)
     pictured(page, "account-german-code")
     assert page.locator("code").evaluate("element => getComputedStyle(element).userSelect") == "all"
     page.get_by_role("link", name="Zurück", exact=True).click()
+    expect(page.get_by_role("heading", name="Ihre Punkte", exact=True)).to_be_visible()
     pictured(page, "account-german")
     assert not too_wide(page) and complaints == []
     page.context.close()
