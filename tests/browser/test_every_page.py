@@ -201,12 +201,16 @@ MOST_TABS = 400
 
 def walked(page: Page) -> list[str]:
     """Press Tab from the top of a page until it ends; returns what was passed over, unseen, or out of order."""
-    count, wrong, last = page.evaluate(_USABLE), [], -1
+    count, wrong, last, was_nowhere = page.evaluate(_USABLE), [], -1, False
     for _ in range(MOST_TABS):
         page.keyboard.press("Tab")
         here = page.evaluate(_HERE)
-        if here is None or (here["place"], last) == (0, count - 1):
+        if here is None and not was_nowhere:
+            was_nowhere = True  # at the end of the page, or on the way into a letter's frame
+            continue
+        if here is None or (here["place"] == 0 and last >= 0):
             break
+        was_nowhere = False
         if here["place"] == last:
             continue  # within a letter's frame, or between a date's fields, which show it themselves
         if not here["shows"]:
