@@ -9,8 +9,9 @@ import pytest
 
 from handlers.rewards import store
 from handlers.rewards.kinds import asking
-from integration.database.engine import _SESSION, Database
-from integration.database.steps import Sql, ask
+from integration.database.engine import _SESSION
+from integration.database.steps import Sql
+from tests.plans import sqlite_plan
 
 ROWS = 30_000
 
@@ -36,15 +37,7 @@ async def test_sqlite_finds_rewards_by_index(
     sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
 ) -> None:
     """Nothing here walks through the table, whatever its size."""
-    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-    wanted = max((int(n) for n in "12345" if f"?{n}" in sql), default=0)
-    arguments = ("[]",) if statement.kind == "keyed" else (0, 0, 1, 1, 1)
-    database = await Database.open(sqlite_database(data_dir), data_dir)
-    try:
-        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
-    finally:
-        await database.close()
-    plan = " | ".join(str(row[3]) for row in rows)
+    plan = " | ".join(await sqlite_plan(sqlite_database(data_dir), data_dir, statement))
     assert index in plan, plan
 
 

@@ -35,7 +35,7 @@ class Account:
         return {"customer": {"storeCreditAccounts": {"nodes": [account]}}}
 
     async def stripe(self) -> Any:
-        raise NotImplementedError
+        raise AssertionError("store credit is not asked of Stripe")
 
     async def note(self, mark: str, of: Collection[int] = ()) -> None:
         self.mark = mark

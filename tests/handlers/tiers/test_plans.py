@@ -10,8 +10,9 @@ import pytest
 from handlers.customers import persons
 from handlers.sales import books
 from handlers.tiers import jobs, store
-from integration.database.engine import _SESSION, Database
-from integration.database.steps import Sql, ask
+from integration.database.engine import _SESSION
+from integration.database.steps import Sql
+from tests.plans import sqlite_plan
 
 
 @pytest.mark.parametrize(
@@ -36,15 +37,7 @@ async def test_sqlite_finds_who_stands_where_by_index(
     sqlite_database: Callable[[Path], str], data_dir: Path, statement: Sql, index: str
 ) -> None:
     """Nothing here walks through a table, whatever its size."""
-    sql = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-    arguments = ("[]",) if statement.kind == "keyed" else (0, 0, 1, 1)
-    wanted = max(int(n) for n in "1234" if f"?{n}" in sql)
-    database = await Database.open(sqlite_database(data_dir), data_dir)
-    try:
-        rows = await database.read(lambda: ask(Sql(sql, sql, "plain", True), arguments[:wanted]))
-    finally:
-        await database.close()
-    plan = " | ".join(str(row[3]) for row in rows)
+    plan = " | ".join(await sqlite_plan(sqlite_database(data_dir), data_dir, statement))
     assert index in plan, plan
 
 
