@@ -40,10 +40,11 @@ async def test_a_platform_that_does_not_answer_holds_up_no_other_shop(
     counter: Counter, other: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much the first shop wants; what was not begun when we stop is put back."""
-    answers, served = asyncio.Event(), asyncio.Event()
+    answers, served, held = asyncio.Event(), asyncio.Event(), asyncio.Semaphore(0)
 
     async def before(merchant_id: int) -> None:
         if merchant_id == counter.stall.merchant:
+            held.release()
             await answers.wait()
         else:
             served.set()
@@ -54,6 +55,8 @@ async def test_a_platform_that_does_not_answer_holds_up_no_other_shop(
     running = asyncio.create_task(ask_for_ever(counter.context, stop))
     async with asyncio.timeout(30):
         await served.wait()
+        for _ in range(jobs.QUESTIONS_AT_ONCE):
+            await held.acquire()
         stop.set()
         counter.context.queue.ring(jobs.BELL)
         answers.set()
