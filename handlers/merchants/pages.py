@@ -30,6 +30,7 @@ from integration.shopify.shops import exact_domain
 MOST_EMAIL = 254
 MOST_SHOPS = 5  # merchants of one address that get a link
 SMALL_FORM = 8 * 1024  # bytes
+MOST_WISHED = 500  # characters of the address somebody wanted to go to; it travels in the mailed link
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ async def sign_in_ask(request: Request) -> Response:
             render("sign_in.html", status=422, to=to, sent=False, email=email, problem=problem, insecure=False)
         )
     answer = guard(render("sign_in.html", to=to, sent=True, email=email, problem="", insecure=False))
-    answer.background = BackgroundTask(_mail_links, context, email)
+    answer.background = BackgroundTask(_mail_links, context, email, to)
     return answer
 
 
@@ -104,7 +105,8 @@ async def link_use(request: Request) -> Response:
     cookie = await context.database.run(use)
     if cookie is None:
         return guard(render("link.html", status=404, opens=False, path=request.url.path, insecure=False))
-    answer = guard(RedirectResponse(HOME, 303))
+    # It was signed by us, and is looked at once more all the same: nobody is sent anywhere but to a page of ours.
+    answer = guard(RedirectResponse(_wished(sessions.link_leads(token, context.vault)), 303))
     answer.set_cookie(
         name, cookie, sessions.SESSION_LIFE // SECOND, secure=name == COOKIE, httponly=True, samesite="lax", path="/"
     )
@@ -158,17 +160,20 @@ async def refused(request: Request, error: Exception) -> Response:
 
 def _wished(path: str | None) -> str:
     """Return where somebody wanted to go, where that is a page of ours."""
-    return path if path is not None and is_own(path) and not path.startswith((SIGN_IN, BOUNCE)) else HOME
+    is_page = path is not None and len(path) <= MOST_WISHED and is_own(path)
+    return path if path is not None and is_page and not path.startswith((SIGN_IN, BOUNCE)) else HOME
 
 
-async def _mail_links(context: Context, email: str) -> None:
+async def _mail_links(context: Context, email: str, to: str) -> None:
+    """Mail each merchant of an address a link; of several, nobody knows in whose shop `to` was looked for."""
     now = context.clock.now()
 
     def links() -> Steps[list[tuple[str, str, str]]]:
         found = yield from sessions.addressed(email, MOST_SHOPS)
         made = []
         for merchant_id, name, address in found:
-            token = yield from sessions.new_link(merchant_id, f"link:{address}", context.vault, now, mailed=True)
+            leads = to if len(found) == 1 and to != HOME else ""
+            token = yield from sessions.new_link(merchant_id, f"link:{address}", context.vault, now, True, leads)
             if token is not None:
                 made.append((name, address, link_address(context, token)))
         return made

@@ -20,6 +20,7 @@ MOST_MAILED = 3  # links mailed to one merchant within MAILED_WITHIN
 MAILED_WITHIN = HOUR
 MOST_PRUNED = 5_000
 _SECRET_BYTES = 32
+_PARTS = 3  # of a link's token: the merchant, the secret and, where it is not the first, the page it leads to
 _LINK, _SESSION, _FORM = "sign-in", "session", "form"
 
 
@@ -70,8 +71,10 @@ _PRUNE_SESSIONS = plain(
 )
 
 
-def new_link(merchant_id: int, who: str, vault: Vault, now: int, mailed: bool = False) -> Steps[str | None]:
-    """Make a one-time link good for LINK_LIFE and return its token.
+def new_link(
+    merchant_id: int, who: str, vault: Vault, now: int, mailed: bool = False, to: str = ""
+) -> Steps[str | None]:
+    """Make a one-time link good for LINK_LIFE and return its token; `to` is the page it leads to, "" the first one.
 
     A mailed one is None where the merchant was mailed MOST_MAILED within MAILED_WITHIN: whoever asks, their mailbox
     stays usable.
@@ -84,7 +87,13 @@ def new_link(merchant_id: int, who: str, vault: Vault, now: int, mailed: bool = 
             return None
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     yield from ask(_ADD_LINK, (merchant_id, _digest(secret), who, int(mailed), now, now + LINK_LIFE))
-    return vault.sign(_LINK, merchant_id, secret)
+    return vault.sign(_LINK, merchant_id, secret, *([to] if to else []))
+
+
+def link_leads(token: str, vault: Vault) -> str:
+    """Return the page a signed link leads to, as it was asked for; "" for the first page and for what is no link."""
+    parts = vault.check(_LINK, token)
+    return parts[2] if parts is not None and len(parts) == _PARTS else ""
 
 
 def link_opens(token: str, vault: Vault, now: int) -> Steps[bool]:
@@ -175,7 +184,7 @@ def prune(now: int) -> Steps[int]:
 def _named(purpose: str, token: str, vault: Vault) -> tuple[int, str] | None:
     """Return the merchant and the digest that a signed token names."""
     parts = vault.check(purpose, token)
-    return (int(parts[0]), _digest(parts[1])) if parts is not None and len(parts) == 2 else None
+    return (int(parts[0]), _digest(parts[1])) if parts is not None and 2 <= len(parts) <= _PARTS else None
 
 
 def _digest(secret: str) -> str:

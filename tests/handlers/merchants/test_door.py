@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -185,6 +186,51 @@ async def test_a_link_comes_by_mail_and_the_page_tells_nobody_whether(house: Hou
     assert link
     assert (await stranger.client.post(link[1])).status_code == 303
     assert await is_in(stranger)
+
+
+async def mailed_link(house: House, **asked: str) -> str:
+    """Ask for a link as Nora does at the page of signing in; returns the path of the one that came."""
+    house.mail.mailbox.clear()
+    answer = await house.stranger().client.post("/app/sign-in", data={"email": "owner1@shop.example", **asked})
+    assert answer.status_code == 200
+    body = house.mail.mailbox[0].get_body(("plain",))
+    assert body is not None
+    found = re.search(rf"{HERE}(/app/sign-in/\S+)", body.get_content())
+    assert found
+    return found[1]
+
+
+async def test_a_mailed_link_leads_where_one_wanted_to_go(house: House) -> None:
+    """From a bookmark over the mailbox to that very page, asked for again or not; the shop's owner alone decides."""
+    wished = "/app/customers?q=ana&sort=points"
+    turned = (await house.stranger().get(wished)).headers["location"]
+    page = (await house.stranger().get(turned)).text
+    typed = re.search(r'name="to" value="([^"]+)"', page)
+    assert typed and unescape(typed[1]) == wished
+    sent = await house.stranger().client.post("/app/sign-in", data={"email": "nobody@shop.example", "to": wished})
+    again = re.search(r'href="(/app/sign-in\?to=[^"]+)"', sent.text)
+    assert again and parse_qs(urlsplit(unescape(again[1])).query) == {"to": [wished]}
+    link = await mailed_link(house, to=wished)
+    answer = await house.stranger().client.post(link)
+    assert (answer.status_code, answer.headers["location"]) == (303, wished)
+    await house.does("UPDATE merchants SET email = 'owner1@shop.example'")
+    link = await mailed_link(house, to="/app/customers/7")
+    assert (await house.stranger().client.post(link)).headers["location"] == "/app", "whose seventh, of two shops?"
+
+
+async def test_a_link_leads_to_pages_of_ours_alone(house: House) -> None:
+    """Neither what is asked for nor what a link holds sends anybody elsewhere, in circles, or for ever along."""
+    vault, now = house.context.vault, house.clock.now()
+    for to in (
+        "https://evil.example/app", "//evil.example", "/app\\@evil.example", "/app/..//evil.example",
+        "/app\r\nSet-Cookie: a=b", "/app/sign-in/x", "/app/bounce?shopify-reload=/app", "/app?" + "x" * 500,
+    ):  # fmt: skip
+        await house.does("DELETE FROM sign_in_links")
+        answer = await house.stranger().client.post(await mailed_link(house, to=to))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/app"), to
+        made = await house.database.run(lambda t=to: sessions.new_link(NORA, "link:nora", vault, now, to=t))  # type: ignore[misc]
+        answer = await house.stranger().client.post(f"/app/sign-in/{made}")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/app"), to
 
 
 async def test_a_mailbox_that_refuses_keeps_nobody_elses_link_back(
