@@ -7,6 +7,7 @@ from handlers.context import Context
 from handlers.customers.persons import customers_after
 from handlers.merchants.books import shops
 from handlers.tiers import store
+from handlers.tiers.rules import replaces
 from handlers.tiers.settle import look
 from integration.database.shares import Want, due_by_merchant, take
 
@@ -45,13 +46,14 @@ def _owner(row: tuple[int, int]) -> int:
 
 
 async def _programmes(context: Context, now: int, ends: float) -> int:
-    """Look at everybody of merchants whose programme changed, a page of customers at a time."""
-    for merchant_id, version in await context.database.read(lambda: store.changed(now, MOST_MERCHANTS)):
+    """Look at everybody of merchants whose terms of tiers changed, a page of customers at a time."""
+    for merchant_id, version, marked in await context.database.read(lambda: store.changed(now, MOST_MERCHANTS)):
         shop = (await context.database.read(lambda m=merchant_id: shops([m])))[merchant_id]  # type: ignore[misc]
-        had_any = any(each.program.tiers.enabled for each in shop.versions)
-        await context.database.run(
-            lambda m=merchant_id, v=version, a=0 if had_any else None: store.mark(m, v, a)  # type: ignore[misc]
-        )
+        if replaces(shop.versions, marked, now):
+            await context.database.run(lambda m=merchant_id, v=version: store.mark(m, v, 0))  # type: ignore[misc]
+        else:
+            # A look over everybody that is under way goes on where it is.
+            await context.database.run(lambda m=merchant_id, v=version: store.pass_over(m, v))  # type: ignore[misc]
     done = 0
     for merchant_id, version, after in await context.database.read(lambda: store.unfinished(MOST_MERCHANTS)):
         last: int | None = after

@@ -8,6 +8,7 @@ time and the grace after it; lost one step at a time; a refund takes no tier awa
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import accumulate
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -101,6 +102,30 @@ def terms_of(versions: Iterable[Version], now: int) -> list[Terms]:
         if not found or found[-1].tiers != version.program.tiers:
             found.append(Terms(version.in_force_at, version.program.tiers))
     return found
+
+
+def replaces(versions: Iterable[Version], after: int, now: int) -> bool:
+    """Tell whether versions in force by now, behind one that everybody was looked at under, can move or tell anybody.
+
+    Each is compared with the one before it: what was changed and changed back may have cost somebody their tier.
+    """
+    before: object = None
+    for version in sorted(versions, key=lambda v: v.number):
+        terms = _deciding(version.program.tiers)
+        if after < version.number and version.in_force_at <= now and terms != before:
+            return True
+        before = terms
+    return False
+
+
+def _deciding(tiers: Tiers) -> object:
+    """Return what of the terms decides where people stand and what they are told; None where there are none."""
+    if not tiers.enabled:
+        return None
+    said = {"name": "", "perks": "", "multiplier": Decimal(1), "entry_points": 0}  # which place nobody
+    return tiers.model_copy(
+        update={"ladder": {key: each.model_copy(update=said) for key, each in tiers.ladder.items()}}
+    )
 
 
 def in_force(versions: Iterable[Version], now: int) -> Tiers:

@@ -107,7 +107,7 @@ _STIR = keyed(
     at=BIG,
 )
 _CHANGED = plain(
-    "SELECT p.merchant_id, max(p.version) FROM program_versions p"
+    "SELECT p.merchant_id, max(p.version), coalesce(max(t.version), 0) FROM program_versions p"
     " LEFT JOIN tier_marks t ON t.merchant_id = p.merchant_id"
     " WHERE p.in_force_at > ?1 AND p.in_force_at <= ?2 AND (t.version IS NULL OR t.version < p.version)"
     " GROUP BY p.merchant_id ORDER BY p.merchant_id LIMIT ?3"
@@ -123,7 +123,10 @@ _MARK = insert(
     version=BIG,
     after_customer=BIG,
 )
-
+_PASS_OVER = plain(
+    "INSERT INTO tier_marks (merchant_id, version, after_customer) VALUES (?1, ?2, NULL)"
+    " ON CONFLICT (merchant_id) DO UPDATE SET version = excluded.version"
+)
 _GRANT = insert(
     "tier_grants",
     "ON CONFLICT (merchant_id, customer, at) DO UPDATE SET until = excluded.until, tier = excluded.tier,"
@@ -214,9 +217,12 @@ def settle_again(sales: Iterable[Key], now: int) -> Steps[None]:
         yield from ask(_SETTLE_AGAIN, [(*key, now) for key in keys])
 
 
-def changed(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
-    """Name merchants whose programme has a version in force that nobody was looked at under, with its number."""
-    return [(row[0], row[1]) for row in (yield from ask(_CHANGED, (now - LOOK_BACK, now, limit)))]
+def changed(now: int, limit: int) -> Steps[list[tuple[int, int, int]]]:
+    """Name merchants whose programme has a version in force that is not marked yet: its number, and the marked one's.
+
+    Zero where none is marked.
+    """
+    return [(row[0], row[1], row[2]) for row in (yield from ask(_CHANGED, (now - LOOK_BACK, now, limit)))]
 
 
 def unfinished(limit: int) -> Steps[list[tuple[int, int, int]]]:
@@ -227,3 +233,8 @@ def unfinished(limit: int) -> Steps[list[tuple[int, int, int]]]:
 def mark(merchant_id: int, version: int, after: int | None) -> Steps[None]:
     """Note how far a merchant's customers have been looked at under a version; None = all of them were."""
     yield from ask(_MARK, [(merchant_id, version, after)])
+
+
+def pass_over(merchant_id: int, version: int) -> Steps[None]:
+    """Note that a version moves nobody; how far customers have been looked at stays as it is."""
+    yield from ask(_PASS_OVER, (merchant_id, version))
