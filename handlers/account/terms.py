@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from handlers.account.rules import Reader, times
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Program, Shop, Version
 from handlers.merchants.tiering import Tier, Tiers
+from handlers.merchants.ways import Occasion
 from handlers.spending import Offer
 
-MOST_NAMED = 8  # rewards in one sentence; the others are counted
+MOST_NAMED = 6  # rewards in one sentence; the others are counted
 MOST_CHANGES = 3  # that the page tells of, the newest first
 
 Parts = list[tuple[str, list[str]]]
@@ -26,12 +27,21 @@ class Change(NamedTuple):
     gone: list[str]
 
 
+class Way(NamedTuple):
+    """An occasion that brings points, as the page shows it."""
+
+    brings: list[tuple[str, str]]  # what, and its points
+    rule: str  # how often, and what it takes
+    sentence: str  # all of it with the day from which on it holds, as the terms say it
+
+
 class Terms(NamedTuple):
     """How the programme works, since when, and what the last changes were."""
 
     version: str
     parts: Parts
     changes: list[Change]
+    ways: list[Way]  # beside purchases
 
 
 def terms(reader: Reader, shop: Shop, offers: Sequence[Offer], now: int) -> Terms | None:
@@ -42,9 +52,9 @@ def terms(reader: Reader, shop: Shop, offers: Sequence[Offer], now: int) -> Term
     stages = _stages(shop.versions, version)
     since = stages[0]
     words = reader.say("how_version", day=reader.day(since.in_force_at), version=reader.number(since.number))
-    return Terms(
-        words, _parts(reader, version.program, [one.reward for one in offers], now), _changes(reader, stages, now)
-    )
+    ways = _ways(reader, stages)
+    parts = _parts(reader, version.program, ways, [one.reward for one in offers], now)
+    return Terms(words, parts, _changes(reader, stages, now), ways)
 
 
 def _stages(versions: Iterable[Version], version: Version) -> list[Version]:
@@ -58,18 +68,19 @@ def _stages(versions: Iterable[Version], version: Version) -> list[Version]:
 
 
 def of_customers(program: Program) -> tuple[object, ...]:
-    """Return what of a programme is a customer's business: earning, tiers, expiry, rewards."""
+    """Return what of a programme is a customer's business: earning, occasions, tiers, expiry, rewards."""
     earning = program.earning.model_copy(update={"notify_reductions": True})
     expiry = program.expiry.model_copy(update={"remind": True, "notice_days": ()})
-    return earning, expiry, program.rewards, program.tiers if program.tiers.enabled else None
+    tiers = program.tiers if program.tiers.enabled else None
+    return earning, program.ways.occasions, expiry, program.rewards, tiers
 
 
 def _changes(reader: Reader, stages: Sequence[Version], now: int) -> list[Change]:
     found: list[Change] = []
-    for new, old in pairwise(stages):
+    for n, (new, old) in enumerate(pairwise(stages)):
         if len(found) == MOST_CHANGES or not _gives_anything(old.program):
             break
-        after, before = (_sentences(reader, one.program, now) for one in (new, old))
+        after, before = (_sentences(reader, stages[at:], now) for at in (n, n + 1))
         said = [one for one in after if one not in before]
         gone = [one for one in before if one not in after]
         found.append(Change(reader.say("how_since", day=reader.day(new.in_force_at)), said, gone))
@@ -77,16 +88,19 @@ def _changes(reader: Reader, stages: Sequence[Version], now: int) -> list[Change
 
 
 def _gives_anything(program: Program) -> bool:
-    return program.earning.enabled or program.rewards.enabled
+    return program.earning.enabled or program.rewards.enabled or bool(program.ways.occasions)
 
 
-def _sentences(reader: Reader, program: Program, now: int) -> list[str]:
+def _sentences(reader: Reader, stages: Sequence[Version], now: int) -> list[str]:
+    program = stages[0].program
     offered = [one for one in program.rewards.catalogue.values() if program.rewards.enabled and one.enabled]
-    return [one for _, said in _parts(reader, program, offered, now) for one in said]
+    return [one for _, said in _parts(reader, program, _ways(reader, stages), offered, now) for one in said]
 
 
-def _parts(reader: Reader, program: Program, rewards: Sequence[Reward], now: int) -> Parts:
+def _parts(reader: Reader, program: Program, ways: Sequence[Way], rewards: Sequence[Reward], now: int) -> Parts:
     parts = [(reader.say("how_earning"), _earning(reader, program, now))]
+    if ways:
+        parts.append((reader.say("ways"), [each.sentence for each in ways]))
     if program.tiers.enabled:
         parts.append((reader.say("how_tiers"), _tiers(reader, program)))
     return [
@@ -117,6 +131,29 @@ def _earning(reader: Reader, program: Program, now: int) -> list[str]:
         most = reader.points(earning.most_per_unit)
         said.append(reader.say("how_most", points=most, money=reader.amount(Decimal(1))))
     return [*said, reader.say("how_exact")]
+
+
+def _ways(reader: Reader, stages: Sequence[Version]) -> list[Way]:
+    """Say what occasions bring under the first of some stages, and since which of them each has been as it is."""
+    found = []
+    for one in stages[0].program.ways.occasions:
+        as_now = takewhile(lambda each, one=one: one in each.program.ways.occasions, stages)  # type: ignore[misc]
+        since = reader.say("way_since", day=reader.day(min(each.in_force_at for each in as_now)))
+        brings = [
+            (reader.say(f"way_{one.kind}", n=reader.number(place)), reader.points(points))
+            for place, points in one.steps
+        ]
+        at_once = "_at_once" if one.kind == "birthday" and not one.notice_days else ""
+        rule = reader.say(f"way_{one.kind}_rule{at_once}", days=reader.number(one.notice_days))
+        found.append(Way(brings, rule, f"{_listed(reader, one, brings)} {rule} {since}"))
+    return found
+
+
+def _listed(reader: Reader, one: Occasion, brings: Sequence[tuple[str, str]]) -> str:
+    """Say in one sentence what a kind brings; of many orders only the first is called one."""
+    called = [brings[0][0], *(reader.number(place) for place, _ in one.steps[1:])]
+    each = [reader.say("way_brings", what=a, points=b) for a, (_, b) in zip(called, brings, strict=True)]
+    return f"{'; '.join(each)}."
 
 
 def _tiers(reader: Reader, program: Program) -> list[str]:

@@ -24,8 +24,9 @@ from integration.database.steps import Steps
 FIRST_LINES = 6  # of history on the page itself
 MOST_LINES = 30  # on a page of its own
 MOST_READ = 90  # entries looked at for one page; some are told by others
-MOST_CODES = 20
-MOST_WHOLE = 12  # rewards with all there is to say of them; the others by name
+MOST_CODES = 30
+MOST_WHOLE_CODES = 10  # codes with all there is to say of them; the others by name
+MOST_WHOLE = 8  # rewards with all there is to say of them; the others by name
 
 
 class Seen(NamedTuple):
@@ -105,6 +106,7 @@ def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
         "held": reader.number(seen.held) if seen.held else "",
         "lapse": _lapse(seen, reader),
         "whole": MOST_WHOLE,
+        "whole_codes": MOST_WHOLE_CODES,
         "cards": [card(reader, offer, max(0, seen.available)) for offer in seen.offers],
         "coupons": [coupon(reader, one, acts) for one in seen.taken if is_to_use(one)][:MOST_CODES],
         "lines": lines,

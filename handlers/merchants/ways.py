@@ -1,6 +1,6 @@
 """What brings points beside purchases: occasions of a customer's life with the shop, each off until previewed."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -21,6 +21,14 @@ def _milestones(steps: dict[int, int]) -> dict[int, int]:
     if not all(1 <= points <= MOST_POINTS for points in steps.values()):
         raise ValueError(f"each brings 1 to {MOST_POINTS} points")
     return dict(sorted(steps.items()))
+
+
+class Occasion(NamedTuple):
+    """A kind of occasion that brings points."""
+
+    kind: str
+    steps: tuple[tuple[int, int], ...]  # an order's place (0 = of no order), and the points it brings
+    notice_days: int = 0  # it must have been known before
 
 
 class Ways(Section):
@@ -53,3 +61,15 @@ class Ways(Section):
     def by_clock(self) -> bool:
         """Tell whether days bring points."""
         return self.birthday or self.anniversary
+
+    @property
+    def occasions(self) -> list[Occasion]:
+        """List what brings points, as customers are told of it."""
+        found = [
+            Occasion("sign_up", ((0, self.sign_up_points),)) if self.sign_up else None,
+            Occasion("first_order", ((1, self.first_order_points),)) if self.first_order else None,
+            Occasion("milestone", tuple(self.milestone_points.items())) if self.milestones else None,
+            Occasion("birthday", ((0, self.birthday_points),), self.birthday_notice_days) if self.birthday else None,
+            Occasion("anniversary", ((0, self.anniversary_points),)) if self.anniversary else None,
+        ]
+        return [one for one in found if one is not None and one.steps]

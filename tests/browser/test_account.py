@@ -36,6 +36,9 @@ def prepare(shop: RunningShop) -> str:
         "rewards.enabled": True,
         "rewards.catalogue": CATALOGUE,
         "messages.window": "always",
+        "ways.sign_up": True,
+        "ways.milestones": True,
+        "ways.birthday": True,
     }
     shop.run(house.database.run(lambda: change_program(NORA, settings, now - DAY)))
     shop.run(

@@ -2,10 +2,11 @@
 
 import pytest
 
-from handlers.account.views import MOST_CODES, MOST_WHOLE
+from handlers.account.views import MOST_CODES, MOST_WHOLE, MOST_WHOLE_CODES
 from handlers.merchants.offers import MOST_REWARDS
 from handlers.merchants.programs import change_program
 from handlers.merchants.rules import Refused
+from handlers.merchants.ways import MOST_MILESTONES
 from tests.handlers.account.guests import Guest
 
 MOST_BYTES, LOGO_BYTES = 60_000, 12_000
@@ -59,16 +60,24 @@ async def test_nothing_else_is_a_colour_or_a_logo(ana: Guest, name: str, value: 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
 async def test_the_fullest_page_is_light(ana: Guest, language: str) -> None:
-    """As many rewards as a programme can have and as many codes as are shown, in the wordiest language."""
+    """As many rewards, occasions and codes as a programme can have and are shown, in the wordiest language."""
     await _wears(ana, colour="#ffe000", logo=LOGO)
+    ways = dict.fromkeys(("ways.sign_up", "ways.birthday", "ways.first_order", "ways.anniversary"), True)
+    orders = {str(n * 50): 1_000_000 for n in range(1, MOST_MILESTONES + 1)}
+    now, merchant = ana.context.clock.now(), ana.counter.stall.merchant
+    changes = {**ways, "ways.milestones": True, "ways.milestone_points": orders}
+    await ana.context.database.run(lambda: change_program(merchant, changes, now))
+    ana.counter.market.passes(minutes=1)
     each = {"kind": "amount_off", "points": 1, "value": "5", "name": "A most welcome five off your next order of tea"}
     catalogue = {f"reward-number-{n}": {**each, "points": 100_000 + n} for n in range(MOST_REWARDS - 1)}
     await ana.counter.offers(five=each, **catalogue)
+    await ana.counter.gives(MOST_CODES)
     for n in range(MOST_CODES):
         await ana.counter.redeems(key=f"code {n}")
     while await ana.counter.asks():
         pass
     pages = [await ana.at_shop(language=language), await ana.http.get(f"{ana.link()}?language={language}")]
     for page in pages:
-        assert page.text.count("<article") == MOST_WHOLE + MOST_CODES and "38 " in page.text
+        assert page.text.count("<article") == MOST_WHOLE + MOST_WHOLE_CODES and "38 " in page.text
+        assert page.text.count("<code>") == (MOST_CODES if page is pages[0] else 0)
         assert len(page.content) < MOST_BYTES - LOGO_BYTES, len(page.content)
