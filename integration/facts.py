@@ -332,12 +332,13 @@ class PrivacyRequest(_Fact, frozen=True, tag=True):
 
 
 class PromotionSeen(_Fact, frozen=True, tag=True):
-    """A promotion code at Stripe: how often it was used so far."""
+    """A promotion code at Stripe: how often it was used so far, and whether it still holds."""
 
     id: str
     code: str
     uses: int
     told_at: int
+    active: bool = True
 
 
 class LookAgain(_Fact, frozen=True, tag=True):

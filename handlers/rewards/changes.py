@@ -343,8 +343,12 @@ def cancel(merchant_id: int, number: int, customer: int | None, now: int) -> Ste
                 "used": "This reward was used, so it cannot be taken back.",
             }.get(present.state, "This reward was taken back already.")
         )
-    asked = present._replace(state="returning", returning_at=now, next_at=now, attempts=0, reason=None)
-    return (yield from settled(asked, counters, now))
+    return (yield from settled(returning(present, now), counters, now))
+
+
+def returning(present: Redemption, now: int) -> Redemption:
+    """Say what a reward that is there is once it is to be taken back: looked at once more, and switched off."""
+    return present._replace(state="returning", returning_at=now, next_at=now, attempts=0, reason=None)
 
 
 def lapse(merchant_id: int, number: int, now: int) -> Steps[None]:
@@ -353,8 +357,7 @@ def lapse(merchant_id: int, number: int, now: int) -> Steps[None]:
     present = yield from store.one(merchant_id, number)
     if present is None or present.state != "issued" or present.next_at is not None:
         return
-    asked = present._replace(state="returning", returning_at=now, next_at=now, attempts=0)
-    yield from settled(asked, counters, now)
+    yield from settled(returning(present, now), counters, now)
 
 
 def handed_over(merchant_id: int, number: int, now: int) -> Steps[Redemption]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from handlers.merchants.books import Counters, lock_books
 from handlers.merchants.rules import Shop
-from handlers.rewards.changes import settled
+from handlers.rewards.changes import returning, settled
 from handlers.rewards.rules import given_back, restored
 from handlers.rewards.store import Redemption, by_codes, by_platform
 from handlers.sales.rules import Sale
@@ -40,13 +40,20 @@ class RewardsSettler:
 def hear(
     merchant_id: int, told: PromotionSeen | CustomerSeen, customer: int | None, counters: Counters, now: int
 ) -> Steps[None]:
-    """Note that a promotion code was used, as Stripe tells by itself; which sale it was on tells the session."""
+    """Note what Stripe tells of a promotion code: used (on which sale tells the session), or switched off by somebody.
+
+    One that was switched off is looked at once more, and taken back.
+    """
     if not isinstance(told, PromotionSeen):
         return
     for each in (yield from by_codes([(merchant_id, told.code)])):
-        if told.uses and each.platform_id == told.id and each.state not in ("used", "refused"):
+        if each.platform_id != told.id:
+            continue
+        if told.uses and each.state not in ("used", "refused"):
             used_now = each._replace(state="used", used_at=told.told_at, next_at=None, reason=None)
             yield from settled(used_now, counters, now)
+        elif not told.uses and not told.active and each.state == "issued":
+            yield from settled(returning(each, now), counters, now)
 
 
 def used(redemption: Redemption, sale: Sale) -> Redemption:

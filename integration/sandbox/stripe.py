@@ -92,6 +92,12 @@ class Account:
         self.objects[person["id"]] = {"id": person["id"], "object": "customer", "deleted": True}
         return told
 
+    def switch_code(self, code: Object, *, active: bool = False) -> list[Delivery]:
+        """Switch a promotion code off in the dashboard, or on again."""
+        before = {"active": code["active"]}
+        code["active"] = active
+        return [self._tell("promotion_code.updated", code, before)]
+
     # --- Payments ---------------------------------------------------------------------------------
 
     def pay(

@@ -190,6 +190,9 @@ class PretendStripe:
 
     def _moves(self, request: Request, given: list[tuple[str, str]]) -> Response:
         number = request.path_params["id"]
+        person = self.account.objects.get(number, {})
+        if person.get("object") != "customer" or person.get("deleted"):
+            return _missing("customer", number)
         moves = [
             each for each in self.account.rewards.all("customer_balance_transaction") if each["customer"] == number
         ]

@@ -97,7 +97,8 @@ class StripeRewards:
         if coupon is None or coupon["object"] != "coupon":
             raise Refuses(f"No such coupon: '{asked.get('promotion[coupon]')}'", "resource_missing")
         customer, code = asked.get("customer"), asked.get("code", "")
-        if customer is not None and self._objects.get(customer, {}).get("object") != "customer":
+        record = self._objects.get(customer or "", {})
+        if customer is not None and (record.get("object") != "customer" or record.get("deleted")):
             raise Refuses(f"No such customer: '{customer}'", "resource_missing")
         if not _CODE.fullmatch(code):
             raise Refuses("The promotion code may only contain letters, digits and dashes.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.delivery import Delivery
 from integration.sandbox.shopify_records import Order
+from integration.sandbox.stripe import Account, Payment
+from integration.sandbox.stripe_objects import Object
+from integration.sandbox.stripe_rewards import Refuses
 from tests.databases import Databases
 from tests.handlers.reconcile.market import Market, opened_market
 from tests.handlers.rewards.counter import SCOPES, Counter
@@ -34,9 +37,14 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "credit": {"kind": "store_credit", "value": "5", "points": 250, "valid_days": 30},
     "card": {"kind": "gift_card", "value": "5", "points": 300, "stock": 2},
     "walk": {"kind": "by_hand", "instructions": "Come by.", "points": 50},
+    "typed": {"kind": "promotion_code", "value": "2", "points": 120, "incremental": True},
+    "tenth": {"kind": "promotion_code", "percent": "10", "points": 80, "valid_days": 30},
+    "bill": {"kind": "balance_credit", "value": "3", "points": 110, "incremental": True, "valid_days": 60},
 }
 CODES = ("own", "each", "shared", "ship")
+TYPED = ("typed", "tenth")  # at Stripe's checkout
 WAITS = ({"seconds": 3}, {"minutes": 2}, {"hours": 5}, {"days": 2}, {"days": 31}, {"days": 91})
+SOME_WISHES = 4  # before somebody is forgotten, which ends most of the story
 MOST_ROUNDS = 60  # until nothing is open any more, once all trouble is over
 some = st.integers(0, 7)
 
@@ -51,6 +59,7 @@ class Spending(RuleBasedStateMachine):
         super().__init__()
         self.orders: list[Order] = []
         self.untold: list[Delivery] = []
+        self.payments: list[Payment] = []
         self.wishes = 0
         self.merged = False
 
@@ -62,12 +71,29 @@ class Spending(RuleBasedStateMachine):
         stall.shop.scopes = ALLOWED
         self.ana, self.bo = stall.people[0], stall.people[1]
         self.run(stall.tells(stall.sells(self.bo)[1]))
+        self._opens_stripe()
         self.run(self.counter.offers(**{one: {"name": one, **offer} for one, offer in CATALOGUE.items()}))
         changed: dict[str, Any] = {"rewards.return_expired": returns}
         if expires:
             changed |= {"expiry.enabled": True, "expiry.after": "age", "expiry.months": 3}
         now = self.market.clock.now() - SECOND
         self.run(self.market.context.database.run(lambda: change_program(stall.merchant, changed, now)))
+
+    def _opens_stripe(self) -> None:
+        """The merchant has a Stripe account, too, in which both have a record."""
+        stripe = self.market.stripe_api
+        assert stripe is not None
+        self.stripe = stripe
+        stripe.account.objects.clear()
+        stripe.account.events.clear()
+        self.run(self.counter.knows_stripe())
+        record, told = self.account.welcome("Bo Diaz", self.bo.email)
+        self.records: list[Object] = [self.account.objects[self.counter.ana_at_stripe], record]
+        self.run(self.counter.stall.tells(told))
+
+    @property
+    def account(self) -> Account:
+        return self.stripe.account
 
     # --- What people do -------------------------------------------------------------------------
 
@@ -76,24 +102,32 @@ class Spending(RuleBasedStateMachine):
         """The merchant gives points."""
         self._allowed(self.counter.gives(points))
 
-    @rule(reward=st.sampled_from(sorted(CATALOGUE)), steps=st.integers(1, 3), again=st.booleans())
-    def redeems(self, reward: str, steps: int, again: bool) -> None:
-        """Ana wants a reward; sometimes her form comes twice."""
+    @rule(reward=st.sampled_from(sorted(CATALOGUE)), steps=st.integers(1, 3), again=st.booleans(), asked=st.booleans())
+    def redeems(self, reward: str, steps: int, again: bool, asked: bool) -> None:
+        """Ana wants a reward; sometimes her form comes twice, sometimes a worker comes by at once."""
         self.wishes += 1
         for _ in range(1 + again):
-            self._allowed(self.counter.redeems(reward, f"wish-{self.wishes}", steps))
+            at_once = steps if CATALOGUE[reward].get("incremental") else 1
+            self._allowed(self.counter.redeems(reward, f"wish-{self.wishes}", at_once))
+        if asked:
+            self.is_asked()
+
+    @rule(reward=st.sampled_from(sorted(CATALOGUE)))
+    def has(self, reward: str) -> None:
+        """Ana takes a reward while nothing is amiss, and has it."""
+        self.redeems(reward, 1, False, True)
 
     @rule(which=some)
     def gives_back(self, which: int) -> None:
         """Ana gives a reward back."""
-        if found := self._one(which):
+        if found := self._one(which, state="issued"):
             self._allowed(self.counter.cancels(found))
 
     @rule(which=some, units=st.integers(1, 3), late=st.booleans())
     def buys_with_a_code(self, which: int, units: int, late: bool) -> None:
         """Somebody types a code; the order is told at once, or later."""
-        found = self._one(which)
-        if found is None or found.code is None or found.reward not in CODES or found.state == "asked":
+        found = self._one_to_use(which, CODES)
+        if found is None or found.code is None or found.state == "asked":
             return
         self.market.passes(minutes=1)
         shop, bought = self.counter.stall.shop, [(self.counter.stall.cup, units)]
@@ -114,10 +148,64 @@ class Spending(RuleBasedStateMachine):
         self.market.passes(minutes=1)
         self._tells(shop.cancel(order) if whole else shop.refund(order, {order.goods[0].id: 1}), late)
 
+    @rule(which=some, who=st.integers(0, 1), late=st.booleans(), told=st.sampled_from(["all", "code", "session"]))
+    def pays_with_a_code(self, which: int, who: int, late: bool, told: str) -> None:
+        """Somebody types a promotion code; Stripe tells of the code, of the session, or of both."""
+        found = self._one_to_use(which, TYPED)
+        if found is None or found.code is None or found.state == "asked":
+            return
+        self.market.passes(minutes=1)
+        person = self.account.objects[self.records[who]["id"]]
+        try:
+            payment, deliveries = self.account.checkout(30_00, person=person, discount=3_00, promotion_code=found.code)
+        except Refuses:
+            return  # It does not hold.
+        self.payments.append(payment)
+        left_out = {"code": "checkout.session.completed", "session": "promotion_code.updated"}.get(told)
+        self._tells([each for each in deliveries if each.topic != left_out], late)
+
+    @rule(which=some, late=st.booleans(), whole=st.booleans())
+    def money_comes_back(self, which: int, late: bool, whole: bool) -> None:
+        """A payment is given back, or a part of it."""
+        left = [each for each in self.payments if each.charge["amount_captured"] > each.charge["amount_refunded"]]
+        if left:
+            payment = left[which % len(left)]
+            self.market.passes(minutes=1)
+            rest = payment.charge["amount_captured"] - payment.charge["amount_refunded"]
+            self._tells(self.account.refund(payment, rest if whole else min(rest, 7_00))[1], late)
+
+    @rule(who=st.integers(0, 1), amount=st.sampled_from([1_00, 3_00, 20_00]), late=st.booleans())
+    def is_billed(self, who: int, amount: int, late: bool) -> None:
+        """An invoice takes of the credit there is."""
+        person = self.account.objects[self.records[who]["id"]]
+        self._one_to_use(0, ("bill",))
+        if not person.get("deleted"):
+            self.market.passes(minutes=1)
+            self._tells(self.account.bill(person, amount)[1], late)
+
+    @rule(which=some, active=st.booleans(), late=st.booleans())
+    def a_code_is_switched(self, which: int, active: bool, late: bool) -> None:
+        """The merchant switches a promotion code off in Stripe's dashboard, or one that was off on again."""
+        there = {each.code for each in self._all() if each.state == "issued"}
+        codes = [each for each in self.account.rewards.all("promotion_code") if each["code"] in there]
+        if codes:
+            code = codes[which % len(codes)]
+            self.market.passes(minutes=1)
+            self._tells(self.account.switch_code(code, active=active and not code["times_redeemed"]), late)
+
+    @rule(who=st.integers(0, 1), late=st.booleans())
+    def a_record_goes(self, who: int, late: bool) -> None:
+        """The merchant deletes a customer's record at Stripe."""
+        person = self.account.objects[self.records[who]["id"]]
+        if not person.get("deleted") and self.wishes >= SOME_WISHES:
+            self.market.passes(minutes=1)
+            self._tells(self.account.forget_customer(person), late)
+
     @rule(which=some)
     def spends_money(self, which: int) -> None:
         """Store credit or a gift card is spent, and nobody tells us."""
-        found, purse = self._one(which), self.market.pretend.purse(self.counter.stall.shop)
+        purse = self.market.pretend.purse(self.counter.stall.shop)
+        found = self._one_to_use(which, ("card", "credit"))
         if found is None or found.state != "issued":
             return
         try:
@@ -138,7 +226,9 @@ class Spending(RuleBasedStateMachine):
 
     @rule()
     def is_forgotten(self) -> None:
-        """Ana asks to be forgotten."""
+        """Ana asks to be forgotten, once there is something to forget."""
+        if self.wishes < SOME_WISHES:
+            return
         privacy, now = self.market.context.privacy, self.market.clock.now()
         assert privacy is not None
         merchant, ana = self.counter.stall.merchant, self.counter.ana
@@ -160,6 +250,26 @@ class Spending(RuleBasedStateMachine):
                 pretend.throttle_next = times
             case _:
                 self.counter.stall.shop.discounts.fail_codes = ["Something went wrong"] * times
+
+    @rule(
+        how=st.sampled_from(["away", "lost", "throttled", "busy", "barred", "allowed"]),
+        times=st.integers(1, 7),
+    )
+    def stripe_has_trouble(self, how: str, times: int) -> None:
+        """Stripe is away, does things and its answers get lost, has enough of us, or the key may do too little."""
+        match how:
+            case "away":
+                self.stripe.fail_next = [503] * times
+            case "lost":
+                self.stripe.drop_next = [500] * times
+            case "throttled":
+                self.stripe.fail_next = [429] * times
+            case "busy":
+                self.stripe.fail_next = [409] * times
+            case "barred":
+                self.stripe.permissions = {"charge_read"}
+            case _:
+                self.stripe.permissions = None
 
     @rule()
     def is_asked(self) -> None:
@@ -206,6 +316,7 @@ class Spending(RuleBasedStateMachine):
         if not hasattr(self, "counter"):
             return
         self.counter.stall.shop.discounts.fail_codes = []
+        self.stripe.fail_next, self.stripe.drop_next, self.stripe.permissions = [], [], None
         self.tells(0)
         for _ in range(MOST_ROUNDS):
             self.run(self.counter.asks())
@@ -217,6 +328,7 @@ class Spending(RuleBasedStateMachine):
             raise AssertionError(f"still open: {[each for each in had if each.next_at is not None]}")
         self.is_sound()
         self._holds(had)
+        self._holds_at_stripe(had)
 
     def _holds(self, had: list[Redemption]) -> None:
         shop = self.counter.stall.shop
@@ -244,14 +356,50 @@ class Spending(RuleBasedStateMachine):
         own = sum("percentage" not in discount.asked["customerGets"]["value"] for discount in basic)
         assert made["own"] + made["each"] <= own <= made["own"] + made["each"] + gone
 
+    def _holds_at_stripe(self, had: list[Redemption]) -> None:
+        now = self.market.clock.now() // SECOND
+        moves = self.account.rewards.all("customer_balance_transaction")
+        for each in had:
+            if each.code is None:
+                continue
+            if each.reward in TYPED:
+                codes = [one for one in self.account.rewards.all("promotion_code") if one["code"] == each.code]
+                assert len(codes) <= 1, each
+                usable = [one for one in codes if one["active"] and (one["expires_at"] or now + 1) > now]
+                assert each.state == "issued" or not usable, each
+                assert each.state != "issued" or codes, each
+            elif each.reward == "bill":
+                steps = sorted(
+                    one["metadata"]["regulars_step"]
+                    for one in moves
+                    if one["metadata"].get("regulars_reward") == each.code
+                )
+                allowed = {
+                    "issued": [["given"]],
+                    "used": [["given"], ["given", "kept", "taken"]],
+                    "voided": [["given", "taken"], ["given"]],
+                    "refused": [[], ["given"]],
+                }[each.state]
+                assert steps in allowed, (each, steps)
+                record = self.account.objects[(each.platform_id or "").partition("/")[0] or self.records[0]["id"]]
+                # What was given and neither used nor taken again went with its record.
+                is_left = each.state in ("voided", "refused") and steps == ["given"]
+                assert not is_left or record.get("deleted"), each
+
     def _all(self) -> list[Redemption]:
         merchant = self.counter.stall.merchant
         found: list[Redemption] = self.run(self.market.context.database.read(lambda: store.page(merchant, 2**62, 500)))
         return found
 
-    def _one(self, which: int) -> Redemption | None:
-        had = self._all()
+    def _one(self, which: int, among: Collection[str] = CATALOGUE, state: str | None = None) -> Redemption | None:
+        had = [each for each in self._all() if each.reward in among and state in (None, each.state)]
         return had[which % len(had)] if had else None
+
+    def _one_to_use(self, which: int, among: Sequence[str]) -> Redemption | None:
+        """Choose one of some rewards that were taken; where there is none, Ana takes one."""
+        if self._one(which, among) is None:
+            self.has(among[which % len(among)])
+        return self._one(which, among)
 
     def _tells(self, told: list[Delivery], late: bool) -> None:
         if late:

@@ -37,6 +37,9 @@ class BalanceCredit:
             return Issued(f"{wanted.buyer}/{found['given']['id']}")
         try:
             made = await _move(v1, wanted.buyer, wanted, "given", -1)
+        except NotThere:
+            # What an earlier question may have put on the balance went with the record.
+            return Declined("The customer's record at Stripe was deleted.")
         except stripe.InvalidRequestError as error:
             return Declined(refused(error))
         return Issued(f"{wanted.buyer}/{made['id']}")

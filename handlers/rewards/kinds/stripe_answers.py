@@ -33,10 +33,11 @@ async def plainly(answer: Awaitable[Any], what: str) -> Mapping[str, Any]:
     except stripe.InvalidRequestError as error:
         if error.http_status == 404:
             raise NotThere(f"Stripe knows no {what}: {refused(error)}") from error
-        if error.http_status == 409:
-            raise Unavailable(f"Stripe is still busy with {what}") from error
         raise
     except stripe.StripeError as error:
+        if error.http_status == 409:
+            # The same question is under way there: it may yet be done.
+            raise Unavailable(f"Stripe is still busy with {what}") from error
         raise translated(error, what) from error
     try:
         plain: dict[str, Any] = msgspec.json.decode(body_of(found), type=dict[str, Any])

@@ -25,6 +25,7 @@ class _Code(msgspec.Struct):
     id: str | None = None
     code: str | None = None
     times_redeemed: int | None = None
+    active: bool = True
 
 
 def customer_facts(seen: CustomerBody, telling: Telling) -> tuple[Fact, ...]:
@@ -51,10 +52,11 @@ def _uninstalled_facts(seen: _Any, telling: Telling) -> tuple[Fact, ...]:
 
 
 def _promotion_facts(seen: _Code, telling: Telling) -> tuple[Fact, ...]:
-    if not seen.code or not seen.times_redeemed:
+    uses = seen.times_redeemed or 0
+    if not seen.code or (seen.active and not uses):
         return ()
     named = named_id(seen.id, "the promotion code")
-    return (PromotionSeen(named, seen.code[:LONGEST_TEXT].upper(), seen.times_redeemed, telling.told_at),)
+    return (PromotionSeen(named, seen.code[:LONGEST_TEXT].upper(), uses, telling.told_at, seen.active),)
 
 
 read_customer = reader("customer", CustomerBody, customer_facts)

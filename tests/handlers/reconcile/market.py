@@ -220,6 +220,13 @@ class HandClock(Clock):
         return self.at
 
 
+class _Eager(stripe_library.HTTPXClient):
+    """Stripe's client, which asks again at once: nothing happens at a pretend platform while one waits."""
+
+    def _sleep_time_seconds(self, num_retries: int) -> float:
+        return 0.0
+
+
 @asynccontextmanager
 async def opened_market(url: str, folder: Path, redis_url: str | None = None) -> AsyncIterator[Market]:
     """Open the program and the platforms on one database."""
@@ -245,7 +252,7 @@ async def opened_market(url: str, folder: Path, redis_url: str | None = None) ->
     client = httpx.AsyncClient(transport=httpx.ASGITransport(pretend.app))
     admin = Admin(client, base="http://pretend/{shop}", clock=clock, sleep=market.sleep)
     async with served(market.stripe_api.app) as stripe_url:
-        api = StripeApi(base=stripe_url, clock=clock, http=stripe_library.HTTPXClient(timeout=5))
+        api = StripeApi(base=stripe_url, clock=clock, http=_Eager(timeout=5))
         async with opened(settings, clock=clock, shopify=admin, stripe=api) as context:
             market.context = context
             receiver = build(context)
