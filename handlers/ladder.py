@@ -35,12 +35,26 @@ Moves = Counter[tuple[str | None, str | None]]
 """(Tier now, tier then) -> how many people; those who stay where they are among them."""
 
 
+class Shift(NamedTuple):
+    """What other tiers would do, counted over people."""
+
+    moves: Moves
+    given: Counter[str]  # tier -> how many would get its points for reaching it
+
+    def plus(self, other: "Shift") -> "Shift":
+        """Count both together."""
+        return Shift(self.moves + other.moves, self.given + other.given)
+
+
+NOBODY = Shift(Counter(), Counter())
+
+
 class Ladder(Protocol):
     """What pages may ask about tiers."""
 
     def moves(
         self, merchant_id: int, tiers: Tiers, after: int, limit: int, now: int
-    ) -> Steps[tuple[Moves, int | None]]:
+    ) -> Steps[tuple[Shift, int | None]]:
         """Count where a page of customers stands, and would stand with other tiers; with behind whom the next begins.
 
         None = that was all.

@@ -1,6 +1,5 @@
 """`regulars tier`: who would move if the ladder changed, and tiers given by hand."""
 
-from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +8,7 @@ from rich.progress import Progress
 
 from config.commands import Json, execute, show
 from handlers.context import Context
-from handlers.ladder import Moves
+from handlers.ladder import NOBODY, Shift
 from handlers.merchants.connections import find_merchant
 from handlers.merchants.fields import instant_of
 from handlers.merchants.programs import assignments, changed, read_program
@@ -36,11 +35,11 @@ def try_(
 ) -> None:
     """Count who would move to which tier under other settings; nothing is changed."""
 
-    async def work(context: Context) -> Moves:
+    async def work(context: Context) -> Shift:
         merchant_id = await context.database.read(lambda: find_merchant(name))
         program = (await context.database.read(lambda: read_program(merchant_id))).program
         tiers, now = changed(program, assignments(set_ or [])).tiers, context.clock.now()
-        found: Moves = Counter()
+        found = NOBODY
         after: int | None = 0
         with Progress(console=Console(stderr=True), transient=True) as bar:
             bar.add_task("Placing everybody", total=None)
@@ -48,7 +47,7 @@ def try_(
                 part, after = await context.database.read(
                     lambda after=after: moves(merchant_id, tiers, after, PAGE, now)  # type: ignore[misc]
                 )
-                found += part
+                found = found.plus(part)
                 if after is None:
                     break
         return found
@@ -56,9 +55,14 @@ def try_(
     found = execute(work)
     rows = [
         {"from": before, "to": then, "people": people}
-        for (before, then), people in sorted(found.items(), key=lambda pair: (-pair[1], str(pair[0])))
+        for (before, then), people in sorted(found.moves.items(), key=lambda pair: (-pair[1], str(pair[0])))
     ]
-    show(rows, as_json, [_move(row) for row in rows] or ["There are no customers yet."])
+    gifts = [f"{_people(many)} would get the points for reaching {tier}" for tier, many in sorted(found.given.items())]
+    show(
+        {"moves": rows, "given": dict(found.given)},
+        as_json,
+        [*map(_move, rows), *gifts] if rows else ["There are no customers yet."],
+    )
 
 
 @app.command("give")
@@ -104,5 +108,8 @@ def _tell(tier: str | None, as_json: bool) -> None:
 
 def _move(row: dict[str, Any]) -> str:
     before, then, people = row["from"] or "no tier", row["to"] or "no tier", row["people"]
-    who = f"{people} customer{'s' if people != 1 else ''}"
-    return f"{who}: {before}, as now" if before == then else f"{who}: {before} → {then}"
+    return f"{_people(people)}: {before}, as now" if before == then else f"{_people(people)}: {before} → {then}"
+
+
+def _people(many: int) -> str:
+    return f"{many} customer{'s' if many != 1 else ''}"

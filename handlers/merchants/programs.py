@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from handlers.merchants.books import lock_books, parse_program
 from handlers.merchants.offers import Reward, Rewards
 from handlers.merchants.rules import Campaign, Expiry, Program, Refused, Version
-from handlers.merchants.tiering import Tiers
+from handlers.merchants.tiering import Tier, Tiers
 from handlers.merchants.ways import Ways
 from integration.clock import SECOND
 from integration.database.steps import Steps, ask, plain
@@ -227,7 +227,13 @@ def _write(
         unused["expiry"] = True
     if program.rewards == Rewards():
         unused["rewards"] = True
-    unused["tiers"] = {"ladder": {key: {"multiplier"} for key, each in ladder.items() if each.multiplier == 1}}
+    plain = Tier(name="-", threshold=0)
+    unused["tiers"] = {
+        "ladder": {
+            key: {part for part in ("multiplier", "entry_for") if getattr(each, part) == getattr(plain, part)}
+            for key, each in ladder.items()
+        }
+    }
     unused["tiers"] |= {name: True for name in ("keep_until", "tell") if not getattr(program.tiers, name)}
     if program.tiers == Tiers():
         unused["tiers"] = True

@@ -29,6 +29,7 @@ class Tier(Section):
     name: Annotated[Word, Field(max_length=80), AfterValidator(one_line)]
     threshold: Annotated[int, Field(ge=0, le=MOST_THRESHOLD)]  # points, or major units of the programme's currency
     entry_points: Annotated[int, Field(ge=0, le=MOST_ENTRY_POINTS)] = 0  # given once ever, when it is reached
+    entry_for: Literal["newcomers", "everybody"] = "newcomers"  # who reaches it by these terms, or has it already too
     multiplier: Annotated[Rate, AfterValidator(_lifts)] = Decimal(1)  # of what whoever has it earns
     perks: Annotated[str, Field(max_length=1_000)] = ""  # in words, for the customer
 

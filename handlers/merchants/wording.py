@@ -196,7 +196,8 @@ def tier_words(one: Tier, reader: Reader) -> str:
     if one.multiplier != 1:
         words.append(f"{_number(one.multiplier, reader)} times the points")
     if one.entry_points:
-        words.append(f"{_counted(one.entry_points, 'points', reader)} for reaching it")
+        also = " or having it already" if one.entry_for == "everybody" else ""
+        words.append(f"{_counted(one.entry_points, 'points', reader)} for reaching it{also}")
     if one.perks:
         words.append(f"“{one.perks}”")
     return ", ".join(words)

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from handlers.context import Context
-from handlers.ladder import Moves
+from handlers.ladder import NOBODY
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Program
 from handlers.points.forecast import Counting, Forecast
@@ -84,7 +83,7 @@ async def work_out(context: Context, merchant_id: int, asked: Asked) -> None:
     try:
         if asked.question.what == "tiers":
             found = moved = await count_moves(context, merchant_id, asked.question, tell)
-            done = sum(many for _, _, many in moved)
+            done = sum(many for _, _, many in moved.moves)
         else:
             found = counted = await count(context, merchant_id, asked.question, tell)
             done = sum(counted[0].nothing.values()) + counted[0].earning
@@ -131,7 +130,7 @@ async def count_moves(context: Context, merchant_id: int, question: Question, te
     due = await context.database.read(lambda: store.count_people(merchant_id, MOST_PEOPLE + 1))
     if due > MOST_PEOPLE:
         raise TooMany(f"There are more than {MOST_PEOPLE} customers.")
-    found: Moves = Counter()
+    found = NOBODY
     after: int | None = 0
     told_at = time.monotonic()
     while after is not None:
@@ -139,12 +138,13 @@ async def count_moves(context: Context, merchant_id: int, question: Question, te
         page, after = await context.database.read(
             lambda a=after: ladder.moves(merchant_id, tiers, a, PEOPLE, question.until)  # type: ignore[misc]
         )
-        found.update(page)
+        found = found.plus(page)
         if time.monotonic() - told_at > TOLD_EVERY:
-            await tell(found.total(), due)
+            await tell(found.moves.total(), due)
             told_at = time.monotonic()
         await asyncio.sleep((time.monotonic() - began) * REST)
-    return tuple((before, then, many) for (before, then), many in found.items())
+    moves = tuple((before, then, many) for (before, then), many in found.moves.items())
+    return Moved(moves, tuple(sorted(found.given.items())))
 
 
 def _page(merchant_id: int, after: tuple[int, int], until: int) -> Steps[tuple[list[Sold], list[LoadedSale]]]:

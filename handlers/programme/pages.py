@@ -30,6 +30,7 @@ from handlers.programme.views import (
     Desk,
     also_changed,
     bars,
+    brings,
     channels,
     first_reward,
     form_fields,
@@ -253,10 +254,17 @@ async def _review(
     listed = changes(desk.current.program, program)
     asked = await _asked(context, visit, desk, (desk.current.program, program), LOOK_BACK_DAYS)
     values: dict[str, Any] = {"asked": asked, "look_back": LOOK_BACK_DAYS, "now": context.clock.now(), **_MESSAGES}
-    moving, shifts = None, reshapes(desk.current.program.tiers, program.tiers) and context.ladder is not None
-    if shifts:
+    tiers = (desk.current.program.tiers, program.tiers)
+    moving, shifts = None, reshapes(*tiers) and context.ladder is not None
+    counted = shifts or (brings(*tiers) and context.ladder is not None)
+    if counted:
         moving = await _moving(context, visit, desk, program)
-    values |= {"moving": moving, "shifts": shifts, "shifted": shifted(desk.current.program, program, moving)}
+    values |= {
+        "moving": moving,
+        "shifts": shifts,
+        "counted": counted,
+        "shifted": shifted(desk.current.program, program, moving),
+    }
     if request.query_params.get("part") == "moves":
         return render("moves.html", TEMPLATES, visit=visit, here=request.url.path, **values)
     if "part" in request.query_params:

@@ -405,7 +405,10 @@ _SHAPES: Mapping[str, _Shape] = {
         _campaign_part,
     ),
     LADDER: _Shape(
-        Tier, ("name", "threshold", "multiplier", "entry_points", "perks"), ("name", "threshold"), _tier_part
+        Tier,
+        ("name", "threshold", "multiplier", "entry_points", "entry_for", "perks"),
+        ("name", "threshold"),
+        _tier_part,
     ),
 }
 EMPTY = ("missing", "string_too_short")

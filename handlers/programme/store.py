@@ -217,8 +217,11 @@ class Question(msgspec.Struct, frozen=True):
     what: Literal["sales", "tiers"] = "sales"
 
 
-Moved = tuple[tuple[str | None, str | None, int], ...]
-"""Tier now, tier then, how many people; those who stay where they are among them."""
+class Moved(NamedTuple):
+    """What other tiers would do, counted over everybody."""
+
+    moves: tuple[tuple[str | None, str | None, int], ...]  # tier now, tier then, how many; who stays among them
+    given: tuple[tuple[str, int], ...] = ()  # tier, how many would get its points for reaching it
 
 
 class Asked(NamedTuple):

@@ -358,11 +358,21 @@ class Shifted(NamedTuple):
     moves: Sequence[tuple[str, str, int]]  # from, to, how many; of those who move
     bars: Sequence[Step]
     height: int
+    given: Sequence[tuple[str, int, int]] = ()  # tier, how many would get points for reaching it, how many points each
 
 
 def reshapes(old: Tiers, new: Tiers) -> bool:
     """Tell whether anybody could have another tier by new terms."""
     return _shape(old) != _shape(new)
+
+
+def brings(old: Tiers, new: Tiers) -> bool:
+    """Tell whether anybody could get something else by new terms, whether or not they move."""
+    return new.enabled and (_shape(old), _gifts(old)) != (_shape(new), _gifts(new))
+
+
+def _gifts(tiers: Tiers) -> object:
+    return {key: (each.entry_points, each.entry_for) for key, each in tiers.ladder.items() if each.entry_points}
 
 
 def _shape(tiers: Tiers) -> object:
@@ -375,7 +385,7 @@ def shifted(old: Program, new: Program, asked: Asked | None) -> Shifted | None:
     """Lay out what was counted; None where it is not there yet."""
     if asked is None or asked.moves is None:
         return None
-    moves = asked.moves
+    moves = asked.moves.moves
     ladders = [list(program.tiers.ascending) if program.tiers.enabled else [] for program in (new, old)]
     names: dict[str | None, str] = {None: NO_TIER}
     names |= {key: each.name for ladder in reversed(ladders) for key, each in ladder}
@@ -408,6 +418,7 @@ def shifted(old: Program, new: Program, asked: Asked | None) -> Shifted | None:
         moves=[(names.get(a, str(a)), names.get(b, str(b)), n) for a, b, n in moving],
         bars=bars,
         height=len(bars) * _STEP,
+        given=[(names.get(key, key), many, new.tiers.ladder[key].entry_points) for key, many in asked.moves.given],
     )
 
 

@@ -122,10 +122,13 @@ def _deciding(tiers: Tiers) -> object:
     """Return what of the terms decides where people stand and what they are told; None where there are none."""
     if not tiers.enabled:
         return None
-    said = {"name": "", "perks": "", "multiplier": Decimal(1), "entry_points": 0}  # which place nobody
-    return tiers.model_copy(
-        update={"ladder": {key: each.model_copy(update=said) for key, each in tiers.ladder.items()}}
-    )
+    said: dict[str, object] = {"name": "", "perks": "", "multiplier": Decimal(1)}  # which moves nobody
+    ladder = {
+        # Points that are for newcomers alone are nothing to whoever is there.
+        key: each.model_copy(update=said if each.entry_for == "everybody" else {**said, "entry_points": 0})
+        for key, each in tiers.ladder.items()
+    }
+    return tiers.model_copy(update={"ladder": ladder})
 
 
 def in_force(versions: Iterable[Version], now: int) -> Tiers:
@@ -355,6 +358,25 @@ def laid_over(earned: str | None, grant: Grant | None, tiers: Tiers) -> str | No
         return earned
     pick = max if grant.is_floor else min
     return pick(earned, grant.tier, key=lambda tier: order.index(tier))
+
+
+def entry_points(earned: Standing, terms: Sequence[Terms]) -> int:
+    """Say how many points the tier somebody has by what they bought brings them, once ever.
+
+    They are for whoever reached it from below under terms that had them; terms may also give them to everybody there.
+    """
+    tier = terms[-1].tiers.ladder.get(earned.tier or "") if terms else None
+    if tier is None:
+        return 0
+    if tier.entry_for == "everybody":
+        return tier.entry_points
+    at = earned.history[-1][0]
+    before = earned.history[-2][1] if len(earned.history) > 1 else None
+    under = next(one.tiers for one in reversed(terms) if one.since <= at)
+    order = [None, *(key for key, _ in under.ascending)]
+    if before not in order or order.index(before) > order.index(earned.tier):
+        return 0
+    return under.ladder[earned.tier or ""].entry_points
 
 
 # --- What people are told of -------------------------------------------------------------------

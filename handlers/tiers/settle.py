@@ -25,7 +25,7 @@ from handlers.tiers.rules import (
     Standing,
     Terms,
     by_hand,
-    in_force,
+    entry_points,
     merit,
     news,
     news_keys,
@@ -113,7 +113,7 @@ def place(
     yield from store.keep(rows)
     if gone:
         yield from store.drop(gone)
-    yield from _welcome(known, found, now)
+    yield from _welcome(found, now)
     yield from _tell(found, now)
     # What is told late may have made somebody a regular sooner: what they bought since is settled again.
     moved = [(m, sale.number) for (m, _), one in found.items() for sale in one.others if _earns_otherwise(sale, one)]
@@ -167,20 +167,28 @@ def placed(
     return found
 
 
-def _welcome(known: Mapping[int, Shop], found: Mapping[Key, Placed], now: int) -> Steps[None]:
-    """Give whoever has reached a tier by what they bought the points that come with it, once ever."""
-    due: dict[Key, tuple[str, int]] = {}
-    for who, one in found.items():
-        tier = in_force(known[who[0]].versions, now).ladder.get(one.earned.tier or "")
-        if tier is not None and tier.entry_points and one.earned.tier is not None:
-            due[who] = (one.earned.tier, tier.entry_points)
-    if not due:
-        return
-    given = yield from store.welcomed((m, _key(n, due[m, root][0])) for m, root in due for n in found[m, root].numbers)
-    postings = [
-        Posting(m, _key(root, tier), ISSUED, account(root, "available"), points * MICRO, "tier_reward", detail=tier)
+def welcomes(found: Mapping[Key, Placed]) -> Steps[dict[Key, tuple[str, int]]]:
+    """Say who has points coming for the tier they reached by what they bought: which, and how many; once ever."""
+    due = {
+        who: (one.earned.tier, points)
+        for who, one in found.items()
+        if one.earned.tier is not None and (points := entry_points(one.earned, one.terms))
+    }
+    keys = [(m, _key(number, due[m, root][0])) for m, root in due for number in found[m, root].numbers]
+    given = (yield from store.welcomed(keys)) if keys else set()
+    return {
+        (m, root): (tier, points)
         for (m, root), (tier, points) in sorted(due.items())
         if not any((m, _key(number, tier)) in given for number in found[m, root].numbers)
+    }
+
+
+def _welcome(found: Mapping[Key, Placed], now: int) -> Steps[None]:
+    """Give people the points that come with the tier they reached."""
+    due = yield from welcomes(found)
+    postings = [
+        Posting(m, _key(root, tier), ISSUED, account(root, "available"), points * MICRO, "tier_reward", detail=tier)
+        for (m, root), (tier, points) in due.items()
     ]
     if postings:
         counters = yield from lock_books({posting.merchant_id for posting in postings})

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from handlers.customers.persons import customers_after, persons
-from handlers.ladder import Moves, Place, Rung
+from handlers.ladder import Place, Rung, Shift
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop, Version
 from handlers.merchants.tiering import Tier, Tiers
@@ -12,7 +12,7 @@ from handlers.points.rules import MICRO
 from handlers.sales.books import sales_of
 from handlers.tiers import store
 from handlers.tiers.rules import in_force
-from handlers.tiers.settle import placed
+from handlers.tiers.settle import placed, welcomes
 from integration.clock import SECOND
 from integration.database.steps import Steps
 from integration.money import exponent
@@ -25,7 +25,7 @@ class View:
 
     def moves(
         self, merchant_id: int, tiers: Tiers, after: int, limit: int, now: int
-    ) -> Steps[tuple[Moves, int | None]]:
+    ) -> Steps[tuple[Shift, int | None]]:
         """Count where a page of customers stands, and would stand with other tiers (see `moves`)."""
         return (yield from moves(merchant_id, tiers, after, limit, now))
 
@@ -81,8 +81,8 @@ def whole(shop: Shop, tiers: Tiers, millionths: int, up: bool = False) -> int:
     return -(-millionths * units // MICRO) if up else millionths * units // MICRO
 
 
-def moves(merchant_id: int, tiers: Tiers, after: int, limit: int, now: int) -> Steps[tuple[Moves, int | None]]:
-    """Count where a page of customers stands now and would stand in a second with other tiers, by their facts.
+def moves(merchant_id: int, tiers: Tiers, after: int, limit: int, now: int) -> Steps[tuple[Shift, int | None]]:
+    """Count where a page of customers stands now and would stand in a second with other tiers, and what they would get.
 
     Returns also behind whom the next page begins; None = that was all. Nothing is written.
     """
@@ -93,7 +93,8 @@ def moves(merchant_id: int, tiers: Tiers, after: int, limit: int, now: int) -> S
     before = yield from placed({merchant_id: shop}, people, now)
     later = yield from placed({merchant_id: _with(shop, tiers, then)}, people, then)
     found = Counter((before[who].shown.tier, later[who].shown.tier) for who in people)
-    return found, page[-1] if len(page) == limit else None
+    given = Counter(tier for tier, _ in (yield from welcomes(later)).values())
+    return Shift(found, given), page[-1] if len(page) == limit else None
 
 
 def _with(shop: Shop, tiers: Tiers, at: int) -> Shop:

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.merchants.rules import Program
 from handlers.merchants.tiering import Tiers
-from handlers.programme.store import Asked, Question
+from handlers.programme.store import Asked, Moved, Question
 from handlers.programme.views import keep_chosen, reshapes, shifted
 from integration.clock import DAY, SECOND
 from tests.handlers.programme.test_pages import follows, form, proof, reviewed, sells, versions
@@ -91,6 +91,21 @@ async def test_what_moves_nobody_asks_nothing(nora: Visitor) -> None:
     assert "Who would move" not in page.text and "What about the tier" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        ("everybody", "<strong>1</strong> customer would get 50 points for Silver within minutes of saving: 50 points"),
+        ("newcomers", "Nobody would get points for a tier by saving this."),
+    ],
+)
+async def test_the_review_says_who_would_get_points_that_are_new(nora: Visitor, who: str, told: str) -> None:
+    """Elsa is silver already: whether she gets them is the shop's to say."""
+    fields = {"tiers.ladder.silver.entry_points": "50", "tiers.ladder.silver.entry_for": who}
+    _, page = await reviewed(nora, form(OLD, base="2", **fields))
+    assert told in page.text
+    assert "Who would move" not in page.text and "What about the tier" not in page.text
+
+
 def test_only_what_somebody_takes_can_move_them() -> None:
     """What counts, over which time, the steps, and whether there are any."""
     tiers = OLD.tiers
@@ -106,7 +121,7 @@ def test_moves_are_laid_out_by_the_names_of_both_ladders() -> None:
     """Who had a tier that is gone falls where what they get took less."""
     new = Program.model_validate({"tiers": {"enabled": True, "ladder": {"gold": {"name": "Or", "threshold": 500}}}})
     moves = (("silver", None, 3), ("gold", "gold", 2), (None, "gold", 1), (None, None, 4))
-    asked = Asked("d", Question((), 0, 1, 1, "tiers"), 0, 0, 10, 10, None, 1, None, moves)
+    asked = Asked("d", Question((), 0, 1, 1, "tiers"), 0, 0, 10, 10, None, 1, None, Moved(moves))
     found = shifted(OLD, new, asked)
     assert found is not None and (found.people, found.losing, found.rising) == (10, 3, 1)
     assert list(found.table) == [("No tier", 5, 7), ("Silver", 3, 0), ("Or", 2, 3)]

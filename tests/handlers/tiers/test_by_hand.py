@@ -1,14 +1,14 @@
 """What comes with a tier comes once ever, what is given by hand holds, and a change is counted before it is made."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
 
+from handlers.ladder import NOBODY, Moves
 from handlers.merchants.rules import Refused
 from handlers.merchants.tiering import Tiers
 from handlers.tiers.changes import give, leave
-from handlers.tiers.views import Moves, moves
+from handlers.tiers.views import moves
 from integration.clock import DAY, SECOND, to_iso
 from integration.facts import Buyer, CustomerSeen, CustomersMerged
 from tests.handlers.messages.stage import Stage
@@ -141,11 +141,11 @@ async def test_who_would_move_is_counted_before_a_ladder_is_changed(nora: Stage)
 
 async def counted(nora: Stage, tiers: Tiers) -> Moves:
     """Count page by page, one customer a page."""
-    found: Moves = Counter()
+    found = NOBODY
     after: int | None = 0
     while after is not None:
         part, after = await nora.database.read(
             lambda after=after: moves(SHOP, tiers, after, 1, nora.clock.now())  # type: ignore[misc]
         )
-        found += part
-    return found
+        found = found.plus(part)
+    return found.moves
