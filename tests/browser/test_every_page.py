@@ -154,7 +154,6 @@ def hold(page: Page, address: str, complaints: list[str], status: int = 200) -> 
     """Open an address; returns what is wrong with it."""
     answer = page.goto(address)
     assert answer is not None and answer.status == status, (address, answer and answer.status)
-    page.wait_for_function("!document.documentElement.hasAttribute('aria-busy')")
     wrong = [*violations(page), *(["it scrolls sideways"] if too_wide(page) else []), *complaints]
     complaints.clear()
     return [f"{address}: {one}" for one in wrong if status == 200 or str(status) not in one]

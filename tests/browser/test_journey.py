@@ -12,7 +12,7 @@ from integration.clock import DAY
 from integration.sandbox.shopify import Shop
 from tests.browser.admin import DESKTOP, PHONE, in_admin, in_admin_again, window
 from tests.browser.installed import Installed
-from tests.browser.shop import too_wide, violations
+from tests.browser.shop import arrived, too_wide, violations
 
 ADA = "ada@home.example"
 MOST_PIXELS = 12_000  # of the height of one picture
@@ -55,7 +55,6 @@ class Walk:
 
     def station(self, name: str) -> None:
         """Hold the page to what everybody needs, and keep a picture of all of it."""
-        self.app.wait_for_function("!document.documentElement.hasAttribute('aria-busy')")
         assert violations(self.app) == [] and not too_wide(self.app), name
         self._stations += 1
         if folder := os.environ.get("SCREENSHOTS"):
@@ -108,7 +107,7 @@ def sees_what_was_sold_before(it: Installed, nora: Walk, width: int) -> None:
     def looks() -> bool:
         app.get_by_label("Find a customer").fill("bo")
         app.get_by_label("Find a customer").press("Enter")
-        expect(app.locator("html:not([aria-busy])")).to_have_count(1)
+        arrived(app)
         return found.count() > 0
 
     it.until(looks, "what was sold before did not come in")

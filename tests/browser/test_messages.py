@@ -13,8 +13,7 @@ WORDS = "/app/messages/words/thank_you?language=en"
 
 
 def is_well(page: Page | Frame) -> None:
-    """Hold a page to what everybody needs, once it has arrived."""
-    page.wait_for_function("!document.documentElement.hasAttribute('aria-busy')")
+    """Hold a page to what everybody needs."""
     assert violations(page) == [] and not too_wide(page)
 
 
