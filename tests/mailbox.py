@@ -46,7 +46,7 @@ class Mailbox:
             self.recipients.append(list(envelope.rcpt_tos))
         return answer
 
-    async def holds(self, count: int, within_s: float = 10) -> list[EmailMessage]:
+    async def holds(self, count: int, within_s: float = 60) -> list[EmailMessage]:
         """Wait until at least `count` letters are here and return all; AssertionError where they are not."""
         end = time.monotonic() + within_s
         while len(self.letters) < count:

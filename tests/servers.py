@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-START_WAIT_S = 30
+START_WAIT_S = 60
 STOP_WAIT_S = 15
 PR_SET_PDEATHSIG = 1
 

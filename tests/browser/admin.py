@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Frame, Page, Route
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 320, "height": 640}
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 ADMIN = "https://admin.shopify.com/store/nora/apps/regulars"
 BRIDGE = "https://cdn.shopify.com/shopifycloud/app-bridge.js"
 _HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.admin import ADMIN, DESKTOP, PHONE
-from tests.browser.shop import RunningShop, painted, pictured, too_wide, violations
+from tests.browser.shop import RunningShop, pictured, too_wide, violations
 from tests.visits import OTTO, SHOPS
 
 
@@ -25,17 +25,6 @@ def test_signing_in_works_and_hinders_nobody(browser: Browser, shop: RunningShop
     assert violations(page) == [] and not too_wide(page)
     assert complaints == []
     page.context.close()
-
-
-def test_the_page_is_painted_at_once_and_does_not_jump(browser: Browser, shop: RunningShop) -> None:
-    """With a cold cache the largest part stands within a second and a half, and nothing shifts."""
-    page, _ = shop.alone(browser)
-    cold = browser.new_context(viewport=DESKTOP, storage_state=page.context.storage_state())  # type: ignore[arg-type]
-    page = cold.new_page()
-    page.goto(f"{shop.url}/app")
-    largest, shift = painted(page)
-    assert 0 < largest < 1_500 and shift == 0
-    cold.close()
 
 
 def test_in_the_admin_pages_are_fetched_with_a_token(browser: Browser, shop: RunningShop) -> None:

@@ -26,7 +26,7 @@ from tests.conftest import apart
 
 COMMAND = "import sys; sys.argv[0] = 'regulars'; from config.cli import main; main()"
 SECRET = "a-secret-of-the-app"
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 class Shop:
@@ -178,7 +178,7 @@ def test_web_and_worker_share_one_machine(shop: Shop) -> None:
     worker = subprocess.Popen([sys.executable, "-c", COMMAND, "worker"], env=shop.environment, cwd=shop.elsewhere)
     with httpx.Client() as client:
         assert post(client, url, 1) == 200
-    done = shop.regulars("idle", "--timeout", "20", "--json")
+    done = shop.regulars("idle", "--timeout", "60", "--json")
     assert (done.returncode, done.stdout) == (0, '{"idle": true}\n')
     for process in (worker, web):
         process.terminate()

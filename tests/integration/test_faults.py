@@ -24,10 +24,10 @@ def disarmed() -> Iterator[None]:
 
 def test_nothing_happens_unless_armed() -> None:
     """Production passes its points without a word, and in next to no time."""
-    begun = time.perf_counter_ns()
+    begun = time.thread_time_ns()
     for _ in range(PASSINGS):
         faults.point("work.claimed")
-    assert (time.perf_counter_ns() - begun) / PASSINGS < MOST_NANOSECONDS
+    assert (time.thread_time_ns() - begun) / PASSINGS < MOST_NANOSECONDS
 
 
 def test_the_nth_passing_of_one_point_fails() -> None:

@@ -101,4 +101,4 @@ def test_a_collector_that_is_away_delays_the_end_by_seconds_at_most(monkeypatch:
     tracing.record("receive", tracing.receipt(*EVENT, NOON), None, NOON, NOON)
     began = time.monotonic()
     tracing.stop()
-    assert time.monotonic() - began < 8 and not tracing.is_on()
+    assert time.monotonic() - began < 20 and not tracing.is_on()

@@ -31,7 +31,7 @@ from tests.journeys.town import SHOPIFY_SECRET, Town
 from tests.mailbox import Mailbox
 from tests.servers import free_port
 
-IDLE_SECONDS = 20.0
+IDLE_SECONDS = 60.0
 LOOK_SECONDS = 0.002
 STYLES = ("once", "twice", "shuffled", "lost", "again")
 SEED = 20261006
@@ -73,7 +73,7 @@ class Street:
             tasks = [asyncio.create_task(server.serve()), asyncio.create_task(work(context, stop))]
             while not server.started:
                 await asyncio.sleep(LOOK_SECONDS)
-            async with httpx.AsyncClient(base_url=settings.own_url, timeout=10, trust_env=False) as http:
+            async with httpx.AsyncClient(base_url=settings.own_url, timeout=60, trust_env=False) as http:
                 yield cls(context, clock, http, mailbox)
             server.should_exit = True
             stop.set()

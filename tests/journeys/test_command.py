@@ -26,7 +26,7 @@ from tests.servers import free_port
 APP_SECRET = "shpss_of-the-command-line-journey"
 ENDPOINT_SECRET = "whsec_of-the-command-line-journey"
 REGULARS = Path(sys.executable).parent / "regulars"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 ORDERS = 40
 
@@ -47,7 +47,7 @@ class Shell:
             "LOG_LEVEL": "warning",
         }
         self.folder = folder
-        self.http = httpx.Client(base_url=self.environment["PUBLIC_URL"], timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=self.environment["PUBLIC_URL"], timeout=60, trust_env=False)
         self.server: subprocess.Popen[bytes] | None = None
 
     def regulars(self, *words: str) -> Any:
@@ -142,7 +142,7 @@ def test_a_shop_joins_sells_is_killed_at_work_and_loses_nothing(shell: Shell) ->
             else:
                 assert delivery.connection == STRIPE_TOKEN
                 assert shell.stripe(path, delivery.body) == 200
-    shell.regulars("idle", "--timeout", "20")
+    shell.regulars("idle", "--timeout", "60")
     ana = shell.regulars("customer", "show", "ana@home.example", "--merchant", "Corner")
     assert ana["points"] == {"available": 0, "pending": 80, "held": 0, "lifetime": 0}
     assert [m["kind"] for m in ana["messages"]] == ["thank_you"]

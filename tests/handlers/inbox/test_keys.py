@@ -11,7 +11,7 @@ from handlers.reconcile.jobs import reconcile
 from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.errors import Revoked, Unavailable
 from integration.shopify.grants import NotInstalled
-from tests.handlers.merchants.harbour import TEA, Harbour
+from tests.handlers.merchants.harbour import TEA, Harbour, Silence
 
 ALMOST_AN_HOUR = 56 * 60  # seconds; within five minutes of a token's end
 OVER = 61 * 60
@@ -21,6 +21,15 @@ async def keys(harbour: Harbour, each: int = 1) -> list[Key]:
     """Keys of one connection, as so many tasks of two processes hold them."""
     number = (await harbour.connection())["id"]
     return [Key(where, number) for where in (harbour.here, harbour.there) for _ in range(each)]
+
+
+async def renewing(harbour: Harbour, key: Key) -> tuple[asyncio.Task[str], Silence]:
+    """Have somebody renew the key: Shopify was asked, and answers them once the silence is over."""
+    silence = harbour.silence = Silence()
+    asked = asyncio.create_task(key())  # type: ignore[arg-type]
+    await silence.begun.wait()
+    harbour.silence = None
+    return asked, silence
 
 
 async def test_a_key_is_renewed_five_minutes_before_its_end(harbour: Harbour) -> None:
@@ -67,13 +76,9 @@ async def test_a_process_that_died_while_renewing_holds_nobody_up_for_long(harbo
     await harbour.visit()
     harbour.clock.passes(OVER)
     key, other = await keys(harbour)
-    harbour.slow = 60
-    died = asyncio.create_task(key())
-    while not (await harbour.connection())["refresh_claim"]:
-        await asyncio.sleep(0.01)
+    died, _ = await renewing(harbour, key)
     died.cancel()
     await asyncio.gather(died, return_exceptions=True)
-    harbour.slow = 0
     await harbour.rows("UPDATE connections SET refresh_after = 0")
     assert harbour.pretend.tokens.opens(await other(), TEA)
 
@@ -83,13 +88,10 @@ async def test_who_paused_past_its_lease_writes_nothing(harbour: Harbour) -> Non
     await harbour.visit()
     harbour.clock.passes(OVER)
     key, other = await keys(harbour)
-    harbour.slow = 0.5
-    late = asyncio.create_task(key())
-    while not (await harbour.connection())["refresh_claim"]:
-        await asyncio.sleep(0.01)
+    late, silence = await renewing(harbour, key)
     await harbour.rows("UPDATE connections SET refresh_after = 0")
-    harbour.slow = 0
     stands = await other()
+    silence.over.set()
     assert await late == stands == await harbour.token()
 
 
@@ -182,14 +184,12 @@ async def test_an_uninstall_while_a_key_is_renewed_leaves_no_key(harbour: Harbou
     await harbour.visit()
     harbour.clock.passes(ALMOST_AN_HOUR)
     key, _ = await keys(harbour)
-    harbour.slow = 0.5
-    asked = asyncio.create_task(key())
-    while not (await harbour.connection())["refresh_claim"]:
-        await asyncio.sleep(0.01)
+    asked, silence = await renewing(harbour, key)
     await harbour.rows(
         "UPDATE connections SET closed_at = ?1, token = NULL, refresh_token = NULL, refresh_claim = NULL",
         harbour.clock.now(),
     )
+    silence.over.set()
     with pytest.raises(Revoked):
         await asked
     one = await harbour.connection()

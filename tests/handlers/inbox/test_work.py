@@ -154,7 +154,7 @@ async def test_the_loop_wakes_for_the_bell_and_settles_by_the_clock(
         await asyncio.sleep(0)
     await desk.told(HELLO)
     desk.context.queue.ring(BELL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         await worked.wait()
         stop.set()
         while not running.done():

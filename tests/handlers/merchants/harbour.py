@@ -48,6 +48,18 @@ class HandClock(Clock):
         self.at += int(seconds * SECOND)
 
 
+class Silence:
+    """Shopify does not answer whoever asks for a token until it is `over`; `begun` once somebody has asked."""
+
+    def __init__(self) -> None:
+        self.begun, self.over = asyncio.Event(), asyncio.Event()
+
+    async def kept(self) -> None:
+        """Wait for its end."""
+        self.begun.set()
+        await self.over.wait()
+
+
 @dataclass
 class Harbour:
     """The tea shop, and the program it arrives at as `here` and as `there`, another process on the same database."""
@@ -59,10 +71,13 @@ class Harbour:
     there: Context = field(init=False)
     slept: list[float] = field(default_factory=list)
     slow: float = 0.0  # seconds until Shopify gives out a token
+    silence: "Silence | None" = None
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the pretend Shopify, after a while where it is slow."""
-        if self.slow and scope["path"].endswith("/access_token"):
+        if scope["path"].endswith("/access_token"):
+            if self.silence is not None:
+                await self.silence.kept()
             await asyncio.sleep(self.slow)
         await self.pretend.app(scope, receive, send)
 

@@ -18,7 +18,7 @@ from tests.handlers.messages.stage import Buyer, Stage
 from tests.mailbox import Mailbox
 
 NOTE = "thank_you:sale:1"
-SOON_S = 20
+SOON_S = 60
 
 
 async def stops(nora: Stage, key: str = NOTE) -> str:

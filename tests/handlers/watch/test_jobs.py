@@ -28,7 +28,7 @@ async def test_a_worker_is_heard_of_until_it_ends(desk: Desk, monkeypatch: pytes
     beating = asyncio.create_task(jobs.beat_for_ever(desk.context, stop))
     began = desk.clock.now()
     desk.clock.at += HOUR
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while [at for _, at, _, _ in await words(desk, "process")] != [began + HOUR]:
             await asyncio.sleep(0)
     assert (await words(desk, "process"))[0][3]["since"] <= began + HOUR
@@ -50,7 +50,7 @@ async def test_a_beat_the_database_misses_is_made_up_for(desk: Desk, monkeypatch
     monkeypatch.setattr(jobs, "tell", away)
     stop = asyncio.Event()
     beating = asyncio.create_task(jobs.beat_for_ever(desk.context, stop))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await missed.wait()
         stop.set()
         await beating

@@ -238,7 +238,7 @@ async def test_a_silent_server_is_left_after_the_time_limit() -> None:
     async with _talking([b"220 hi"]) as url:
         channel = SmtpChannel(url, timeout_seconds=0.2)
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(channel.send(LETTER), 5)
+            await asyncio.wait_for(channel.send(LETTER), 8)
 
 
 async def test_a_wrong_password_is_no_fault_of_the_letter() -> None:

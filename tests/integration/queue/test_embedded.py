@@ -83,8 +83,8 @@ async def test_a_server_that_ends_is_started_again(data_dir: Path, monkeypatch: 
     await server.start()
     first = pid_in(data_dir)
     os.kill(first, signal.SIGKILL)
-    async with asyncio.timeout(10):
-        while pid_in(data_dir) == first or find(data_dir) is None:
+    async with asyncio.timeout(60):
+        while (data_dir / "valkey.pid").read_text() in ("", str(first)) or find(data_dir) is None:
             await asyncio.sleep(0.02)
     await server.stop()
 
@@ -114,7 +114,7 @@ def test_a_killed_parent_takes_the_server_along(data_dir: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while alive(pid):
         assert time.monotonic() < deadline, "the server outlives its parent"
         time.sleep(0.01)

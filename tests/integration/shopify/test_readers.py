@@ -310,7 +310,7 @@ def test_nonsense_is_refused_in_words_and_at_once(topic: str) -> None:
         started = time.thread_time()
         with pytest.raises((Unreadable, Suspect)) as raised:
             read(topic, body)
-        assert time.thread_time() - started < 0.05, body[:40]
+        assert time.thread_time() - started < 0.5, body[:40]
         assert 0 < len(str(raised.value)) < 200
 
 

@@ -344,7 +344,7 @@ def test_nonsense_is_refused_in_words_and_at_once(body: bytes) -> None:
         started = time.thread_time()
         with pytest.raises((Unreadable, Suspect)) as raised:
             read(type, body)
-        assert time.thread_time() - started < 0.05
+        assert time.thread_time() - started < 0.5
         assert 0 < len(str(raised.value)) < 200
 
 
