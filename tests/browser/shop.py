@@ -114,7 +114,7 @@ class RunningShop:
 
 
 def arrived(page: Page | Frame) -> None:
-    """Wait until a page that Turbo fetches is there."""
+    """Wait until a page that Turbo fetches is there; a function to wait for would be an eval, which pages forbid."""
     expect(page.locator("html:not([aria-busy])")).to_have_count(1)
 
 

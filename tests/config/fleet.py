@@ -25,7 +25,7 @@ from tests.servers import Postgres, free_port
 COMMAND = "import sys; sys.argv[0] = 'regulars'; from config.cli import main; main()"
 SECRET = "a-secret-of-the-app"
 SHOP = "lavender.myshopify.com"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class Answer(NamedTuple):
