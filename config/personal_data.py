@@ -19,6 +19,7 @@ from handlers.mirror import personal as mirror
 from handlers.points import personal as points
 from handlers.privacy import personal as privacy
 from handlers.reconcile import personal as reconcile
+from handlers.referrals import personal as referrals
 from handlers.reviews import personal as reviews
 from handlers.rewards import personal as rewards
 from handlers.sales import personal as sales
@@ -33,6 +34,7 @@ HOLDERS: tuple[Holder, ...] = (
     rewards.HOLDER,
     tiers.HOLDER,
     earning.HOLDER,
+    referrals.HOLDER,
     mirror.HOLDER,
     account.HOLDER,
     points.HOLDER,
@@ -161,6 +163,18 @@ TABLES: dict[str, Kept] = {
     # What was given stays as the ledger's entries do, under our own number.
     "occasions": Kept(None, free="merchant_id customer occasion at version pending available postings"),
     "earning_marks": Kept(None, free="merchant_id version after_customer"),
+    "referral_links": Kept("referrals", personal="code", free="merchant_id customer state created_at"),
+    # Deleted once they are off at the platform: minutes after somebody is forgotten. A code is a name, too.
+    "referral_codes": Kept(
+        "referrals",
+        personal="code link asker reason platform_id",
+        free="merchant_id customer state kind terms value_minor currency connection created_at expires_at used_at"
+        " attempts next_at claim claimed_until tried_at",
+    ),
+    # Who brought whom stays under our own numbers, as the ledger's entries do.
+    "referrals": Kept(
+        None, free="merchant_id sale referrer friend state why decision at pending available postings due_at"
+    ),
     "tier_marks": Kept(None, free="merchant_id version after_customer"),
     # The number at Shopify stays until what stands there is taken away: minutes after somebody is forgotten.
     "mirrors": Kept("mirror", personal="account", free="merchant_id customer digest has_tier due_at"),

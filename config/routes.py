@@ -26,6 +26,8 @@ from handlers.messages import pages as messages
 from handlers.privacy import pages as privacy
 from handlers.programme import desk as programme_desk
 from handlers.programme import pages as programme
+from handlers.referrals import desk as referrals_desk
+from handlers.referrals import pages as referrals
 from handlers.reviews import pages as reviews
 from handlers.rewards import desk as rewards
 
@@ -130,6 +132,9 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/rewards/{number}", opened(rewards.reward_page), name="taken"),
     Route("/app/rewards/{number}", opened(rewards.reward_act), methods=["POST"]),
     Route("/app/rewards/{number}/take-back", opened(rewards.take_back_page), name="take-back"),
+    Route("/app/friends", opened(referrals_desk.friends_page), name="friends"),
+    Route("/app/friends/{number}", opened(referrals_desk.friend_page), name="friend-of"),
+    Route("/app/friends/{number}", opened(referrals_desk.friend_act), methods=["POST"]),
     Route("/app/requests", opened(privacy.requests_page), name="requests"),
     # How one gets there without Shopify, and what keeps one there.
     Route("/app/sign-in", merchants.sign_in_page, name="sign-in"),
@@ -152,6 +157,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/proxy/reward", by_proxy(account_desk.reward_page)),
     Route("/proxy/return", by_proxy(account_desk.return_page)),
     Route("/proxy/return", by_proxy(account_desk.return_now), methods=["POST"]),
+    Route("/proxy/friends", by_proxy(account_desk.friends_now), methods=["POST"]),
     Route("/proxy/mails", by_proxy(account_desk.mails_now), methods=["POST"]),
     Route("/proxy/language", by_proxy(account_desk.language_now), methods=["POST"]),
     Route("/proxy/birthday", by_proxy(account_desk.birthday_now), methods=["POST"]),
@@ -171,6 +177,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/c/account/reward", by_session(account_desk.reward_page)),
     Route("/c/account/return", by_session(account_desk.return_page)),
     Route("/c/account/return", by_session(account_desk.return_now), methods=["POST"]),
+    Route("/c/account/friends", by_session(account_desk.friends_now), methods=["POST"]),
     Route("/c/account/mails", by_session(account_desk.mails_now), methods=["POST"]),
     Route("/c/account/language", by_session(account_desk.language_now), methods=["POST"]),
     Route("/c/account/birthday", by_session(account_desk.birthday_now), methods=["POST"]),
@@ -178,6 +185,9 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/c/account/file", by_session(account_desk.export_file)),
     Route("/c/account/forget", by_session(account_desk.forget_page)),
     Route("/c/account/forget", by_session(account_desk.forget_now), methods=["POST"]),
+    Route("/c/friend/{code}", referrals.friend_page, name="friend"),
+    Route("/c/friend/{code}", referrals.friend_now, methods=["POST"]),
+    Route("/c/welcome/{code}", referrals.welcome_page, name="welcome"),
     Route("/c/unsubscribe/{token}", messages.unsubscribe_page, name="unsubscribe"),
     Route("/c/unsubscribe/{token}", messages.unsubscribe_now, methods=["POST"]),
     Route("/c/unsubscribe/{token}/undo", messages.resubscribe_now, methods=["POST"]),

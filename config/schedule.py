@@ -25,6 +25,7 @@ from handlers.points import seal
 from handlers.privacy import jobs as privacy
 from handlers.programme import jobs as programme
 from handlers.reconcile import jobs as reconcile
+from handlers.referrals import jobs as referrals
 from handlers.rewards import jobs as rewards
 from handlers.tiers import jobs as tiers
 from handlers.watch import jobs as watch
@@ -87,6 +88,8 @@ JOBS: tuple[Job, ...] = (
     Job("mirror.tell", mirror.tell, timeout=120, tries=1),
     Job("tiers.look", tiers.look_due, timeout=120),
     Job("earning.look", earning.look_due, timeout=120),
+    Job("referrals.look", referrals.look_due, timeout=120),
+    Job(referrals.MAKE, referrals.make, timeout=120, tries=1),
     Job("account.prune", account.prune, timeout=60),
     Job("privacy.carry_out", privacy.carry_out, timeout=120, tries=1),
     Job("privacy.prune", privacy.prune, timeout=60),
@@ -99,6 +102,8 @@ TICKS: tuple[Tick, ...] = (
     Tick("privacy.carry_out", every=MINUTE),
     Tick("tiers.look", every=MINUTE),
     Tick("earning.look", every=MINUTE),
+    Tick("referrals.look", every=MINUTE),
+    Tick(referrals.MAKE, every=MINUTE),
     Tick("mirror.tell", every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("insights.count", every=5 * MINUTE),

@@ -30,6 +30,10 @@ from handlers.privacy.gate import Gate
 from handlers.programme import store as programme_store
 from handlers.reconcile import store as reconcile_store
 from handlers.reconcile.store import recovered_of
+from handlers.referrals.ledger import audit as audit_referrals
+from handlers.referrals.settle import ReferralsSettler
+from handlers.referrals.settle import follow as follow_referrals
+from handlers.referrals.views import Doorway, Friends
 from handlers.reviews import rules as reviews
 from handlers.reviews import store as reviews_store
 from handlers.reviews.letters import Reminder, Request
@@ -45,6 +49,7 @@ from handlers.rewards.kinds.gift_card import GiftCard
 from handlers.rewards.kinds.percentage_off import PERCENTAGE_OFF
 from handlers.rewards.kinds.promotion_code import PromotionCode
 from handlers.rewards.kinds.store_credit import StoreCredit
+from handlers.rewards.kinds.welcome import Lender
 from handlers.rewards.ledger import audit as audit_rewards
 from handlers.rewards.settle import RewardsSettler, hear
 from handlers.rewards.views import Counter
@@ -72,16 +77,16 @@ from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
 # Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), RewardsSettler(), EarningSettler(), ThanksSettler(), ReviewsSettler())
+SETTLERS = (PointsSettler(), RewardsSettler(), EarningSettler(), ReferralsSettler(), ThanksSettler(), ReviewsSettler())
 
 # Who says, before anything is settled, which tier a sale was made under.
 RANKER = TierRanker()
 
 # What moves along when two customers turn out to be one.
-FOLLOWERS = (follow, follow_tiers, follow_occasions)
+FOLLOWERS = (follow, follow_tiers, follow_occasions, follow_referrals)
 
 # Who checks what a capability has posted when the books are audited.
-AUDITORS = (audit_rewards, audit_occasions)
+AUDITORS = (audit_rewards, audit_occasions, audit_referrals)
 
 # Who hears of promotion codes as Stripe tells of them, and of new accounts.
 LISTENERS = (hear, hear_of_account)
@@ -115,8 +120,11 @@ REWARDS: tuple[reward_kinds.Kind, ...] = (
 
 SPENDING = Counter({kind.name: kind.platform for kind in REWARDS})
 
+# What makes codes that nobody pays points for.
+COUPONS = Lender({kind.name: kind for kind in REWARDS})
+
 # What a person's timeline is merged from.
-TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes(), Done())
+TIMELINE: tuple[Source, ...] = (Orders(), Returns(), Entries(), Letters(), Given(), Wishes(), Friends(), Done())
 
 # When a sale brings one of them, by the capability's own rules: what a programme would have meant is counted with it.
 AIMS: Mapping[str, Aim] = {
@@ -204,6 +212,8 @@ async def opened(
             rewards={kind.name: kind for kind in REWARDS},
             spending=SPENDING,
             ladder=LadderView(),
+            coupons=COUPONS,
+            inviting=Doorway(COUPONS),
             client_header=settings.client_address_header,
             data_dir=settings.data_dir,
         )

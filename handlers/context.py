@@ -13,9 +13,11 @@ from integration.database.steps import Steps
 from integration.facts import Reader
 
 if TYPE_CHECKING:
+    from handlers.coupons import Coupons
     from handlers.customers.timeline import Source
     from handlers.holders import Holder, Privacy
     from handlers.insights.store import Count
+    from handlers.inviting import Inviting
     from handlers.ladder import Ladder
     from handlers.messages.kinds import Kind
     from handlers.points.audit import Auditor
@@ -67,6 +69,8 @@ class Context:
     auditors: Sequence["Auditor"] = ()  # what is checked of the books besides sales and balances
     spending: "Spending | None" = None  # what customers' pages may ask about rewards
     ladder: "Ladder | None" = None  # what customers' pages may ask about tiers
+    coupons: "Coupons | None" = None  # what makes codes that cost no points
+    inviting: "Inviting | None" = None  # what customers' pages may ask about bringing friends
     client_header: str | None = None  # in which our own proxy says who calls; None = nobody stands between
     data_dir: Path | None = None  # where files are kept on this machine
 

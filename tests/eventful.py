@@ -2,6 +2,7 @@
 
 import re
 
+from handlers.merchants.referring import Referrals
 from integration.clock import DAY, HOUR
 from integration.facts import CustomersMerged
 from tests.handlers.activity.conftest import came, order
@@ -10,6 +11,7 @@ from tests.handlers.messages.stage import PROGRAM, Buyer, Stage
 from tests.visits import NORA, House
 
 ELSA, DEBTOR = 1, 2  # customers' numbers
+FRIENDS_LINK, FRIENDS_CODE, CODE_TO_COME = "ESSA23456789AB", "WEKCGME2345678", "CGMESSGGN23456"
 DRAFTS = {"link:nora": 7, "shopify:548380009": 8}
 IMPORTS = {"checked": 3, "done": 4}
 _LINK = re.compile(r"https?://\S+/c/(review|unsubscribe)/\S+")
@@ -29,7 +31,9 @@ async def _lived(house: House) -> dict[str, str]:
     stage = Stage(house.database, channel=house.mail, clock=house.clock)  # type: ignore[arg-type]
     stage.context, stage.versions = house.context, 1
     five = {"name": "5 off", "kind": "amount_off", "points": 500, "value": "5"}
-    await stage.set({**PROGRAM, "rewards": {"enabled": True, "catalogue": {"five": five}}}, at=0)
+    await stage.set(
+        {**PROGRAM, "rewards": {"enabled": True, "catalogue": {"five": five}}, "referrals": {"enabled": True}}, at=0
+    )
     first = stage.order("1001")
     await stage.hears(first, stage.parcel("1001"))
     await house.does("UPDATE messages SET due_at = 0, next_attempt_at = 0")
@@ -59,6 +63,23 @@ async def _lived(house: House) -> dict[str, str]:
             " value_minor, currency, state, asked_at, expires_at, code) VALUES (1, ?1, ?2, ?3, 'walk', 2,"
             " 'by_hand', ?4, 300, 0, 'EUR', ?5, ?6, ?7, ?8)",
             number, f"wish-{number}", ELSA, walk, state, now, now + 100 * DAY, f"GARDENWALK{number}",
+        )  # fmt: skip
+    welcome = Referrals(enabled=True).welcome.model_dump_json()
+    await house.does(
+        "INSERT INTO referral_links (merchant_id, code, customer, state, created_at) VALUES (1, ?1, ?2, 'open', ?3)",
+        FRIENDS_LINK, ELSA, now,
+    )  # fmt: skip
+    for code, state in ((FRIENDS_CODE, "made"), (CODE_TO_COME, "asked")):
+        await house.does(
+            "INSERT INTO referral_codes (merchant_id, code, link, customer, asker, state, kind, terms, value_minor,"
+            " currency, created_at, expires_at) VALUES (1, ?1, ?2, ?3, '', ?4, 'amount_off', ?5, 1000, 'EUR', ?6, ?7)",
+            code, FRIENDS_LINK, ELSA, state, welcome, now, now + 30 * DAY,
+        )  # fmt: skip
+    for sale, state, why in ((2, "held", "household"), (3, "refused", "not_first")):
+        await house.does(
+            "INSERT INTO referrals (merchant_id, sale, referrer, friend, state, why, at)"
+            " VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+            sale, ELSA, DEBTOR, state, why, now,
         )  # fmt: skip
     for who, number in DRAFTS.items():
         await house.does(

@@ -15,11 +15,24 @@ import httpx
 
 from config.asgi import build
 from config.topics import TOPICS
-from config.wiring import AIMS, COUNTS, FOLLOWERS, HOLDERS, KINDS, RANKER, REWARDS, SETTLERS, SPENDING, TIMELINE
+from config.wiring import (
+    AIMS,
+    COUNTS,
+    COUPONS,
+    FOLLOWERS,
+    HOLDERS,
+    KINDS,
+    RANKER,
+    REWARDS,
+    SETTLERS,
+    SPENDING,
+    TIMELINE,
+)
 from handlers.context import Context
 from handlers.merchants.rules import Program
 from handlers.merchants.sessions import new_link
 from handlers.privacy.gate import Gate
+from handlers.referrals.views import Doorway
 from handlers.sales.apply import make_apply
 from handlers.tiers.views import View as LadderView
 from integration.channels.console import ConsoleChannel
@@ -78,7 +91,7 @@ class House:
             "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
             "holders": HOLDERS, "privacy": gate, "counts": COUNTS, "spending": SPENDING, "ladder": LadderView(),
-            "rewards": {kind.name: kind for kind in REWARDS},
+            "rewards": {kind.name: kind for kind in REWARDS}, "coupons": COUPONS, "inviting": Doorway(COUPONS),
             **self.over,
         }  # fmt: skip
         self.context = Context(**values)

@@ -164,6 +164,24 @@ def _one_of(seen: Seen, caller: Caller) -> Taken | None:
     return next((one for one in seen.taken if one.number == number), None)
 
 
+async def friends_now(request: Request, caller: Caller) -> Response:
+    """Give somebody the link that brings friends."""
+    context, inviting = request.app.state.context, request.app.state.context.inviting
+    if not caller.acts or inviting is None:
+        return gone(request)
+    fields = await read_form(request)
+    seen, reader = await look(request, caller)
+    if nonce_of(context, caller, fields, "friends") is None:
+        return _not_done(caller, reader, "too_old")
+    now = context.clock.now()
+    try:
+        await context.database.run(lambda: inviting.invite(seen.shop, caller.customer, now))
+    except Refused:
+        return _not_done(caller, reader, "not_done")
+    seen, reader = await look(request, caller)
+    return _done(caller, reader, "friends_done", reader.say("friends"))
+
+
 # --- Settings -------------------------------------------------------------------------------------
 
 

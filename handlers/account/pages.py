@@ -57,7 +57,7 @@ KNOWN = {
 }
 """What our pages take in an address, and all the shapes it may have."""
 
-ACTS = ("mails", "language", "birthday", "export", "mail")  # with a form on the page itself
+ACTS = ("mails", "language", "birthday", "export", "mail", "friends")  # with a form on the page itself
 NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
 
 log = structlog.get_logger()
@@ -227,6 +227,7 @@ async def account_page(request: Request, caller: Caller) -> Response:
     elif caller.is_guest:
         values["keys"] = {"find": key_of(context, caller, "find")}
     values["is_guest"] = caller.is_guest
+    values["friend_page"] = f"{context.public_url}/c/friend/"
     values["sign_in"] = f"/account/login?{urlencode({'return_url': caller.base})}"
     return render(caller, reader, "account.html", title=reader.say("title"), **values)
 

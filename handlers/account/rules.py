@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from babel.dates import format_skeleton, get_month_names
 from babel.numbers import format_decimal
 
+from handlers.inviting import Invitation
 from handlers.ladder import Place
 from handlers.merchants.look import OwnPage
 from handlers.merchants.offers import CODES, Reward
@@ -283,6 +284,35 @@ def _amount(reader: Reader, place: Place, count: int, bare: bool = False) -> str
     if place.by == "spend":
         return reader.money(count)
     return reader.number(count) if bare else reader.points(count)
+
+
+# --- Friends --------------------------------------------------------------------------------------
+
+
+class Friends(NamedTuple):
+    """What bringing friends brings somebody, as the page shows it."""
+
+    text: str
+    code: str | None  # of the link
+    can_ask: bool
+    over: str
+    coming: str
+    brought: str
+
+
+def friends(reader: Reader, one: Invitation) -> Friends:
+    """Show what both sides get, the link, and what came of it."""
+    welcome = gets(reader, one.welcome)
+    least = reader.say("min_order", money=reader.amount(one.welcome.min_order)) if one.welcome.min_order else ""
+    text = reader.say("friends_text", points=reader.points(one.points), welcome=welcome)
+    return Friends(
+        text=f"{text} {least}".strip(),
+        code=one.code,
+        can_ask=one.state == "new",
+        over=reader.say("friends_over") if one.state == "over" else "",
+        coming=reader.say("friends_coming", n=reader.number(one.coming)) if one.coming else "",
+        brought=reader.say("friends_brought", n=reader.number(one.brought)) if one.brought else "",
+    )
 
 
 # --- History --------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from decimal import Decimal
 from itertools import pairwise, takewhile
 from typing import NamedTuple
 
-from handlers.account.rules import Reader, times
+from handlers.account.rules import Reader, gets, times
 from handlers.merchants.offers import Reward
+from handlers.merchants.referring import Referrals
 from handlers.merchants.rules import Program, Shop, Version
 from handlers.merchants.tiering import Tier, Tiers
 from handlers.merchants.ways import Occasion
@@ -68,11 +69,12 @@ def _stages(versions: Iterable[Version], version: Version) -> list[Version]:
 
 
 def of_customers(program: Program) -> tuple[object, ...]:
-    """Return what of a programme is a customer's business: earning, occasions, tiers, expiry, rewards."""
+    """Return what of a programme is a customer's business: earning, occasions, tiers, expiry, rewards, friends."""
     earning = program.earning.model_copy(update={"notify_reductions": True})
     expiry = program.expiry.model_copy(update={"remind": True, "notice_days": ()})
     tiers = program.tiers if program.tiers.enabled else None
-    return earning, program.ways.occasions, expiry, program.rewards, tiers
+    friends = program.referrals if program.referrals.enabled else None
+    return earning, program.ways.occasions, expiry, program.rewards, tiers, friends
 
 
 def _changes(reader: Reader, stages: Sequence[Version], now: int) -> list[Change]:
@@ -103,11 +105,21 @@ def _parts(reader: Reader, program: Program, ways: Sequence[Way], rewards: Seque
         parts.append((reader.say("ways"), [each.sentence for each in ways]))
     if program.tiers.enabled:
         parts.append((reader.say("how_tiers"), _tiers(reader, program)))
+    if program.referrals.enabled:
+        parts.append((reader.say("how_friends"), _friends(reader, program.referrals)))
     return [
         *parts,
         (reader.say("how_spending"), _spending(reader, program, rewards)),
         (reader.say("how_refunds"), _returns(reader, program)),
         (reader.say("how_expiry"), [_expiry(reader, program)]),
+    ]
+
+
+def _friends(reader: Reader, terms: Referrals) -> list[str]:
+    caps = {"month": reader.number(terms.most_a_month), "all": reader.number(terms.most_in_all)}
+    return [
+        reader.say("how_friend", points=reader.points(terms.points), welcome=gets(reader, terms.welcome)),
+        reader.say("how_friend_rules", **caps),
     ]
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, line, rank
+from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, friends, line, rank
 from handlers.account.terms import terms
 from handlers.context import Context
 from handlers.customers.correct import Birthday, birthday_of
 from handlers.customers.timeline import LATEST, Bound
+from handlers.inviting import Invitation
 from handlers.ladder import Place
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
@@ -43,6 +44,7 @@ class Seen(NamedTuple):
     entries: Sequence[Moved]
     birthday: Birthday = Birthday(None, 0)
     place: Place | None = None  # on the ladder; None = there is none
+    invitation: Invitation | None = None  # None = nothing is given for bringing friends
 
     @property
     def wants_mail(self) -> bool:
@@ -68,7 +70,9 @@ def see(context: Context, merchant_id: int, customer: int, now: int, before: Bou
     birthday = yield from birthday_of(merchant_id, person.numbers)
     place = (yield from context.ladder.place(shop, person.number, now)) if context.ladder is not None else None
     pots = (points["available"], points["pending"], points["held"])
-    return Seen(shop, person, *pots, lapses, offers, taken, entries, birthday, place)
+    inviting = context.inviting
+    invitation = (yield from inviting.invitation(shop, person.number, now)) if inviting is not None else None
+    return Seen(shop, person, *pots, lapses, offers, taken, entries, birthday, place, invitation)
 
 
 def _lapses(shop: Shop, customer: int, now: int) -> Steps[tuple[int, int] | None]:
@@ -115,6 +119,7 @@ def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
         "born": (seen.birthday.day or "-").split("-"),
         "birthday_from": _again(seen, reader, now),
         "wants_mail": seen.wants_mail,
+        "friends": friends(reader, seen.invitation) if seen.invitation is not None else None,
         "terms": terms(reader, seen.shop, seen.offers, now),
     }
 

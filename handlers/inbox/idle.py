@@ -17,6 +17,8 @@ def busy(now: int) -> Steps[dict[str, int]]:
         ("sales to be tried again", _SETTLEMENTS, ()),
         ("messages", _MESSAGES, (now,)),
         ("rewards", _REWARDS, (now,)),
+        ("referrals", _REFERRALS, (now,)),
+        ("codes for friends", _CODES, (now,)),
         ("tiers", _TIERS, (now,)),
         ("tiers under a new programme", _LADDERS, ()),
         ("occasions", _OCCASIONS, (now,)),
@@ -42,6 +44,8 @@ _MESSAGES = plain(
     " AND (state = 'sending' OR next_attempt_at <= ?1)"
 )
 _REWARDS = plain("SELECT count(*) FROM redemptions WHERE next_at IS NOT NULL AND next_at <= ?1")
+_REFERRALS = plain("SELECT count(*) FROM referrals WHERE due_at IS NOT NULL AND due_at <= ?1")
+_CODES = plain("SELECT count(*) FROM referral_codes WHERE next_at IS NOT NULL AND next_at <= ?1")
 _TIERS = plain("SELECT count(*) FROM standings WHERE due_at IS NOT NULL AND due_at <= ?1")
 _OCCASIONS = plain("SELECT count(*) FROM earners WHERE due_at IS NOT NULL AND due_at <= ?1")
 _BIRTHDAYS = plain("SELECT count(*) FROM customers WHERE birthday_due_at IS NOT NULL AND birthday_due_at <= ?1")

@@ -279,6 +279,50 @@ GROUPS = (
         ),
     ),
     Group(
+        "referrals",
+        "Friends who bring friends",
+        "Customers find a link on their own page. A friend who opens it gets a code of their own, and who sent it gets"
+        " points once the friend’s first order can no longer be returned. Who has a code keeps it as it was.",
+        (
+            Setting(
+                "referrals.enabled",
+                "Customers get points for bringing a friend",
+                "switch",
+                "Never for themselves or people who bought before. A code works once. Stripe takes it for first"
+                " purchases only; Shopify cannot tell, so there somebody who bought before can use one, too: it brings"
+                " nobody points, and after five such orders the link is closed.",
+            ),
+            Setting("referrals.points", "For each friend, who brought them gets", "whole", unit="points"),
+            Setting(
+                "referrals.gift",
+                "The friend’s code takes off",
+                "choice",
+                options=(
+                    ("amount_off", "Money, at the Shopify checkout"),
+                    ("percentage_off", "A percentage, at the Shopify checkout"),
+                    ("promotion_code", "Money, where you sell with Stripe"),
+                ),
+            ),
+            Setting("referrals.gift_value", "How much", "decimal", "In your currency, or per cent."),
+            Setting(
+                "referrals.min_order",
+                "The friend’s order is at least",
+                "decimal",
+                "Before the code is taken off; 0: any order.",
+            ),
+            Setting("referrals.valid_days", "The friend’s code holds for", "whole", unit="days"),
+            Setting("referrals.most_a_month", "At most", "whole", "Of one customer, in a month.", "friends"),
+            Setting(
+                "referrals.most_in_all",
+                "And in all",
+                "whole",
+                "After so many orders with it a customer’s link stops working, in case it gets about.",
+                "friends",
+            ),
+        ),
+        "referrals",
+    ),
+    Group(
         "expiry",
         "Points that expire",
         "Off, points are good for ever. Some places, Ontario and Quebec among them, allow no expiry but after a time"

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from handlers.merchants.books import lock_books, parse_program
 from handlers.merchants.offers import Reward, Rewards
+from handlers.merchants.referring import Referrals
 from handlers.merchants.rules import Campaign, Expiry, Program, Refused, Version
 from handlers.merchants.tiering import Tier, Tiers
 from handlers.merchants.ways import Ways
@@ -239,6 +240,8 @@ def _write(
         unused["tiers"] = True
     if program.ways == Ways():
         unused["ways"] = True
+    if program.referrals == Referrals():
+        unused["referrals"] = True
     document = program.model_dump_json(exclude=unused)
     yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
 

@@ -23,6 +23,7 @@ from handlers.merchants.fields import (
 )
 from handlers.merchants.look import OwnPage
 from handlers.merchants.offers import Rewards
+from handlers.merchants.referring import Referrals
 from handlers.merchants.tiering import MOST_TIERS, TierId, Tiers
 from handlers.merchants.ways import Ways
 
@@ -208,6 +209,7 @@ class Program(Section):
     tiers: Tiers = Tiers()
     page: OwnPage = OwnPage()
     ways: Ways = Ways()
+    referrals: Referrals = Referrals()
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,26 @@ def ways_words(program: Program, reader: Reader) -> list[str]:
     return said
 
 
+def friends_words(program: Program, reader: Reader) -> list[str]:
+    """Say what bringing a friend brings both sides, and what keeps it from being abused."""
+    terms, days = program.referrals, program.earning.hold_days
+    value = (
+        f"{_number(terms.gift_value, reader)} %" if terms.gift == "percentage_off" else _money(terms.gift_value, reader)
+    )
+    least = f" on an order of {_money(terms.min_order, reader)} or more" if terms.min_order else ""
+    wait = f" {_counted(days, 'days', reader)} after the purchase" if days else " at once"
+    return [
+        f"A friend gets {value} off their first order{least}, with a code of their own that works once,"
+        f" within {_counted(terms.valid_days, 'days', reader)}.",
+        f"Who brought them gets {_counted(terms.points, 'points', reader)}; they can be spent{wait}, and go if the"
+        " order comes back.",
+        f"At most {_counted(terms.most_a_month, 'friends', reader)} of one customer count in a month, and"
+        f" {_counted(terms.most_in_all, 'friends', reader)} in all.",
+        "Somebody’s other addresses, and people who bought before, bring nothing; friends with the same telephone"
+        " number wait for your decision.",
+    ]
+
+
 def _money(value: Decimal, reader: Reader) -> str:
     return str(format_currency(value, reader.currency, locale=reader.locale))
 

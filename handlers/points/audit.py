@@ -25,7 +25,7 @@ SWEEP_AHEAD = MINUTE  # what was stirred while the audit began is due by a clock
 MOST_SHOWN = 200  # drifts named of one merchant; the others are counted
 
 # How entries that belong to no sale are named; a sale's are `sale:<number>:<posting>`.
-OTHER_KEYS = re.compile(r"(adjust|earn|expire|forgive|goodwill|import|merge|redeem|tier):[^\s]{1,200}")
+OTHER_KEYS = re.compile(r"(adjust|earn|expire|forgive|goodwill|import|merge|redeem|refer|tier):[^\s]{1,200}")
 SALE_KEY = re.compile(r"sale:([1-9][0-9]*):(0|[1-9][0-9]*)")
 
 # PostgreSQL then shows one state throughout, as SQLite does in any transaction.

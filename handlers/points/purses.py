@@ -164,8 +164,8 @@ class _Reading:
             self.sales[line] = (began, net + (amount if comes else -amount))
             if comes:
                 self.active.append(at)
-        elif key.startswith("earn:"):
-            # Taken back, an occasion takes its own points, even where they had lapsed.
+        elif key.startswith(("earn:", "refer:")):
+            # Taken back, an occasion or a friend takes its own points, even where they had lapsed.
             occasion = key.rpartition(":")[0]
             began, net = self.sales.get(occasion, (at, 0))
             self.sales[occasion] = (began, net + (amount if comes else -amount))

@@ -90,6 +90,10 @@ ENTRIES_CALLED = {
     "gift_hold": EntryCalled("{points} of a gift went back on hold", "back on hold"),
     "gift_reversed": EntryCalled("{points} of a gift taken back: what it was for came back", "gift taken back"),
     "goodwill": EntryCalled("{points} given as a present", "a present"),
+    "referral": EntryCalled("{points} for bringing a friend", "for a friend"),
+    "referral_release": EntryCalled("{points} for a friend became available", "the return window is over"),
+    "referral_hold": EntryCalled("{points} for a friend went back on hold", "back on hold"),
+    "referral_reversed": EntryCalled("{points} for a friend taken back", "the friend’s order came back"),
     "reward": EntryCalled("{points} set aside for a reward", "set aside for a reward"),
     "redeemed": EntryCalled("{points} spent on a reward", "spent on a reward"),
     "reward_returned": EntryCalled(

@@ -11,6 +11,7 @@ from handlers.holders import Holder, Name, Sections, Subject, deleting
 from handlers.messages.personal import on_their_way
 from handlers.privacy import store
 from handlers.privacy.rules import AGAIN, LOOK_AGAIN, WAIT_FOR_CODES, WAIT_FOR_FILES, plainest
+from handlers.referrals import personal as referrals
 from handlers.rewards.personal import give_up, under_way
 from handlers.sales.personal import is_anothers
 from handlers.sales.rules import SaleFacts
@@ -196,8 +197,10 @@ def wait_a_little(one: store.Request, now: int) -> Steps[store.Request | None]:
         reason = "a mail to the person is on its way: its address goes with the next run"
         return (yield from store.write(one._replace(next_at=now + MINUTE, reason=reason)))
     until = one.asked_at + WAIT_FOR_CODES
-    if now < until and (yield from under_way(one.merchant_id, one.numbers)):
-        reason = "unused codes of the person's rewards are being switched off, and go with one of the next runs"
+    codes = yield from under_way(one.merchant_id, one.numbers)
+    codes = codes or (yield from referrals.under_way(one.merchant_id, one.numbers))
+    if now < until and codes:
+        reason = "unused codes of the person are being switched off, and go with one of the next runs"
         return (yield from store.write(one._replace(next_at=now + MINUTE, reason=reason, waits_until=until)))
     return None
 
@@ -205,7 +208,8 @@ def wait_a_little(one: store.Request, now: int) -> Steps[store.Request | None]:
 def give_codes_up(one: store.Request, now: int) -> Steps[store.Request]:
     """Forget codes that could not be switched off in time: their platform is not connected any more."""
     gone = yield from give_up(one.merchant_id, one.numbers, now)
-    return (yield from store.write(store.counted(one, "rewards", gone)))
+    links = yield from referrals.give_up(one.merchant_id, one.numbers)
+    return (yield from store.write(store.counted(store.counted(one, "rewards", gone), "referrals", links)))
 
 
 def owed_to(merchant_id: int, found: Found | None, now: int) -> Steps[list[store.Owed]]:

@@ -40,6 +40,7 @@ SWITCHES = {
     "ways.milestones": "ways",
     "ways.birthday": "ways",
     "ways.anniversary": "ways",
+    "referrals.enabled": "referrals",
     "expiry.enabled": "expiry",
     "expiry.remind": "expiry",
     "thanks.enabled": "thanks",

@@ -16,7 +16,17 @@ from handlers.merchants.programs import Written, pinned, versions_before
 from handlers.merchants.rules import Campaign, Program, Shop, Version
 from handlers.merchants.tiering import Tier, Tiers
 from handlers.merchants.typed import Wrong, plain_number, read_count, read_money
-from handlers.merchants.wording import Change, Reader, changes, label, reward_words, spoken, tier_words, ways_words
+from handlers.merchants.wording import (
+    Change,
+    Reader,
+    changes,
+    friends_words,
+    label,
+    reward_words,
+    spoken,
+    tier_words,
+    ways_words,
+)
 from handlers.messages.letters import choose_words
 from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
@@ -218,6 +228,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
         "steps": [tier_words(each, reader) for _, each in program.tiers.ascending],
         "tiers_kept": {name: spoken(f"tiers.{name}", getattr(program.tiers, name), reader) for name in _TIERS_KEPT},
         "ways": ways_words(program, reader),
+        "friends": friends_words(program, reader),
         "notices": spoken("expiry.notice_days", program.expiry.notice_days, reader),
         "hours": spoken("messages.window", program.messages.window, reader),
     }

@@ -204,7 +204,7 @@ class Shop:
         processed_at: int | None = None,
     ) -> tuple[Order, list[Delivery]]:
         """Place an order that is still to be paid; a guest has no customer and perhaps an e-mail."""
-        self.discounts.typed(discount_code, customer)
+        self.discounts.typed(discount_code, customer, self.clock())
         now = self.clock()
         self._numbers += 1
         order = Order(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from integration.clock import from_iso
 from integration.sandbox.graph import Node
 from integration.sandbox.shopify_records import Customer
 
@@ -80,12 +81,12 @@ class Discounts:
                     return discount, code
         return None
 
-    def typed(self, code: str | None, buyer: Customer | None) -> None:
+    def typed(self, code: str | None, buyer: Customer | None, now: int) -> None:
         """Take what somebody typed at the checkout; codes that were not made by the app always hold."""
         if code is not None and self.find(code) is not None:
-            self.use(code, str(buyer.id) if buyer else None)
+            self.use(code, str(buyer.id) if buyer else None, now)
 
-    def use(self, text: str, customer: str | None) -> None:
+    def use(self, text: str, customer: str | None, now: int = 0) -> None:
         """Use a code in an order. Raises CannotUse."""
         found = self.find(text)
         if found is None:
@@ -95,6 +96,9 @@ class Discounts:
             raise CannotUse(f"{text} is switched off")
         if discount.customers and customer not in discount.customers:
             raise CannotUse(f"{text} is for somebody else")
+        ends = discount.asked.get("endsAt")
+        if ends is not None and from_iso(ends) <= now:
+            raise CannotUse(f"{text} has ended")
         limit = discount.asked.get("usageLimit")
         if limit is not None and code.uses >= limit:
             raise CannotUse(f"{text} was used already")

@@ -44,6 +44,10 @@ class StripeRewards:
             raise Refuses("This code is invalid.")
         if found["customer"] not in (None, customer):
             raise Refuses("This code is for somebody else.")
+        if found["restrictions"]["first_time_transaction"] and any(
+            each["customer"] == customer and each["status"] == "succeeded" for each in self.all("charge")
+        ):
+            raise Refuses("This code is for a first purchase.")
         if amount < (found["restrictions"]["minimum_amount"] or 0):
             raise Refuses("This order is too small for the code.")
         found["times_redeemed"] += 1
@@ -123,7 +127,7 @@ class StripeRewards:
             "max_redemptions": int(asked["max_redemptions"]) if "max_redemptions" in asked else None,
             "metadata": dict(notes),
             "restrictions": {
-                "first_time_transaction": False,
+                "first_time_transaction": asked.get("restrictions[first_time_transaction]") == "true",
                 "minimum_amount": int(least) if least else None,
                 "minimum_amount_currency": asked.get("restrictions[minimum_amount_currency]"),
             },

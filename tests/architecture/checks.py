@@ -17,8 +17,8 @@ PACKAGES = ("integration", "handlers", "config")  # lower first: a package may i
 SPINE = ("inbox", "merchants", "customers", "sales", "messages", "points")
 LAST = ("privacy",)  # may use every capability
 # Names the types of everything, made by config alone; and the contracts that every keeper of personal data, whoever
-# spends points, and whoever places people on a ladder fulfils.
-OUTSIDE_THE_ORDER = ("context", "holders", "spending", "ladder")
+# spends points, places people on a ladder, makes codes or gives out links for friends fulfils.
+OUTSIDE_THE_ORDER = ("context", "holders", "spending", "ladder", "coupons", "inviting")
 FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "feeds", "letters", "pages", "personal",
               "timeline", "views", "changes", "desk", "terms"}  # fmt: skip
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "services", "base"}

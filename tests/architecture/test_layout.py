@@ -15,8 +15,8 @@ DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
         "addresses", "asking", "assets", "books", "connections", "door", "fields", "frame", "install", "journal",
-        "look", "naming", "oauth", "offers", "programs", "sessions", "stripe_accounts", "tiering", "told", "typed",
-        "unsent", "ways", "wording",
+        "look", "naming", "oauth", "offers", "programs", "referring", "sessions", "stripe_accounts", "tiering", "told",
+        "typed", "unsent", "ways", "wording",
     },
     "customers": {"consent", "correct", "identify", "persons"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},

@@ -24,7 +24,7 @@ from handlers.merchants.sessions import new_link
 from handlers.messages.stopping import pause, resume
 from handlers.privacy.jobs import carry_out
 from integration.clock import DAY
-from tests.benchmarks.crowd import AMISS_EVERY, BUSY, INDEBTED_EVERY, NOW, SHOP, Crowd, email_of, name_of
+from tests.benchmarks.crowd import AMISS_EVERY, BUSY, INDEBTED_EVERY, NOW, SHOP, Crowd, email_of, friends_code, name_of
 from tests.forms import fields_of
 
 WORDS = "/app/messages/words/thank_you"
@@ -344,6 +344,11 @@ SHOTS: tuple[Shot, ...] = (
     get("a style sheet", "/app/static/{name}", lambda v: v.found("/app", "/app/static/")),
     get("sign in, by a link", "/app/sign-in/{token}", lambda v: v.one_time_link()),
     get("unsubscribing", "/c/unsubscribe/{token}", lambda v: v.unsubscribing),
+    get("friends", "/app/friends"),
+    get("friends, later", "/app/friends", lambda v: f"/app/friends?before={v.crowd.friends}"),
+    get("one friend", "/app/friends/{number}", lambda v: f"/app/friends/{v.dice.randint(1, v.crowd.friends)}"),
+    get("a friend's page", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(1 + v.turn % 100)}"),
+    get("a friend's code", "/c/welcome/{code}", lambda v: f"/c/welcome/{friends_code(1 + v.turn % 100)}"),
     get("reviewing", "/c/review/{token}", lambda v: v.reviewing),
     get("alive", "/healthz"),
     get("ready", "/readyz"),
@@ -387,6 +392,8 @@ SHOTS: tuple[Shot, ...] = (
     post("data: look at a file", "/app/connections/data")._replace(files=balances),
     post("data: forget a file", "/app/connections/data/{number:int}", lambda v: v.uploaded(), act="drop"),
     post("activity: replay one", "/app/activity/events/{number}/replay", lambda v: f"{v.amiss}/replay"),
+    post("friend: a code", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(200 + v.turn)}"),
+    post("friend: let count", "/app/friends/{number}", lambda v: f"/app/friends/{5 + 5 * v.turn}", do="allow"),
     post(
         "reward: hand over",
         "/app/rewards/{number}",

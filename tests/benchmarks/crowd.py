@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from handlers.merchants.connections import Wish, add_merchant
 from handlers.merchants.offers import Reward
 from handlers.merchants.programs import change_program
+from handlers.merchants.referring import Referrals
 from handlers.points.seal import linked
 from handlers.rewards.store import terms_of
 from integration.clock import DAY, HOUR, MINUTE
@@ -35,6 +36,7 @@ MESSAGES, REVIEWS, WAITING = 150_000, 50_000, 2_000
 EVENTS, AMISS_EVERY = 200_000, 100  # events kept, of the latest sales; of those that went amiss the body is kept, too
 CHANGES, LOOKS = 20_000, 20_000  # what staff did, and whom they looked at
 REWARDS, WALK = 20_000, 20  # taken, and what each costs; handed over by hand
+FRIENDS = 2_000  # orders made with the code of somebody's friend
 IMPORTS, IMPORT_LINES = 20, 1_000
 INDEBTED_EVERY, DEBT = 100, 500  # people who owe points
 ROWS_AT_ONCE = 20_000
@@ -59,6 +61,7 @@ class Crowd(NamedTuple):
     entries: int
     events: int
     rewards: int
+    friends: int  # orders made with a friend's code; every fifth waits for the merchant
     waiting: int  # the highest number of a sale whose note waits, with so many before it
     stripe: int  # number of the connection of a Stripe account
 
@@ -72,6 +75,11 @@ def name_of(number: int) -> tuple[str, str]:
 def shopify_id(number: int) -> str:
     """Return what Shopify calls somebody."""
     return str(7_000_000 + number)
+
+
+def friends_code(number: int) -> str:
+    """Write the code of one of the links, and of the one code that was asked for with it."""
+    return "ABCDEFGH" + str(222_222 + number).replace("0", "H").replace("1", "J")
 
 
 def email_of(number: int) -> str:
@@ -88,7 +96,8 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
     merchant = (await database.run(lambda: add_merchant(wish, vault, NOW - 2 * YEAR))).id
     settings = {
         "earning.enabled": True, "earning.points_per_unit": "1", "earning.hold_days": 0,
-        "rewards.enabled": True, "rewards.catalogue": {"walk": REWARD.model_dump(mode="json")},
+        "referrals.enabled": True, "rewards.enabled": True,
+        "rewards.catalogue": {"walk": REWARD.model_dump(mode="json")},
     }  # fmt: skip
     await database.run(lambda: change_program(merchant, settings, NOW - 2 * YEAR))
     book = _Book(merchant, customers, entries)
@@ -112,6 +121,10 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
         ("reviews", "merchant_id sale line customer product_title stars words written_at", book.reviews()),
         ("redemptions", "merchant_id number key customer reward version kind terms points value_minor currency state"
          " code asked_at issued_at spent postings", book.rewards()),
+        ("referral_links", "merchant_id code customer state created_at", book.links()),
+        ("referral_codes", "merchant_id code link customer asker state kind terms value_minor currency platform_id"
+         " created_at expires_at", book.codes()),
+        ("referrals", "merchant_id sale referrer friend state why at", book.friends()),
         ("imports", "merchant_id number state digest file encoding newcomers who lines good micropoints moved read_at"
          " begun_at finished_at", book.imports()),
         ("import_lines", "merchant_id number line email micropoints", book.import_lines()),
@@ -141,6 +154,7 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
         book.next_entry - 1,
         min(EVENTS, sales),
         book.taken,
+        book.brought,
         min(MESSAGES, sales),
         found[0][0],
     )
@@ -159,6 +173,7 @@ class _Book:
         self.next_entry, self.head = 1, ""
         self.balances: dict[str, int] = {}
         self.taken = min(REWARDS, customers // 2)
+        self.brought = min(FRIENDS, customers // 2)
         dice = random.Random(7)
         buyers = [BUSY] * min(BUSY_SALES, entries // 4)
         # Two entries a sale, and what is left over as adjustments.
@@ -259,6 +274,24 @@ class _Book:
         for n in range(1, self.taken + 1):
             yield (self.merchant, n, f"wish-{n}", self._taker(n), "walk", 2, "by_hand", terms, WALK, 0, "EUR", "issued",
                    f"WALK{n:06}", NOW - DAY, NOW - DAY, WALK * 1_000_000, 1)  # fmt: skip
+
+    def links(self) -> Rows:
+        for n in range(1, self.brought + 1):
+            yield (self.merchant, friends_code(n), self.customers - n, "open", NOW - DAY)
+
+    def codes(self) -> Rows:
+        terms = Referrals().welcome.model_dump_json()
+        for n in range(1, self.brought + 1):
+            code, platform = friends_code(n), f"gid://shopify/DiscountCodeNode/{n}"
+            yield (self.merchant, code, code, self.customers - n, "", "made", "amount_off", terms, 1_000, "EUR",
+                   platform, NOW - DAY, NOW + 29 * DAY)  # fmt: skip
+
+    def friends(self) -> Rows:
+        """Every fifth waits for the merchant; the others had bought before."""
+        for n in range(1, self.brought + 1):
+            held = n % 5 == 0
+            yield (self.merchant, n, self.customers - n, self.sold[n - 1][0], "held" if held else "refused",
+                   "household" if held else "not_first", self.sold[n - 1][1])  # fmt: skip
 
     def imports(self) -> Rows:
         for n in range(1, IMPORTS + 1):

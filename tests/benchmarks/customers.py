@@ -113,6 +113,7 @@ SHOTS: tuple[Shot, ...] = (
     _own("by mail: no more letters", "/mails", ""),
     _own("by mail: language", "/language", "", wanted="de"),
     _own("by mail: birthday", "/birthday", "", day="29", month="2"),
+    _own("by mail: a link for friends", "/friends", ""),
     _own("by mail: data", "/export", ""),
     get("by mail, the file", "/c/account/file", _file),
     _in_shop("in the shop: letters again", "/mails", signed()),
@@ -130,5 +131,6 @@ _WAITS = "waits until the reward is there, which a worker makes"
 UNMEASURED: Mapping[tuple[str, str], str] = {
     ("POST", "/proxy/redeem"): _WAITS,
     ("POST", "/c/account/redeem"): _WAITS,
+    ("POST", "/proxy/friends"): "as by mail, where each customer asks for a link once",
     ("POST", "/c/account/return"): "as at the shop's address, where each reward is given back once",
 }

@@ -21,7 +21,7 @@ from integration.clock import DAY
 from integration.sandbox.storefront import forwarded
 from tests.browser.admin import DESKTOP, PHONE, embedded, window
 from tests.browser.shop import RunningShop, painted, too_wide, violations
-from tests.eventful import make_eventful
+from tests.eventful import CODE_TO_COME, FRIENDS_CODE, FRIENDS_LINK, make_eventful
 from tests.visits import NORA, OTTO, SECRET, SHOPS
 
 ELSA, DEBTOR = "/app/customers/1", "/app/customers/2"
@@ -76,6 +76,8 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "/app/rewards": ("/app/rewards", "/app/rewards?q=nothing", "/app/rewards?state=open"),
     "/app/rewards/{number}": ("/app/rewards/1", "/app/rewards/2"),
     "/app/rewards/{number}/take-back": ("/app/rewards/1/take-back",),
+    "/app/friends": ("/app/friends",),
+    "/app/friends/{number}": ("/app/friends/2", "/app/friends/3"),
     "/app/requests": ("/app/requests",),
     "/app/{rest:path}": ("/app/nowhere",),
 }
@@ -84,7 +86,7 @@ EMPTY = (
     "/app", "/app/programme", "/app/programme/history", "/app/programme/what-if?points=50&worth=5", "/app/messages",
     "/app/messages/queue", "/app/messages/undelivered", "/app/connections", "/app/connections/data", "/app/customers",
     "/app/activity", "/app/activity/replay", "/app/activity/recovered", "/app/activity/duplicates",
-    "/app/activity/looks", "/app/requests", "/app/rewards",
+    "/app/activity/looks", "/app/requests", "/app/rewards", "/app/friends",
 )  # fmt: skip
 # Those that somebody opens every day.
 MAIN = (
@@ -105,6 +107,8 @@ OUTSIDE: Mapping[str, tuple[tuple[str, int], ...]] = {
     "/app/install": (("/app/install?shop=", 400),),
     "/app/install/back": (("/app/install/back?code=guessed&shop=nora.myshopify.com", 400),),
     "/c/unsubscribe/{token}": (("{unsubscribe}", 200), ("/c/unsubscribe/guessed", 400)),
+    "/c/friend/{code}": ((f"/c/friend/{FRIENDS_LINK}", 200), ("/c/friend/GVESSED2345678", 404)),
+    "/c/welcome/{code}": ((f"/c/welcome/{FRIENDS_CODE}", 200), (f"/c/welcome/{CODE_TO_COME}", 200)),
     "/c/review/{token}": (("{review}", 200), ("/c/review/guessed", 404)),
     "/c/me/{token}": (("{me}", 200), ("{me}?language=de", 200), ("/c/me/guessed", 404)),
     "/c/me/{token}/history": (("{me}/history", 200),),

@@ -80,6 +80,15 @@ async def reward_of_otto(house: House) -> None:
     )
 
 
+async def friend_of_otto(house: House) -> None:
+    """A customer of Otto's brought a friend, who waits for his word."""
+    await house.does(
+        "INSERT INTO referrals (merchant_id, sale, referrer, friend, state, why, at)"
+        " VALUES (?1, 7, 1, 2, 'held', 'household', 0)",
+        OTTO,
+    )
+
+
 async def message_of_otto(house: House) -> None:
     """Otto has a note waiting."""
     await house.does(
@@ -142,7 +151,7 @@ def about_otto(path: str, **fields: str) -> Row:
 
 PROXY = ("", "/", "/history", "/redeem", "/reward", "/return", "/{rest:path}")
 ACCOUNT = ("", "/history", "/redeem", "/reward", "/return", "/file", "/forget")
-ACTS = ("/redeem", "/return", "/mails", "/language", "/birthday")
+ACTS = ("/redeem", "/return", "/mails", "/language", "/birthday", "/friends")
 
 TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/healthz"): Row(OPERATOR),
@@ -153,6 +162,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/app/programme"): Row(VISITOR, "/app/programme", fields={"earning.hold_days": "14"}),
     ("POST", "/app/programme/preview"): Row(VISITOR, "/app/programme/preview", fields={"earning.hold_days": "14"}),
     ("GET", "/app/programme/history"): Row(VISITOR, "/app/programme/history"),
+    ("GET", "/app/friends"): Row(VISITOR, "/app/friends"),
+    ("GET", "/app/friends/{number}"): Row(VISITOR, "/app/friends/7", 404, friend_of_otto),
+    ("POST", "/app/friends/{number}"): Row(VISITOR, "/app/friends/7", 404, friend_of_otto, fields={"do": "allow"}),
     ("GET", "/app/rewards"): Row(VISITOR, "/app/rewards"),
     ("GET", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto),
     ("POST", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto, fields={"do": "take-back"}),
@@ -253,6 +265,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/c/unsubscribe/{token}"): Row(LINK, "/c/unsubscribe/guessed", ok=400),
     ("POST", "/c/unsubscribe/{token}"): Row(LINK, "/c/unsubscribe/guessed", ok=400),
     ("POST", "/c/unsubscribe/{token}/undo"): Row(LINK, "/c/unsubscribe/guessed/undo", ok=400),
+    ("GET", "/c/friend/{code}"): Row(LINK, "/c/friend/23456789ABCDEF", ok=404),
+    ("POST", "/c/friend/{code}"): Row(LINK, "/c/friend/23456789ABCDEF", ok=404),
+    ("GET", "/c/welcome/{code}"): Row(LINK, "/c/welcome/23456789ABCDEF", ok=404),
     ("GET", "/c/review/{token}"): Row(LINK, "/c/review/guessed", ok=404),
     ("POST", "/c/review/{token}"): Row(LINK, "/c/review/guessed", ok=404),
     ("POST", "/c/review/{token}/later"): Row(LINK, "/c/review/guessed/later", ok=404),

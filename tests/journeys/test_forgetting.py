@@ -163,6 +163,17 @@ class Zoe:
                 (number, name, terms, now),
             ),
             (
+                "INSERT INTO referral_links (merchant_id, code, customer, state, created_at)"
+                " VALUES (?1, ?3, ?2, 'open', ?4)",
+                (number, name, now),
+            ),
+            (
+                "INSERT INTO referral_codes (merchant_id, code, link, customer, asker, state, kind, terms, value_minor,"
+                " currency, reason, platform_id, created_at, expires_at) VALUES"
+                " (?1, ?3, ?3, ?2, ?3, 'closed', 'amount_off', ?4, 500, 'EUR', ?3, ?3, ?5, ?5)",
+                (number, name, terms, now),
+            ),
+            (
                 "INSERT INTO tier_grants (merchant_id, customer, at, tier, is_floor, who, reason)"
                 " VALUES (?1, ?2, ?4, NULL, 0, ?3, ?3)",
                 (number, name, now),

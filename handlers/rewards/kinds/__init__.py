@@ -22,6 +22,7 @@ class Wanted(NamedTuple):
     parent: str | None  # what its code is added to, where the reward shares one discount
     now: int
     mark: str | None = None  # where the account stood before it was first asked, as `Platform.note` kept it
+    welcome: bool = False  # for a newcomer, whoever that is, and their first purchase where the platform knows it
 
     @property
     def title(self) -> str:

@@ -67,9 +67,9 @@ class Errands:
         begun = await context.database.run(lambda: _begin(redemptions, kind, account, now))
         if not begun:
             return True
-        at: _At | _Nobody = _Nobody()
+        at: At | _Nobody = _Nobody()
         if account is not None:
-            at = _At(context, self.shop(account.domain), account, [each.redemption for each in begun])
+            at = At(context, self.shop(account.domain), account, [each.redemption for each in begun])
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 if first.state == "asked":
@@ -90,7 +90,7 @@ async def look(context: Context, redemption: Redemption) -> Standing:
     account = None if kind.platform is None else await context.database.read(lambda: _account(redemption, kind))
     if kind.platform is not None and account is None:
         raise Rejected(f"{kind.platform.title()} is not connected")
-    at = _Nobody() if account is None else _At(context, context.shopify, account, [redemption])
+    at = _Nobody() if account is None else At(context, context.shopify, account, [redemption])
     wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
     return await kind.look(at, wanted)
 
@@ -106,17 +106,17 @@ def together(redemption: Redemption, kinds: Mapping[str, Kind]) -> tuple[object,
 # --- The platform's account ---------------------------------------------------------------------
 
 
-class _Account(NamedTuple):
+class Account(NamedTuple):
     """The platform's account a redemption is made at."""
 
     connection: int
     domain: str  # a Shopify shop's
 
 
-class _At:
+class At:
     """One merchant's account, asked with the key that holds at that moment."""
 
-    def __init__(self, context: Context, admin: Admin, account: _Account, asked: Sequence[Redemption]) -> None:
+    def __init__(self, context: Context, admin: Admin, account: Account, asked: Sequence[Redemption]) -> None:
         self._context, self._admin, self._account, self._asked = context, admin, account, asked
         self.key = Key(context, account.connection)
 
@@ -164,7 +164,7 @@ class _Nobody:
 # --- Asking, and what it came to ----------------------------------------------------------------
 
 
-def _begin(redemptions: Sequence[Redemption], kind: Kind, account: _Account | None, now: int) -> Steps[list[Begun]]:
+def _begin(redemptions: Sequence[Redemption], kind: Kind, account: Account | None, now: int) -> Steps[list[Begun]]:
     """Write down that the platform is about to be asked; those whose claim was lost are left out."""
     begun = []
     for each in redemptions:
@@ -176,7 +176,7 @@ def _begin(redemptions: Sequence[Redemption], kind: Kind, account: _Account | No
 
 
 async def _issue(
-    context: Context, kind: Kind, begun: Sequence[Begun], at: "_At | _Nobody", account: _Account | None
+    context: Context, kind: Kind, begun: Sequence[Begun], at: "At | _Nobody", account: Account | None
 ) -> None:
     now = context.clock.now()
 
@@ -225,7 +225,7 @@ def _settled(redemption: Redemption, outcome: Outcome, connection: int | None, n
             yield from changes.put_off(redemption, "It is being made.", later, counts=asked, clear=not asked)
 
 
-async def _take_back(context: Context, kind: Kind, begun: Begun, at: "_At | _Nobody") -> None:
+async def _take_back(context: Context, kind: Kind, begun: Begun, at: "At | _Nobody") -> None:
     redemption, now = begun.redemption, context.clock.now()
     wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
     stands = await kind.take_back(at, wanted, begun.again)
@@ -239,7 +239,7 @@ async def _take_back(context: Context, kind: Kind, begun: Begun, at: "_At | _Nob
     await context.database.run(lambda: changes.ended(redemption, stands == "used", returns, now))
 
 
-async def _failed(context: Context, begun: Sequence[Begun], error: Exception, at: "_At | _Nobody") -> bool:
+async def _failed(context: Context, begun: Sequence[Begun], error: Exception, at: "At | _Nobody") -> bool:
     """Put off what a platform did not do, and give up what it refuses again and again, if it is surely not there.
 
     Tells whether the platform was there.
@@ -319,15 +319,20 @@ _PARENT = plain(
 )
 
 
-def _account(redemption: Redemption, kind: Kind) -> Steps[_Account | None]:
+def _account(redemption: Redemption, kind: Kind) -> Steps[Account | None]:
     """Find the account a redemption belongs to: the one it was made at, else the merchant's first that is open."""
-    rows = yield from ask(_ACCOUNTS, (redemption.merchant_id, kind.platform, redemption.connection or 0))
+    return (yield from account_at(redemption.merchant_id, kind.platform, redemption.connection))
+
+
+def account_at(merchant_id: int, platform: str | None, connection: int | None) -> Steps[Account | None]:
+    """Find an account that is open: the one of a connection, or, for None, the merchant's first."""
+    rows = yield from ask(_ACCOUNTS, (merchant_id, platform, connection or 0))
     if not rows or rows[0][2] is not None:
         return None
-    return _Account(rows[0][0], rows[0][1])
+    return Account(rows[0][0], rows[0][1])
 
 
-def _place(redemption: Redemption, kind: Kind, account: _Account | None) -> Steps[Place]:
+def _place(redemption: Redemption, kind: Kind, account: Account | None) -> Steps[Place]:
     """Say at which account, and for whom, the platform is asked: the same at every attempt, merges or not."""
     if account is None or redemption.tried_at is not None:
         return Place(redemption.connection, redemption.buyer)

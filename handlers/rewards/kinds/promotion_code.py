@@ -85,16 +85,19 @@ def _asked(wanted: Wanted, coupon: str) -> dict[str, Any]:
         "max_redemptions": 1,
         "metadata": {_MINE: wanted.code},
     }
+    restrictions: dict[str, Any] = {}
+    if wanted.welcome:
+        restrictions["first_time_transaction"] = True
     if wanted.buyer is not None:
         asked["customer"] = wanted.buyer  # Whoever has no record there: the code alone, which nobody can guess.
     if wanted.expires_at is not None:
         asked["expires_at"] = wanted.expires_at // SECOND
     if reward.min_order:
         least = int(reward.min_order.scaleb(exponent(wanted.currency)))
-        asked["restrictions"] = {
-            "minimum_amount": to_stripe(least, wanted.currency),
-            "minimum_amount_currency": wanted.currency.lower(),
-        }
+        restrictions["minimum_amount"] = to_stripe(least, wanted.currency)
+        restrictions["minimum_amount_currency"] = wanted.currency.lower()
+    if restrictions:
+        asked["restrictions"] = restrictions
     return asked
 
 
