@@ -18,7 +18,7 @@ _CLOSE = keyed(
 )
 _UNDER_WAY = keyed(
     "SELECT c.code FROM {keys} k CROSS JOIN referral_codes c WHERE c.customer = k.customer"
-    " AND c.merchant_id = k.merchant_id AND c.next_at IS NOT NULL",
+    " AND c.merchant_id = k.merchant_id AND +c.next_at IS NOT NULL",
     **_KEY,
 )
 _UNLINK = keyed(f"DELETE FROM referral_links WHERE {_MINE}", **_KEY)

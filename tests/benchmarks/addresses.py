@@ -392,7 +392,7 @@ SHOTS: tuple[Shot, ...] = (
     post("data: look at a file", "/app/connections/data")._replace(files=balances),
     post("data: forget a file", "/app/connections/data/{number:int}", lambda v: v.uploaded(), act="drop"),
     post("activity: replay one", "/app/activity/events/{number}/replay", lambda v: f"{v.amiss}/replay"),
-    post("friend: a code", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(200 + v.turn)}"),
+    post("friend: a code", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(1 + v.turn % v.crowd.friends)}"),
     post("friend: let count", "/app/friends/{number}", lambda v: f"/app/friends/{5 + 5 * v.turn}", do="allow"),
     post(
         "reward: hand over",
