@@ -15,6 +15,7 @@ from handlers.context import Context
 from handlers.customers.consent import Wishes
 from handlers.customers.timeline import Source
 from handlers.earning.ledger import audit as audit_occasions
+from handlers.earning.letters import LETTERS as GIFT_LETTERS
 from handlers.earning.settle import EarningSettler
 from handlers.earning.settle import follow as follow_occasions
 from handlers.earning.settle import hear as hear_of_account
@@ -102,6 +103,7 @@ KINDS: tuple[Kind, ...] = (
     PointsDown(),
     PointsExpiring(),
     *TIER_LETTERS,
+    *GIFT_LETTERS,
     PointsAdjusted(),
 )
 

@@ -36,6 +36,7 @@ class PointsAdjusted:
     name = KIND
     transactional = True
     solicits = False
+    promotes = False
     words = WORDS
     placeholders = frozenset({"first_name", "shop_name", "points", "reason", "balance"})
 

@@ -21,6 +21,10 @@ DORMANT = 732 * DAY  # whoever bought nothing for two years is given no more ann
 SIGN_UP = "sign_up"
 FIRST = "order:1"
 _YEARLY = ("birthday", "anniversary")
+FRESH = 3 * DAY  # what is told of later than this is no news
+BIRTHDAY, ANNIVERSARY, GIFT = "birthday_gift", "anniversary_gift", "gift"  # kinds of letters
+# By what an occasion begins with: the kind of letter that tells of it.
+MESSAGES = {"birthday": BIRTHDAY, "anniversary": ANNIVERSARY, "sign_up": GIFT, "order": GIFT, "milestone": GIFT}
 
 
 class Purchase(NamedTuple):
@@ -211,6 +215,26 @@ def brings(ways: Ways, occasion: str) -> int:
         case "birthday":
             return ways.birthday_points if ways.birthday else 0
     return ways.anniversary_points if ways.anniversary else 0
+
+
+def tells(ways: Ways, message: str) -> bool:
+    """Say whether people are written to by a kind of letter."""
+    return ways.tell_gifts if message == GIFT else ways.tell_days
+
+
+def is_day(occasion: str) -> bool:
+    """Tell whether an occasion is a day of the calendar."""
+    return occasion.startswith(_YEARLY)
+
+
+def message_keys(occasion: str, numbers: Iterable[int]) -> list[str]:
+    """Name the letter about an occasion under each of a person's numbers: whoever was merged is told once."""
+    return [f"{MESSAGES[occasion.partition(':')[0]]}:customer:{number}:{occasion}" for number in numbers]
+
+
+def is_news(before: Given, after: Given, held_until: int, now: int) -> bool:
+    """Tell whether points of an occasion have only now become somebody's to spend, not long after they were due."""
+    return before.available <= 0 < after.available and now < max(after.at, held_until) + FRESH
 
 
 def day_of(occasion: str) -> date:

@@ -8,11 +8,24 @@ import structlog
 from handlers.customers.identify import Moved
 from handlers.customers.persons import names_of, persons
 from handlers.earning import store
-from handlers.earning.rules import Aim, Award, Given, Person, Purchase, aim, purchase
+from handlers.earning.rules import (
+    MESSAGES,
+    Aim,
+    Award,
+    Given,
+    Person,
+    Purchase,
+    aim,
+    is_news,
+    message_keys,
+    purchase,
+    tells,
+)
 from handlers.earning.store import Key
 from handlers.holders import Name
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Shop
+from handlers.messages.outbox import Next, kept, tell
 from handlers.messages.zones import zone, zone_of
 from handlers.points.expiry import has_terms, settle_people
 from handlers.points.posting import Posting, post
@@ -151,15 +164,22 @@ def _look(merchant_id: int, people: Collection[int], forgotten: Mapping[int, int
     postings: list[Posting] = []
     changed: list[Given] = []
     richer: set[int] = set()
+    news: list[tuple[int, Sequence[int], str]] = []
     for root, one in found.items():
+        before = {(row.customer, row.occasion): row for row in one.given}
+        held = {award.occasion: award.held_until for award in one.aim.awards}
         for row, made in owed(merchant_id, root, one, now):
             changed.append(row)
             postings += made
             if made:
                 richer.add(root)
+            was = before.get((row.customer, row.occasion), row._replace(pending=0, available=0))
+            if is_news(was, row, held.get(row.occasion, 0), now):
+                news.append((root, one.numbers, row.occasion))
     if postings:
         yield from post(postings, counters, now)
     yield from store.give(merchant_id, changed)
+    yield from _tell(shop, news, now)
     if richer and has_terms(shop):
         # What is taken back after it has lapsed is not taken twice.
         yield from settle_people(shop, richer, counters[merchant_id], now)
@@ -169,6 +189,23 @@ def _look(merchant_id: int, people: Collection[int], forgotten: Mapping[int, int
     coming = {(merchant_id, root): one.aim.next_at for root, one in found.items() if one.aim.next_at is not None}
     yield from store.looked(numbers, {key: at for key, at in coming.items() if at is not None})
     return len(found)
+
+
+def _tell(shop: Shop, news: Sequence[tuple[int, Sequence[int], str]], now: int) -> Steps[None]:
+    """Want the letter about each gift, once, under whichever number of a person's it was first wanted."""
+    ways = shop.current.ways
+    due = [one for one in news if tells(ways, MESSAGES[one[2].partition(":")[0]])]
+    if not due:
+        return
+    keys = [message_keys(occasion, numbers) for _, numbers, occasion in due]
+    have = yield from kept([(shop.id, key) for names in keys for key in names])
+    wanted = [
+        (root, Next(message_keys(occasion, [root])[0], MESSAGES[occasion.partition(":")[0]], now))
+        for (root, _, occasion), names in zip(due, keys, strict=True)
+        if not any((shop.id, key) in have for key in names)
+    ]
+    if wanted:
+        yield from tell(shop.id, wanted, now)
 
 
 def owed(merchant_id: int, root: int, one: Stand, now: int) -> Iterable[tuple[Given, list[Posting]]]:

@@ -163,6 +163,19 @@ GROUPS = (
             ),
             Setting("ways.anniversary_points", "Each year brings", "whole", unit="points"),
             Setting(
+                "ways.tell_days",
+                "Write to people on these days",
+                "switch",
+                "On birthdays and on the day of the first order, with the points they got. Only to customers who agreed"
+                " to marketing e-mail in your shop.",
+            ),
+            Setting(
+                "ways.tell_gifts",
+                "Tell people of points for an account or for orders",
+                "switch",
+                "By e-mail, once they can spend them.",
+            ),
+            Setting(
                 "ways.goodwill_at_once",
                 "A present from you is at most",
                 "whole",

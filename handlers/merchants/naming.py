@@ -52,6 +52,25 @@ MESSAGES: Mapping[str, Named] = {
         "notices of tiers that have ended",
         "When somebody's tier went down a step at the end of its time.",
     ),
+    "birthday_gift": Named(
+        "Birthday",
+        "birthday letter",
+        "birthday letters",
+        "On the birthday, with the points it brought; only to those who agreed to marketing e-mail.",
+    ),
+    "anniversary_gift": Named(
+        "Anniversary",
+        "anniversary letter",
+        "anniversary letters",
+        "Each year on the day of the first order, with the points it brought; only to those who agreed to marketing"
+        " e-mail.",
+    ),
+    "gift": Named(
+        "Points for an occasion",
+        "letter about points for an occasion",
+        "letters about points for an occasion",
+        "When somebody can spend points for opening an account, a first order or a round number of orders.",
+    ),
     "points_adjusted": Named(
         "Notice: points adjusted",
         "notice of adjusted points",

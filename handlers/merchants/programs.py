@@ -238,6 +238,7 @@ def _write(
     unused["tiers"] |= {name: True for name in ("keep_until", "tell") if not getattr(program.tiers, name)}
     if program.tiers == Tiers():
         unused["tiers"] = True
+    unused["ways"] = {name: True for name in ("tell_days", "tell_gifts") if not getattr(program.ways, name)}
     if program.ways == Ways():
         unused["ways"] = True
     if program.referrals == Referrals():

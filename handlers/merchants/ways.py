@@ -48,6 +48,8 @@ class Ways(Section):
     )
     anniversary: bool = False
     anniversary_points: Gift = 100
+    tell_days: bool = False  # letters for birthdays and anniversaries, to who agreed to marketing mail
+    tell_gifts: bool = False  # letters about what an account, a first order or a round number of orders brought
     # What the merchant gives by hand as a present, to one customer: at once, and within twelve months; 0 = nothing.
     goodwill_at_once: Annotated[int, Field(ge=0, le=MOST_POINTS)] = 1_000
     goodwill_a_year: Annotated[int, Field(ge=0, le=MOST_POINTS)] = 5_000

@@ -92,6 +92,7 @@ class PointsDown:
     name = KIND
     transactional = True
     solicits = False
+    promotes = False
     words = WORDS
     placeholders = frozenset({"first_name", "shop_name", "points", "balance"})
 

@@ -1,6 +1,6 @@
 """The contract of a kind of message: what it is in law, whether it is still wanted, and what it says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -9,6 +9,7 @@ import msgspec
 
 from handlers.merchants.rules import Program, Shop
 from handlers.messages.outbox import Due, Later, Never, Next
+from handlers.messages.outbox import kept as outbox_kept
 from handlers.messages.people import Person
 from handlers.sales.rules import SaleFacts
 from integration.database.steps import Steps, ask, plain
@@ -82,6 +83,7 @@ class Kind(Protocol):
     name: str
     transactional: bool  # about what is owed alone: no cap, no unsubscribing
     solicits: bool  # asks for something: some countries want consent first
+    promotes: bool  # advertises: only to those who said that they want that
     words: Path  # what it says by default, by language
     placeholders: frozenset[str]  # of those merchants may use, the ones it can fill
 
@@ -109,6 +111,17 @@ class Bought:
     sold_at: int | None
     products: tuple[str, ...] = field(default=())
     standing: str = "counted"
+
+
+def is_told_otherwise(occasion: Occasion, keys: Iterable[str]) -> Steps[bool]:
+    """Tell whether a letter of the same meaning has gone out, or is on its way, under another number of the person's.
+
+    `keys` are its names under each number. Both may have been waiting when two customers turned out to be one. Of two
+    that are sent at one moment the first by its key goes out.
+    """
+    mine = occasion.message.key
+    found = yield from outbox_kept([(occasion.shop.id, key) for key in keys if key != mine])
+    return any(one.state == "sent" or (one.state == "sending" and one.key < mine) for one in found.values())
 
 
 def bought(merchant_id: int, number: int | None) -> Steps[Bought | None]:

@@ -134,6 +134,8 @@ def refused_by(kind: Kind, person: Person, occasion: Occasion, settings: Message
         return Never("cancelled", "they unsubscribed")
     if blocking := BLOCKING & person.consents:
         return Never("cancelled", f"they do not want mail: {', '.join(sorted(blocking))} in the shop")
+    if kind.promotes and "subscribed" not in person.consents:
+        return Never("cancelled", "it is for those who agreed to marketing mail, and they have not")
     place = msgspec.json.decode(occasion.message.details, type=Place)
     country = (place.country or person.country or "").upper()
     if kind.solicits and country in settings.opt_in_countries and "subscribed" not in person.consents:

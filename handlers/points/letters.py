@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from handlers.merchants.rules import Program
-from handlers.messages.kinds import Content, Occasion
+from handlers.messages.kinds import Content, Occasion, is_told_otherwise
 from handlers.messages.letters import choose_words, day, fill, number, words_file
-from handlers.messages.outbox import Later, Never, kept
+from handlers.messages.outbox import Later, Never
 from handlers.points.expiry import KIND, end_of_month, notice_keys
 from handlers.points.purses import lots_of, purse
 from handlers.points.rules import MICRO
@@ -23,6 +23,7 @@ class PointsExpiring:
     name = KIND
     transactional = False
     solicits = False
+    promotes = False
     words = WORDS
     placeholders = frozenset({"first_name", "shop_name", "points", "balance", "expires_on"})
 
@@ -37,7 +38,8 @@ class PointsExpiring:
         shop, now = occasion.shop, occasion.now
         mine = yield from purse(shop, occasion.person.number)
         lots = lots_of(shop, mine, now) if mine is not None else None
-        if (yield from _is_told_otherwise(occasion)):
+        tail = ":".join(occasion.message.key.split(":")[3:])
+        if (yield from is_told_otherwise(occasion, notice_keys(occasion.person.numbers, tail))):
             return Never("cancelled", "they are told of this already, under a number they had before")
         days = int(occasion.message.key.rpartition(":")[2])
         if lots is None or lots.next_at is None or lots.next_at > now + days * DAY + SLACK:
@@ -63,16 +65,3 @@ class PointsExpiring:
         """Set the words, with what keeps the points under them."""
         ours = words_file(WORDS)
         return Content(subject, body, note=(ours.get(language) or ours["en"])["note"])
-
-
-def _is_told_otherwise(occasion: Occasion) -> Steps[bool]:
-    """Tell whether the same notice has gone out, or is on its way, under another number of the person's.
-
-    Both may have been waiting when two customers turned out to be one. Of two that are sent at one moment the first
-    by its key goes out.
-    """
-    mine = occasion.message.key
-    tail = ":".join(mine.split(":")[3:])
-    others = [key for key in notice_keys(occasion.person.numbers, tail) if key != mine]
-    found = yield from kept([(occasion.shop.id, key) for key in others])
-    return any(one.state == "sent" or (one.state == "sending" and one.key < mine) for one in found.values())

@@ -40,6 +40,8 @@ SWITCHES = {
     "ways.milestones": "ways",
     "ways.birthday": "ways",
     "ways.anniversary": "ways",
+    "ways.tell_days": "ways",
+    "ways.tell_gifts": "ways",
     "referrals.enabled": "referrals",
     "expiry.enabled": "expiry",
     "expiry.remind": "expiry",

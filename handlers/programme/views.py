@@ -41,6 +41,7 @@ from integration.money import exponent
 EXAMPLES = 3  # orders a preview shows
 LETTERS = {"thanks": "thank_you", "reviews": "review_request", "expiry": "points_expiring"}
 LETTERS |= {name: name for name in ("tier_reached", "tier_ending", "tier_lost")}
+LETTERS |= {name: name for name in ("birthday_gift", "anniversary_gift", "gift")}
 TOLD_OF = (LETTERS["thanks"], LETTERS["reviews"])  # messages a forecast counts
 CAMPAIGNS_SHOWN = 2  # campaigns a preview shows
 USUAL_REWARD = (500, 5)  # points, and major units of money, of a reward where the merchant has named none

@@ -22,6 +22,7 @@ class Request:
     name = REQUEST
     transactional = False
     solicits = True
+    promotes = False
     words = TEMPLATES / f"{REQUEST}.toml"
     placeholders = PLACEHOLDERS
 
@@ -44,6 +45,7 @@ class Reminder:
     name = REMINDER
     transactional = False
     solicits = True
+    promotes = False
     words = TEMPLATES / f"{REMINDER}.toml"
     placeholders = PLACEHOLDERS
 

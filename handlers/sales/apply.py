@@ -360,7 +360,6 @@ def _survivor(book: Book, named: dict[int, LoadedSale], now: int) -> LoadedSale:
         absorb(oldest.facts, other.facts)
         oldest.absorbed = tuple(sorted({*oldest.absorbed, other.number, *other.absorbed}))
         oldest.changed = True
-        oldest.left |= other.left if other.customer is None else {*other.left, other.customer}
         other.merged_into = oldest.number
         other.changed = True
         book.touched[other.number] = other
@@ -464,8 +463,6 @@ def _value(book: Book, sale: LoadedSale) -> None:
     )
     sale.email = who.email
     if customer != sale.customer:
-        if sale.customer is not None:
-            sale.left.add(sale.customer)
         sale.customer, sale.changed = customer, True
     if sale.changed:
         sale.revision += 1
@@ -491,5 +488,4 @@ def view(shop: Shop, sale: LoadedSale) -> Sale:
         quiet=is_quiet(sale.facts, sold_at),
         trace=sale.trace,
         tier=sale.tier,
-        left=frozenset(sale.left),
     )

@@ -163,7 +163,6 @@ class LoadedSale:
     settle_at: int | None = None
     trace: str | None = None  # of the event that last told of it, within a batch
     tier: str | None = None  # its customer's when it was made, as far as that is known
-    left: set[int] = field(default_factory=set)  # customers it, or what was joined into it, was with before the batch
     new_names: list[Identity] = field(default_factory=list)
 
 

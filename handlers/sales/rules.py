@@ -123,7 +123,6 @@ class Sale(msgspec.Struct, frozen=True):
     quiet: bool = False  # a backfill told of it first: nobody gets mail about it
     trace: str | None = None  # of the event that told of it now; its messages carry it on
     tier: str | None = None  # its customer's when it was made
-    left: frozenset[int] = frozenset()  # customers it, or what was joined into it, was with until now
 
     @property
     def earns_under(self) -> Version | None:

@@ -28,6 +28,7 @@ class ThankYou:
     name = KIND
     transactional = False
     solicits = False
+    promotes = False
     words = WORDS
     placeholders = frozenset(
         {"first_name", "shop_name", "order_name", "order_date", "order_total", "product", "points"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from handlers.merchants.rules import Program, Shop
 from handlers.merchants.tiering import Tier, Tiers
-from handlers.messages.kinds import Content, Occasion
+from handlers.messages.kinds import Content, Occasion, is_told_otherwise
 from handlers.messages.letters import choose_words, day, fill, money, number, words_file
-from handlers.messages.outbox import Later, Never, kept
+from handlers.messages.outbox import Later, Never
 from handlers.tiers.rules import ENDING, LOST, REACHED, in_force, news_keys
 from handlers.tiers.settle import Placed, placed
 from handlers.tiers.views import whole
@@ -30,6 +30,7 @@ class TierLetter:
     placeholders: frozenset[str]
     transactional: bool = False
     solicits: bool = False
+    promotes: bool = False
 
     def off(self, program: Program) -> str | None:
         """Tell whether there are tiers at all, and whether the merchant wants people to be told of theirs."""
@@ -40,7 +41,8 @@ class TierLetter:
     def compose(self, occasion: Occasion) -> Steps[Content | Later | Never]:
         """Look at where the person stands by now: what was bought meanwhile may have changed it."""
         shop, now = occasion.shop, occasion.now
-        if (yield from _is_told_otherwise(occasion)):
+        kind, _, _, tail = occasion.message.key.split(":", 3)
+        if (yield from is_told_otherwise(occasion, news_keys(kind, occasion.person.numbers, tail))):
             return Never("cancelled", "they are told of this already, under a number they had before")
         found = yield from placed({shop.id: shop}, [(shop.id, occasion.person.number)], now)
         one = next(iter(found.values()), None)
@@ -96,15 +98,6 @@ def _missing(one: Placed, shop: Shop, tiers: Tiers, occasion: Occasion) -> str:
     ours = words_file(WORDS[ENDING])
     words = ours.get(occasion.language) or ours["en"]
     return str(words["points"]).replace("{number}", number(missing, occasion.locale))
-
-
-def _is_told_otherwise(occasion: Occasion) -> Steps[bool]:
-    """Tell whether the same letter has gone out, or is on its way, under another number of the person's."""
-    mine = occasion.message.key
-    kind, _, _, tail = mine.split(":", 3)
-    others = [key for key in news_keys(kind, occasion.person.numbers, tail) if key != mine]
-    found = yield from kept([(occasion.shop.id, key) for key in others])
-    return any(one.state == "sent" or (one.state == "sending" and one.key < mine) for one in found.values())
 
 
 LETTERS = (

@@ -50,12 +50,11 @@ class TierRanker:
 
     def rank(self, sales: Sequence[Sale], now: int) -> Steps[dict[Key, str | None]]:
         """Place the customers of these sales; return the tier each held when the sale was made, by (merchant, sale)."""
-        concerned = [sale for sale in sales if (sale.customer is not None or sale.left) and _has_tiers(sale)]
+        concerned = [sale for sale in sales if sale.customer is not None and _has_tiers(sale)]
         if not concerned:
             return {}
         known = {sale.shop.id: sale.shop for sale in concerned}
-        # Whom a sale has left does not stand where it put them any more.
-        people = {(sale.shop.id, who) for sale in concerned for who in (sale.customer, *sale.left) if who is not None}
+        people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
         found = yield from place(known, people, now, concerned)
         lives = {(m, number): one for (m, _), one in found.items() for number in one.numbers}
         return {

@@ -9,6 +9,7 @@ from handlers.customers.correct import tell_birthday
 from handlers.earning import settle
 from handlers.earning.jobs import look_due
 from handlers.earning.ledger import audit
+from handlers.earning.letters import LETTERS
 from handlers.points.audit import audit_books
 from handlers.points.settle import PointsSettler, follow
 from handlers.points.statement import find_customer, statement
@@ -52,6 +53,7 @@ class Fair(Stage):
             privacy=gate,
             auditors=(audit,),
             holders=HOLDERS,
+            kinds={**self.context.kinds, **{kind.name: kind for kind in LETTERS}},
         )
         return self
 
