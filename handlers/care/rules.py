@@ -29,7 +29,7 @@ class Names(NamedTuple):
 class Range(NamedTuple):
     """All texts of one column that begin alike: from `low` up to, not including, `high`."""
 
-    column: str  # email, name (first name first) or surname (last name first)
+    column: str  # email, contact (where mail goes, proven or not), name (first name first), surname (last name first)
     low: str
     high: str
 
@@ -88,6 +88,7 @@ def _ranges(words: str) -> Iterator[Range]:
     address = words.lower()
     if " " not in address:
         yield Range("email", address, address + _END)
+        yield Range("contact", address, address + _END)
     if "@" in words:
         return
     forms = dict.fromkeys(folded(form) for form in (words, words.lower(), words.title(), words.upper()))

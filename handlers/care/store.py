@@ -155,7 +155,8 @@ def _named(merchant_id: int, names: Names) -> Steps[list[int]]:
 def _begins(text: str, number: str, source: str) -> Sql:
     return _by_bytes(
         plain(
-            f"SELECT {text}, c.number, c.first_name, c.last_name, o.number, o.first_name, o.last_name FROM {source}"
+            f"SELECT {text}, c.number, c.first_name, c.last_name, o.number, o.first_name, o.last_name, c.email"
+            f" FROM {source}"
             f" AND {text} >= ?2 AND {text} < ?3 AND ({text}, {number}) > (?2, ?4) ORDER BY {text}, {number} LIMIT ?5"
         )
     )
@@ -172,6 +173,10 @@ _BEGINS = {
         "i.customer",
         "customer_identities i JOIN customers c ON c.merchant_id = i.merchant_id AND c.number = i.customer"
         f" {_OWNER} WHERE i.merchant_id = ?1 AND i.kind = 'email'",
+    ),
+    # Shopify may not vouch for an address: then it names nobody, and mail goes there all the same.
+    "contact": _begins(
+        "c.email[c]", "c.number", f"customers c {_OWNER} WHERE c.merchant_id = ?1 AND c.email IS NOT NULL"
     ),
     "name": _begins(
         "lower((coalesce(c.first_name, '') || ' ' || coalesce(c.last_name, ''))[c])", "c.number", _PEOPLE_NAMED
@@ -212,12 +217,17 @@ def _addressed(merchant_id: int, numbers: set[int], before: Collection[Range]) -
     return {number for number, kind, value in rows if kind == "email" and value.startswith(beginnings)}
 
 
+_NAMES = ("name", "surname")
+
+
 def _is_shown_elsewhere(row: Row, here: Range, before: Collection[Range]) -> bool:
     """Tell whether a row's person is listed by an earlier range, or by the record theirs was merged into."""
-    _, _, first, last, owner, owner_first, owner_last = row
-    if any(one.column != "email" and _text(one, first, last).startswith(one.low) for one in before):
+    _, _, first, last, owner, owner_first, owner_last, email = row
+    if any(one.column == "contact" and (email or "").startswith(one.low) for one in before):
         return True
-    return owner is not None and here.column != "email" and _text(here, owner_first, owner_last).startswith(here.low)
+    if any(one.column in _NAMES and _text(one, first, last).startswith(one.low) for one in before):
+        return True
+    return owner is not None and here.column in _NAMES and _text(here, owner_first, owner_last).startswith(here.low)
 
 
 def _text(one: Range, first: str | None, last: str | None) -> str:
@@ -286,7 +296,7 @@ class Known(NamedTuple):
 
 
 _RECORD = keyed(
-    "SELECT c.number, c.phone, c.country, c.created_at, c.locale_at, c.forgotten_at"
+    "SELECT c.number, c.phone, c.country, c.created_at, c.locale_at, c.forgotten_at, c.email"
     " FROM {keys} k CROSS JOIN customers c WHERE c.merchant_id = k.merchant_id AND c.number = k.number",
     merchant_id=BIG,
     number=BIG,
@@ -301,11 +311,12 @@ def look_up(merchant_id: int, numbers: Sequence[int]) -> Steps[Known | None]:
         return None
     names = yield from ask(_ADDRESSES, keys)
     in_order = [records[number] for number in numbers if number in records]
+    emails = {value for _, kind, value in names if kind == "email"} | ({in_order[0][5]} - {None})
     return Known(
         since=min(row[2] for row in in_order),
         phone=next((row[0] for row in in_order if row[0]), None),
         country=next((row[1] for row in in_order if row[1]), None),
-        emails=tuple(sorted({value for _, kind, value in names if kind == "email"}))[:MOST_NAMES],
+        emails=tuple(sorted(emails))[:MOST_NAMES],
         ids=tuple(sorted({(kind, value) for _, kind, value in names if kind != "email"}))[:MOST_NAMES],
         language_by_hand=in_order[0][3] >= BY_HAND,
         forgotten_at=in_order[0][4],

@@ -87,6 +87,15 @@ for _name, _one, _other in (
         sqlite_where=_NAMED,
         postgresql_where=_NAMED,
     )
+_MAILED = text("email IS NOT NULL")
+Index(
+    "ix_customers_email",
+    customers.c.merchant_id,
+    by_bytes(customers.c.email),
+    customers.c.number,
+    sqlite_where=_MAILED,
+    postgresql_where=_MAILED,
+)
 # SQLite's own index of the key does for it: there texts are compared by bytes anyway.
 Index(
     "ix_customer_identities_address",

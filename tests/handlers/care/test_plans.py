@@ -31,6 +31,7 @@ STATEMENTS = [
     (store._SOLD, "ix_sales_sold", (1, NUMBER, 0, 100)),
     (store._BOUGHT_SINCE, "ix_sales_customer", [(1, 7, 5, 5)]),
     (store._BEGINS["email"], "address|customer_identities_1", (1, "buyer77", "buyer78", 0, 100)),
+    (store._BEGINS["contact"], "ix_customers_email", (1, "buyer77", "buyer78", 0, 100)),
     (store._BEGINS["name"], "ix_customers_name", (1, "ann77", "ann78", 0, 100)),
     (store._BEGINS["surname"], "ix_customers_surname", (1, "lee77", "lee78", 0, 100)),
     (store._ADDRESSES, "ix_customer_identities_customer", [(1, 7)]),

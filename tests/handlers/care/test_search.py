@@ -1,9 +1,10 @@
 """People are found by whatever the merchant has at hand, alike on both engines, a page at a time."""
 
 import pytest
+from msgspec.structs import replace
 
 from handlers.care.rules import Place, place_of, understand
-from handlers.care.store import PAGE, Listed, latest, search
+from handlers.care.store import PAGE, Listed, latest, look_up, search
 from integration.clock import DAY
 from integration.facts import Buyer, CustomersMerged
 from tests.handlers.messages.stage import Stage
@@ -59,6 +60,18 @@ async def test_people_are_found_by_what_they_go_by(nora: Stage) -> None:
     await buys(nora, 1003, buyer(72, "Mia", "van der Meer", "mia@sea.example"))
     assert {query: sorted(await names(nora, query)) for query in QUERIES} == QUERIES
     assert {query: await names(nora, query) for query in NOBODY} == {query: [] for query in NOBODY}
+
+
+async def test_an_address_nobody_vouches_for_finds_who_gave_it(nora: Stage) -> None:
+    """Shopify says it was not confirmed: it names nobody, mail goes there, and the merchant looks for it; once."""
+    doubtful = replace(buyer(71, "Cleo", "Berger", "cleo@hill.example"), email_verified=False)
+    await buys(nora, 1001, buyer(70, "Elsa", "Berg", "elsa@home.example"))
+    await buys(nora, 1002, doubtful)
+    assert await nora.rows("SELECT value FROM customer_identities WHERE kind = 'email'") == [("elsa@home.example",)]
+    for query in ("cleo@hill.example", "CLEO@", "cleo", "berger"):
+        assert await names(nora, query) == ["Cleo Berger"], query
+    known = await nora.database.read(lambda: look_up(SHOP, (2,)))
+    assert known is not None and known.emails == ("cleo@hill.example",)
 
 
 async def test_a_row_says_who_it_is_what_they_have_and_what_they_bought_last(nora: Stage) -> None:
