@@ -30,7 +30,7 @@ async def _lived(house: House) -> dict[str, str]:
     house.mail.mailbox.clear()
     stage = Stage(house.database, channel=house.mail, clock=house.clock)  # type: ignore[arg-type]
     stage.context, stage.versions = house.context, 1
-    five = {"name": "5 off", "kind": "amount_off", "points": 500, "value": "5"}
+    five = {"name": "5 off", "kind": "amount_off", "points": 500, "value": "5", "timezone": "Europe/Paris"}
     await stage.set(
         {**PROGRAM, "rewards": {"enabled": True, "catalogue": {"five": five}}, "referrals": {"enabled": True}}, at=0
     )
@@ -53,7 +53,7 @@ async def _lived(house: House) -> dict[str, str]:
         await life.entry(now - ago * DAY, f"customer:{ELSA}:available", "program:redeemed", 20 + 11 * (ago % 5))
     await house.does(
         "INSERT INTO reviews (merchant_id, sale, line, customer, product_title, stars, words, written_at)"
-        " VALUES (1, 1, '1', ?1, 'High Mountain Oolong', 5, 'A tea to come back for.', ?2)",
+        " VALUES (1, 4, '1', ?1, 'High Mountain Oolong', 5, 'A tea to come back for.', ?2)",
         ELSA, now - HOUR,
     )  # fmt: skip
     walk = '{"name": "A walk through the garden", "kind": "by_hand", "points": 300, "instructions": "Come by."}'

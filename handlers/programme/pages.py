@@ -26,6 +26,7 @@ from handlers.programme.rules import CAMPAIGNS, LADDER, SWITCHES, first_switched
 from handlers.programme.store import Asked, Question
 from handlers.programme.views import (
     LAST,
+    LEAST_MONTHS,
     TOLD_OF,
     Desk,
     also_changed,
@@ -374,6 +375,7 @@ async def what_if_page(request: Request, visit: Visit) -> Response:
         "reward": reward,
         "expires": program.expiry.enabled,
         "bars": bars(found, visit) if found is not None else (),
+        "least_months": LEAST_MONTHS,
         "since": context.clock.now() - YEAR_DAYS * DAY,
         "month": 30 * DAY,
         "here": f"{HERE}/what-if",
@@ -384,7 +386,10 @@ async def what_if_page(request: Request, visit: Visit) -> Response:
         return render("forecast.html", TEMPLATES, visit=visit, **values)
     draft = desk.draft.number if desk.draft is not None else None
     is_on = desk.current.program.earning.enabled
-    return show(visit, "what_if.html", TEMPLATES, fields=fields, errors=errors, draft=draft, is_on=is_on, **values)
+    status = 422 if errors else 200
+    return show(
+        visit, "what_if.html", TEMPLATES, status, fields=fields, errors=errors, draft=draft, is_on=is_on, **values
+    )
 
 
 async def _asked(context: Context, visit: Visit, desk: Desk, programs: tuple[Program, ...], days: int) -> Asked | None:

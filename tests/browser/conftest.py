@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.browser.admin import PATIENCE_MS
 from tests.browser.shop import RunningShop
 from tests.conftest import missing
+from tests.eventful import make_eventful
 
 CHROMIUM = "/usr/bin/chromium"
 # A page of Shopify's admin, which the tests stand in for, must be able to frame a page of this machine.
@@ -33,6 +34,21 @@ def browser() -> Iterator[Browser]:
                 f"--disable-features={QUIET}",
             ],
         )
+
+
+@pytest.fixture(scope="module")
+def eventful_shop(
+    sqlite_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningShop]:
+    """Run the program with something on every page of Nora's, and nothing in Otto's shop, for the tests of a file."""
+    folder = tmp_path_factory.mktemp("eventful")
+    running = RunningShop(sqlite_database(folder), folder)
+    running.start()
+    try:
+        running.links = running.run(make_eventful(running.house))
+        yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture

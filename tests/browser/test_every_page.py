@@ -8,8 +8,7 @@ The addresses land on something in the shop that tests/eventful.py makes; `EMPTY
 looked at in a shop in which nothing has happened yet.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -21,7 +20,7 @@ from integration.clock import DAY
 from integration.sandbox.storefront import forwarded
 from tests.browser.admin import DESKTOP, PHONE, embedded, window
 from tests.browser.shop import RunningShop, painted, too_wide, violations
-from tests.eventful import CODE_TO_COME, FRIENDS_CODE, FRIENDS_LINK, make_eventful
+from tests.eventful import CODE_TO_COME, FRIENDS_CODE, FRIENDS_LINK
 from tests.visits import NORA, OTTO, SECRET, SHOPS
 
 ELSA, DEBTOR = "/app/customers/1", "/app/customers/2"
@@ -94,6 +93,8 @@ MAIN = (
     ELSA, "/app/messages", "/app/messages/queue", "/app/messages/words/thank_you", "/app/activity",
     "/app/connections", "/app/connections/data", "/app/requests",
 )  # fmt: skip
+# Those with most to use, walked on a phone's width, too.
+LONG = ("/app", "/app/programme", ELSA, "/app/messages/words/thank_you", "/app/connections/data")
 LARGEST_MS, MOST_SHIFT = 1_500, 0.01
 TRIES = 3  # the machine may have been busy with something else
 # Before the door, and customers' own: with what is answered. `{review}`, `{unsubscribe}` and `{me}` are letters' own
@@ -136,16 +137,9 @@ NO_PAGES = {
 
 
 @pytest.fixture(scope="module")
-def shop(sqlite_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
+def shop(eventful_shop: RunningShop) -> RunningShop:
     """Nora's eventful shop and Otto's empty one, for all tests of this file."""
-    folder = tmp_path_factory.mktemp("every-page")
-    running = RunningShop(sqlite_database(folder), folder)
-    running.start()
-    try:
-        running.links = running.run(make_eventful(running.house))
-        yield running
-    finally:
-        running.stop()
+    return eventful_shop
 
 
 def test_every_page_has_its_line() -> None:
@@ -273,11 +267,12 @@ def test_every_page_stands_at_once(browser: Browser, shop: RunningShop) -> None:
     assert wrong == [] and complaints == []
 
 
-def test_every_page_is_walked_by_keyboard(browser: Browser, shop: RunningShop) -> None:
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_is_walked_by_keyboard(browser: Browser, shop: RunningShop, size: dict[str, int]) -> None:
     """Tab comes to everything that can be used, in the order it is read in, shows where one is, and goes on."""
-    page, _ = shop.alone(browser)
+    page, _ = shop.alone(browser, size)
     wrong = []
-    for path, _ in all_of(draft=7):
+    for path in LONG if size == PHONE else [path for path, _ in all_of(draft=7)]:
         page.goto(shop.url + path)
         if page.locator("iframe").count():
             page.wait_for_load_state("networkidle")  # a letter that comes late takes the focus along
