@@ -37,6 +37,13 @@ PAGES = (
     ("/app/activity", "Activity"),
     ("/app/connections", "Connections"),
 )
+# Pages with an address of their own that are reached from one of those.
+_REACHED_FROM = {
+    "/app/friends": "/app/programme",
+    "/app/liability": "/app/programme",
+    "/app/rewards": "/app/programme",
+    "/app/requests": "/app/customers",
+}
 SHOPIFY_ADMIN = "https://admin.shopify.com"
 APP_BRIDGE = "https://cdn.shopify.com/shopifycloud/app-bridge.js"
 _SHOPIFY_SCRIPTS = "https://cdn.shopify.com/shopifycloud/"  # a folder: merchants' own files lie on that host too
@@ -76,6 +83,12 @@ class Visit:
     paused_at: int | None = None  # since when the merchant holds all messages back
     app_key: str = field(default="", repr=False)  # the Shopify app's client id, public
     proof: str = field(default="", repr=False)  # what ends with the visit: the session's digest, or when the shop came
+
+    @property
+    def section(self) -> str:
+        """The page of the navigation that the one looked at belongs to."""
+        place = "/".join(self.path.split("/")[:3])
+        return _REACHED_FROM.get(place, place)
 
 
 def show(visit: Visit, template: str, folder: Path, status: int = 200, **values: Any) -> Response:

@@ -98,7 +98,7 @@ def spoken(key: str, value: Any, reader: Reader) -> str:
         case "switch":
             return "on" if value else "off"
         case "decimal" | "limit":
-            return "no limit" if value is None else f"{_number(value, reader)} {setting.unit}".strip()
+            return "no limit" if value is None else _counted(value, setting.unit, reader)
         case "whole":
             return _counted(value, setting.unit, reader)
         case "duration":
@@ -275,8 +275,8 @@ def _names(reader: Reader) -> dict[str, str]:
     return {"unit": unit(reader), "currency": reader.currency}
 
 
-def _counted(value: int, units: str, reader: Reader) -> str:
-    return f"{format_decimal(value, locale=reader.locale)} {units if value != 1 else units.removesuffix('s')}"
+def _counted(value: int | Decimal, units: str, reader: Reader) -> str:
+    return f"{_number(Decimal(value), reader)} {units if value != 1 else units.removesuffix('s')}".strip()
 
 
 def _number(value: Decimal, reader: Reader) -> str:
