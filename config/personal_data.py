@@ -157,7 +157,7 @@ TABLES: dict[str, Kept] = {
         " asked_at issued_at expires_at returning_at used_at used_by closed_at attempts next_at claim claimed_until"
         " tried_at reserved spent restored postings",
     ),
-    "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at"),
+    "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at history"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
     "earners": Kept("earning", personal="joined_at", free="merchant_id customer due_at"),
     # What was given stays as the ledger's entries do, under our own number.

@@ -121,7 +121,7 @@ _STIR = keyed(
 
 # The plus keeps SQLite from reading all sales of the merchant.
 _OF_CUSTOMERS = keyed(
-    "SELECT s.merchant_id, s.customer, s.number FROM {keys} k CROSS JOIN sales s"
+    "SELECT s.merchant_id, s.customer, s.number, s.revision, s.tier, s.paired_with FROM {keys} k CROSS JOIN sales s"
     " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
     " AND +s.sold_at IS NOT NULL AND s.merged_into IS NULL AND s.test = 0",
     merchant_id=BIG,
@@ -305,8 +305,23 @@ def latest_sold(merchant_id: int, limit: int) -> Steps[list[int]]:
 
 def sales_of(numbers: Iterable[tuple[int, int]]) -> Steps[list[tuple[int, int, int]]]:
     """List the real sales of customers, as (merchant, customer, sale)."""
-    rows = yield from ask(_OF_CUSTOMERS, sorted(numbers))
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(one.merchant_id, one.customer, one.number) for one in (yield from stamps_of(numbers))]
+
+
+class Stamp(NamedTuple):
+    """A sale of a customer's, with what changes whenever it comes to mean something else under the same programme."""
+
+    merchant_id: int
+    customer: int
+    number: int
+    revision: int
+    tier: str | None
+    twin: int | None
+
+
+def stamps_of(numbers: Iterable[tuple[int, int]]) -> Steps[list[Stamp]]:
+    """List the real sales of customers without what was told of them."""
+    return [Stamp(*row) for row in (yield from ask(_OF_CUSTOMERS, sorted(numbers)))]
 
 
 def put_off(key: tuple[int, int], now: int) -> Steps[None]:

@@ -1,17 +1,22 @@
 """What the clock does about tiers: looks at whose time has come, and at everybody when the programme changed."""
 
 import time
+from collections.abc import Sequence
 from itertools import groupby
 
 from handlers.context import Context
-from handlers.customers.persons import customers_after
+from handlers.customers.persons import customers_after, persons
 from handlers.merchants.books import shops
+from handlers.sales.books import Stamp, stamps_of
 from handlers.tiers import store
 from handlers.tiers.rules import replaces
-from handlers.tiers.settle import look
+from handlers.tiers.settle import Ahead, Bought, look, look_at_one, read_ahead
+from integration.clock import MINUTE
 from integration.database.shares import Want, due_by_merchant, take
+from integration.database.steps import Steps
 
 BATCH = 100  # people placed in one transaction
+PAGE = 250  # sales of one person read at once, with nobody waiting for them
 MOST_PEOPLE = 100_000  # of one run; the next one goes on
 MOST_MERCHANTS = 500  # whose programme changed, of one run
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
@@ -35,10 +40,36 @@ async def look_due(context: Context) -> int:
             break
         for merchant_id, rows in groupby(sorted((owner, customer) for customer, owner in taken.each_in_turn), _owner):
             people = [customer for _, customer in rows]
-            await context.database.run(lambda m=merchant_id, p=people: look(m, p, now))  # type: ignore[misc]
+            await _look(context, merchant_id, people, now)
             done += len(people)
         after = taken.after
     return done
+
+
+async def _look(context: Context, merchant_id: int, people: Sequence[int], now: int) -> None:
+    """Place people; whoever bought very much has their sales read first, while nobody waits for the books."""
+    for customer in sorted(await context.database.run(lambda: look(merchant_id, people, now))):
+        ahead = await _read_ahead(context, merchant_id, customer)
+        left = await context.database.run(lambda c=customer, a=ahead: look_at_one(merchant_id, c, now, a))  # type: ignore[misc]
+        if left:
+            # They buy faster than we read, or the programme has just changed.
+            await context.database.run(lambda c=customer: store.call([(merchant_id, c)], now + MINUTE))  # type: ignore[misc]
+
+
+async def _read_ahead(context: Context, merchant_id: int, customer: int) -> Ahead:
+    """Read all of somebody's sales, a page at a time."""
+    read = context.database.read
+    shop = (await read(lambda: shops([merchant_id])))[merchant_id]
+    stamps = await read(lambda: _stamps(merchant_id, customer))
+    sales: dict[int, tuple[Stamp, Bought]] = {}
+    for start in range(0, len(stamps), PAGE):
+        sales |= await read(lambda part=stamps[start : start + PAGE]: read_ahead(shop, part))  # type: ignore[misc]
+    return Ahead(shop, sales)
+
+
+def _stamps(merchant_id: int, customer: int) -> Steps[list[Stamp]]:
+    everybody = yield from persons([(merchant_id, customer)])
+    return (yield from stamps_of((m, number) for (m, _), numbers in everybody.items() for number in numbers))
 
 
 def _owner(row: tuple[int, int]) -> int:
@@ -61,7 +92,7 @@ async def _programmes(context: Context, now: int, ends: float) -> int:
             page = await context.database.read(
                 lambda m=merchant_id, a=last: customers_after(m, a, BATCH)  # type: ignore[misc]
             )
-            await context.database.run(lambda m=merchant_id, p=page: look(m, p, now))  # type: ignore[misc]
+            await _look(context, merchant_id, page, now)
             last = page[-1] if len(page) == BATCH else None
             await context.database.run(lambda m=merchant_id, v=version, a=last: store.mark(m, v, a))  # type: ignore[misc]
             done += len(page)

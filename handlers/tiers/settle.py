@@ -1,6 +1,8 @@
 """Settles people onto the ladder: where each stands by now, worked out from all they bought, and written down."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -8,14 +10,14 @@ import structlog
 from handlers.customers.identify import Moved
 from handlers.customers.persons import persons
 from handlers.merchants.books import lock_books, save_books, shops
-from handlers.merchants.rules import Shop
+from handlers.merchants.rules import Program, Shop
 from handlers.messages.outbox import Next, kept
 from handlers.messages.outbox import tell as wish
 from handlers.points.posting import Posting, post
 from handlers.points.rules import ISSUED, MICRO, account
 from handlers.points.standing import seen
 from handlers.sales.bonus import differ
-from handlers.sales.books import load_sales, sales_of
+from handlers.sales.books import LoadedSale, Stamp, load_sales, stamps_of
 from handlers.sales.rules import Sale
 from handlers.sales.settle import attempt
 from handlers.tiers import store
@@ -39,6 +41,7 @@ from integration.clock import HOUR
 from integration.database.steps import Steps
 
 PUT_OFF = HOUR  # of somebody who cannot be placed
+MOST_SALES = 500  # of one person, read while the merchant's books are locked; with more they are left to the clock
 
 log = structlog.get_logger()
 
@@ -57,15 +60,43 @@ class TierRanker:
         people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
         found = yield from place(known, people, now, concerned)
         lives = {(m, number): one for (m, _), one in found.items() for number in one.numbers}
+        absent = people - lives.keys()
+        kept = (yield from _kept(known, absent, now)) if absent else {}
         return {
-            (sale.shop.id, sale.number): one.tier_at(sale.worth.sold_at)
+            (sale.shop.id, sale.number): held(sale.worth.sold_at)
             for sale in concerned
             if sale.customer is not None
             # What the merchant gave a person by hand is forgotten with them; what they earned stays as it is.
             and not sale.facts.forgotten
-            and (one := lives.get((sale.shop.id, sale.customer))) is not None
+            and (held := _held(lives, kept, (sale.shop.id, sale.customer))) is not None
             and sale.worth.sold_at is not None
         }
+
+
+Held = Callable[[int], str | None]
+"""Says which tier somebody held just before an instant."""
+
+
+def _held(lives: Mapping[Key, "Placed"], kept: Mapping[Key, Held], who: Key) -> Held | None:
+    return lives[who].tier_at if who in lives else kept.get(who)
+
+
+def _kept(known: Mapping[int, Shop], people: Iterable[Key], now: int) -> Steps[dict[Key, Held]]:
+    """Say which tiers people held who could not be placed at once, as the clock last found; by any of their numbers."""
+    everybody = yield from persons(people)
+    rows = yield from store.of_people(everybody)
+    grants = yield from store.grants_of((m, number) for (m, _), numbers in everybody.items() for number in numbers)
+    found: dict[Key, Held] = {}
+    for (m, root), numbers in everybody.items():
+        row = rows.get((m, root))
+        if row is None or row.history is None:
+            continue
+        history = [(at, tier) for at, tier in json.loads(row.history)]
+        given = [held for number in numbers if (held := grants.get((m, number)))]
+        terms = terms_of(known[m].versions, now)
+        says = partial(tier_at, history, given, terms)
+        found |= {(m, number): says for number in numbers}
+    return found
 
 
 def _has_tiers(sale: Sale) -> bool:
@@ -78,6 +109,23 @@ def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
     yield from store.stir({(one.merchant_id, n) for one in moved for n in (one.number, one.into)}, now)
 
 
+class Bought(NamedTuple):
+    """What of one sale tiers go by."""
+
+    number: int
+    merit: Merit
+    sold_at: int | None
+    tier: str | None  # its customer's when it was made, as far as that is known
+    earns: Program | None  # None = whatever tier that was
+
+
+class Ahead(NamedTuple):
+    """Sales that were read before the books were locked: they count for as long as nothing of theirs has changed."""
+
+    shop: Shop
+    sales: Mapping[int, tuple[Stamp, Bought]]
+
+
 class Placed(NamedTuple):
     """Where one person stands: by what they bought, and as it is shown."""
 
@@ -86,7 +134,7 @@ class Placed(NamedTuple):
     shown: Standing
     given: Sequence[Sequence[Grant]] = ()  # by hand, to each number apart
     terms: Sequence[Terms] = ()
-    others: Sequence[Sale] = ()  # what else they bought
+    bought: Sequence[Bought] = ()  # what else they bought
 
     def tier_at(self, instant: int) -> str | None:
         """Say which tier the person held just before an instant."""
@@ -94,29 +142,33 @@ class Placed(NamedTuple):
 
 
 def place(
-    known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: Sequence[Sale] = ()
+    known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: Sequence[Sale] = (), ahead: Ahead | None = None
 ) -> Steps[dict[Key, Placed]]:
     """Work out where people stand, by any of their numbers, and write it; return it by the number they go under.
 
-    The merchants' books must be locked. `fresh` sales count as they are now: what is written of them is older.
+    The merchants' books must be locked. `fresh` sales count as they are now: what is written of them is older. Who has
+    more sales than are read under a lock is left to the clock, and out of what is returned.
     """
-    found = yield from placed(known, people, now, fresh)
-    rows, gone = [], set(people) - found.keys()
+    found, many = yield from _worked_out(known, people, now, fresh, ahead, MOST_SALES)
+    rows, gone = [], set(people) - found.keys() - many
     for (merchant_id, number), person in found.items():
         one = person.shown
         notice = next_notice(one, person.terms[-1].tiers, now) if person.terms else None
         due_at = min((at for at in (one.next_at, notice) if at is not None), default=None)
-        if one.tier is None and due_at is None:
+        history = json.dumps(person.earned.history) if len(person.bought) >= MOST_SALES else None
+        if one.tier is None and due_at is None and history is None:
             gone.add((merchant_id, number))
         else:
-            rows.append(Row(merchant_id, number, one.tier, one.since, one.until, one.falls_at, due_at))
+            rows.append(Row(merchant_id, number, one.tier, one.since, one.until, one.falls_at, due_at, history))
     yield from store.keep(rows)
     if gone:
         yield from store.drop(gone)
+    if many:
+        yield from store.call(many, now)
     yield from _welcome(found, now)
     yield from _tell(found, now)
     # What is told late may have made somebody a regular sooner: what they bought since is settled again.
-    moved = [(m, sale.number) for (m, _), one in found.items() for sale in one.others if _earns_otherwise(sale, one)]
+    moved = [(m, each.number) for (m, _), one in found.items() for each in one.bought if _earns_otherwise(each, one)]
     yield from store.settle_again(moved, now)
     return found
 
@@ -139,32 +191,44 @@ def _tell(found: Mapping[Key, Placed], now: int) -> Steps[None]:
         yield from wish(merchant_id, letters, now)
 
 
-def _earns_otherwise(sale: Sale, person: Placed) -> bool:
-    version = sale.earns_under
-    if version is None or sale.worth.sold_at is None or sale.facts.forgotten:
+def _earns_otherwise(one: Bought, person: Placed) -> bool:
+    if one.earns is None or one.sold_at is None:
         return False
-    return differ(version.program, sale.tier, person.tier_at(sale.worth.sold_at))
+    return differ(one.earns, one.tier, person.tier_at(one.sold_at))
 
 
-def placed(
-    known: Mapping[int, Shop], people: Iterable[Key], now: int, fresh: Sequence[Sale] = ()
-) -> Steps[dict[Key, Placed]]:
+def placed(known: Mapping[int, Shop], people: Iterable[Key], now: int) -> Steps[dict[Key, Placed]]:
     """Work out where persons stand, by (merchant, the number they go under by now); nothing is written."""
+    found, _ = yield from _worked_out(known, people, now)
+    return found
+
+
+def _worked_out(
+    known: Mapping[int, Shop],
+    people: Iterable[Key],
+    now: int,
+    fresh: Sequence[Sale] = (),
+    ahead: Ahead | None = None,
+    most: int | None = None,
+) -> Steps[tuple[dict[Key, Placed], set[Key]]]:
+    """Return where persons stand; and who has more sales to read than `most`."""
     everybody = yield from persons(people)
     root_of = {(m, number): (m, root) for (m, root), numbers in everybody.items() for number in numbers}
-    merits, others = yield from _merits(known, root_of, fresh)
+    bought, counted, many = yield from _sales(known, root_of, fresh, ahead, most)
     grants = yield from store.grants_of(root_of)
     terms = {merchant_id: terms_of(shop.versions, now) for merchant_id, shop in known.items()}
     found = {}
     for (merchant_id, root), numbers in everybody.items():
-        mine = terms[merchant_id]
-        earned = shown = stand(mine, merits.get((merchant_id, root), ()), now)
+        if (merchant_id, root) in many:
+            continue
+        mine, others = terms[merchant_id], bought.get((merchant_id, root), [])
+        merits = [*(each.merit for each in others), *counted.get((merchant_id, root), ())]
+        earned = shown = stand(mine, merits, now)
         given = [held for number in numbers if (held := grants.get((merchant_id, number)))]
         if given and mine:
             shown = by_hand(earned, given, mine[-1].tiers, now)
-        bought = others.get((merchant_id, root), ())
-        found[merchant_id, root] = Placed(numbers, earned, shown, given, mine, bought)
-    return found
+        found[merchant_id, root] = Placed(numbers, earned, shown, given, mine, others)
+    return found, many
 
 
 def welcomes(found: Mapping[Key, Placed]) -> Steps[dict[Key, tuple[str, int]]]:
@@ -200,42 +264,85 @@ def _key(number: int, tier: str) -> str:
     return f"tier:{number}:{tier}"
 
 
-def _merits(
-    known: Mapping[int, Shop], root_of: Mapping[Key, Key], fresh: Sequence[Sale]
-) -> Steps[tuple[dict[Key, list[Merit]], dict[Key, list[Sale]]]]:
-    """What all sales of persons count for, each person's together; and the sales that are not fresh."""
+def _sales(
+    known: Mapping[int, Shop], root_of: Mapping[Key, Key], fresh: Sequence[Sale], ahead: Ahead | None, most: int | None
+) -> Steps[tuple[dict[Key, list[Bought]], dict[Key, list[Merit]], set[Key]]]:
+    """Return what each person bought, what their fresh sales count for, and who has more to read than `most`."""
     told = {(sale.shop.id, number) for sale in fresh for number in (sale.number, *sale.absorbed)}
-    named = yield from sales_of(root_of)
-    loaded = yield from load_sales((m, number) for m, _, number in named if (m, number) not in told)
-    found: dict[Key, list[Merit]] = {}
-    others: dict[Key, list[Sale]] = {}
-    older = [seen(known[one.merchant_id], one) for one in loaded if one.merged_into is None]
-    for place, sale in enumerate([*older, *fresh]):
-        root = root_of.get((sale.shop.id, sale.customer)) if sale.customer is not None else None
-        if root is not None and (counts := merit(sale)):
-            found.setdefault(root, []).append(counts)
-        if root is not None and place < len(older):
-            others.setdefault(root, []).append(sale)
-    return found, others
+    bought: dict[Key, list[Bought]] = {}
+    unread: dict[Key, list[Key]] = {}
+    for stamp in (yield from stamps_of(root_of)):
+        key, root = (stamp.merchant_id, stamp.number), root_of[stamp.merchant_id, stamp.customer]
+        was = ahead.sales.get(stamp.number) if ahead is not None and ahead.shop == known[stamp.merchant_id] else None
+        if key in told:
+            continue
+        if was is not None and was[0] == stamp:
+            bought.setdefault(root, []).append(was[1])
+        else:
+            unread.setdefault(root, []).append(key)
+    many = {root for root, keys in unread.items() if most is not None and len(keys) > most}
+    loaded = yield from load_sales(key for root, keys in unread.items() if root not in many for key in keys)
+    for one in loaded:
+        root_ = root_of.get((one.merchant_id, one.customer)) if one.customer is not None else None
+        if one.merged_into is None and root_ is not None:
+            bought.setdefault(root_, []).append(_bought(known[one.merchant_id], one))
+    counted: dict[Key, list[Merit]] = {}
+    for sale in fresh:
+        root_ = root_of.get((sale.shop.id, sale.customer)) if sale.customer is not None else None
+        if root_ is not None and root_ not in many:
+            counted.setdefault(root_, []).append(merit(sale))
+    return bought, counted, many
 
 
-def look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
-    """Place people of one merchant whose time has come; one who cannot be is put off, and says so in the log."""
+def _bought(shop: Shop, one: LoadedSale) -> Bought:
+    sale = seen(shop, one)
+    version = sale.earns_under if not sale.facts.forgotten else None
+    return Bought(
+        sale.number, merit(sale), sale.worth.sold_at, sale.tier, version.program if version is not None else None
+    )
+
+
+def read_ahead(shop: Shop, stamps: Collection[Stamp]) -> Steps[dict[int, tuple[Stamp, Bought]]]:
+    """Read sales without a lock, each with the stamp it had; one that is gone, or another's by now, is left out."""
+    wanted = {stamp.number: stamp.customer for stamp in stamps}
+    loaded = yield from load_sales((shop.id, number) for number in wanted)
+    return {
+        one.number: (Stamp(shop.id, one.customer, one.number, one.revision, one.tier, one.twin), _bought(shop, one))
+        for one in loaded
+        if one.merged_into is None and one.customer is not None and one.customer == wanted[one.number]
+    }
+
+
+def look(merchant_id: int, people: Collection[int], now: int) -> Steps[set[int]]:
+    """Place people of one merchant whose time has come; one who cannot be is put off, and says so in the log.
+
+    Returns who has more sales than are read under a lock: see `look_at_one`.
+    """
     done = yield from attempt(lambda: _look(merchant_id, people, now))
     if not isinstance(done, Exception):
         return done
-    placed = 0
+    many: set[int] = set()
     for customer in sorted(people):
-        alone = yield from attempt(lambda one=customer: _look(merchant_id, [one], now))  # type: ignore[misc]
-        if isinstance(alone, Exception):
-            log.error("tier_failed", merchant=merchant_id, customer=customer, exc_info=alone)
-            yield from store.stir([(merchant_id, customer)], now + PUT_OFF)
-        else:
-            placed += alone
-    return placed
+        many |= yield from look_at_one(merchant_id, customer, now)
+    return many
 
 
-def _look(merchant_id: int, people: Collection[int], now: int) -> Steps[int]:
+def look_at_one(merchant_id: int, customer: int, now: int, ahead: Ahead | None = None) -> Steps[set[int]]:
+    """Place somebody whose sales were read ahead; they are returned where too many of those have changed since."""
+    alone = yield from attempt(lambda: _look(merchant_id, [customer], now, ahead))
+    if not isinstance(alone, Exception):
+        return alone
+    log.error("tier_failed", merchant=merchant_id, customer=customer, exc_info=alone)
+    yield from store.stir([(merchant_id, customer)], now + PUT_OFF)
+    return set()
+
+
+def _look(merchant_id: int, people: Collection[int], now: int, ahead: Ahead | None = None) -> Steps[set[int]]:
     yield from lock_books([merchant_id])
     known = yield from shops([merchant_id])
-    return len((yield from place(known, {(merchant_id, number) for number in people}, now)))
+    wanted = {(merchant_id, number) for number in people}
+    found = yield from place(known, wanted, now, ahead=ahead)
+    if len(found) == len(wanted):
+        return set()
+    done = {number for one in found.values() for number in one.numbers}
+    return {root for _, root in (yield from persons((merchant_id, n) for n in people if n not in done))}

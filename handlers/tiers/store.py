@@ -23,6 +23,7 @@ standings = Table(
     Column("kept_until", Instant),  # before grace; null = nothing ends
     Column("falls_at", Instant),  # when it will be lost, as things are; null = it is safe
     Column("due_at", Instant),  # when to look again
+    Column("history", Text),  # the tier from each instant on, of who bought too much to be placed at once
 )
 _TO_LOOK = text("due_at IS NOT NULL")
 Index(
@@ -68,18 +69,29 @@ class Row(NamedTuple):
     kept_until: int | None
     falls_at: int | None
     due_at: int | None
+    history: str | None = None
 
 
 _KEEP = insert(
     "standings",
     "ON CONFLICT (merchant_id, customer) DO UPDATE SET tier = excluded.tier, since_at = excluded.since_at,"
-    " kept_until = excluded.kept_until, falls_at = excluded.falls_at, due_at = excluded.due_at",
+    " kept_until = excluded.kept_until, falls_at = excluded.falls_at, due_at = excluded.due_at,"
+    " history = excluded.history",
     merchant_id=BIG,
     customer=BIG,
     tier=TEXT,
     since_at=BIG,
     kept_until=BIG,
     falls_at=BIG,
+    due_at=BIG,
+    history=TEXT,
+)
+_CALL = insert(
+    "standings",
+    "ON CONFLICT (merchant_id, customer) DO UPDATE SET due_at = excluded.due_at",
+    merchant_id=BIG,
+    customer=BIG,
+    since_at=BIG,
     due_at=BIG,
 )
 _DROP = keyed(
@@ -88,7 +100,7 @@ _DROP = keyed(
     customer=BIG,
 )
 _OF = keyed(
-    "SELECT t.merchant_id, t.customer, t.tier, t.since_at, t.kept_until, t.falls_at, t.due_at"
+    "SELECT t.merchant_id, t.customer, t.tier, t.since_at, t.kept_until, t.falls_at, t.due_at, t.history"
     " FROM {keys} k CROSS JOIN standings t WHERE t.merchant_id = k.merchant_id AND t.customer = k.customer",
     merchant_id=BIG,
     customer=BIG,
@@ -180,6 +192,11 @@ def of_people(people: Iterable[Key]) -> Steps[dict[Key, Row]]:
     """Look up where people stand; those who stand nowhere are left out."""
     rows = yield from ask(_OF, sorted(set(people)))
     return {(row[0], row[1]): Row(*row) for row in rows}
+
+
+def call(people: Iterable[Key], now: int) -> Steps[None]:
+    """Have people looked at by the clock, also those who stand nowhere yet."""
+    yield from ask(_CALL, [(*who, 0, now) for who in sorted(set(people))])
 
 
 def stir(people: Iterable[Key], now: int) -> Steps[None]:
