@@ -22,14 +22,19 @@ Email = Annotated[str, typer.Argument(metavar="EMAIL", help="An address; also sh
 MerchantName = Annotated[str, typer.Option("--merchant", help="The merchant's name.")]
 
 
+async def whom(context: Context, merchant: str, email: str) -> tuple[int, int]:
+    """Find a merchant by name and a customer of theirs as a command is given them; returns both numbers."""
+    merchant_id = await context.database.read(lambda: find_merchant(merchant))
+    return merchant_id, await context.database.read(lambda: find_customer(merchant_id, email))
+
+
 @app.command("show")
 def show_(email: Email, merchant: MerchantName, as_json: Json = False) -> None:
     """Show a customer's points, entries, messages and sales, and why each sale earned what it did."""
 
     async def work(context: Context) -> dict[str, Any]:
         now = context.clock.now()
-        merchant_id = await context.database.read(lambda: find_merchant(merchant))
-        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        merchant_id, number = await whom(context, merchant, email)
         return await context.database.read(lambda: statement(merchant_id, number, now))
 
     shown = execute(work)
@@ -70,8 +75,7 @@ def adjust_(
 
     async def work(context: Context) -> dict[str, Any]:
         now = context.clock.now()
-        merchant_id = await context.database.read(lambda: find_merchant(merchant))
-        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        merchant_id, number = await whom(context, merchant, email)
         return await context.database.run(lambda: adjust(merchant_id, number, points, reason, key, now))
 
     balance = execute(work)
@@ -91,8 +95,7 @@ def present_(
 
     async def work(context: Context) -> dict[str, Any]:
         now = context.clock.now()
-        merchant_id = await context.database.read(lambda: find_merchant(merchant))
-        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        merchant_id, number = await whom(context, merchant, email)
         found = await context.database.read(lambda: persons([(merchant_id, number)]))
         numbers = next(iter(found.values()))
         return await context.database.run(lambda: present(merchant_id, numbers, points, reason, key, now))
@@ -107,8 +110,7 @@ def forgive_(email: Email, merchant: MerchantName, as_json: Json = False) -> Non
 
     async def work(context: Context) -> dict[str, Any]:
         now = context.clock.now()
-        merchant_id = await context.database.read(lambda: find_merchant(merchant))
-        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        merchant_id, number = await whom(context, merchant, email)
         return await context.database.run(lambda: forgive(merchant_id, number, now))
 
     balance = execute(work)

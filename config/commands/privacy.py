@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from config.commands import Json, Refused, execute, show
+from config.commands.customers import Email, MerchantName, whom
 from handlers.context import Context
 from handlers.merchants.connections import find_merchant
-from handlers.points.statement import find_customer
 from handlers.privacy import jobs, kept, store
 from handlers.privacy.rules import DATA, REDACT
 from handlers.privacy.store import Request
@@ -19,8 +19,6 @@ ENDED = ("done", "void")
 
 app = typer.Typer(help="What people ask for by law, and its receipts.", no_args_is_help=True)
 
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="An address; also shopify:<id> or stripe:<cus_…>.")]
-MerchantName = Annotated[str, typer.Option("--merchant", help="The merchant's name.")]
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The request's number, as `privacy list` tells it.")]
 
 
@@ -139,8 +137,7 @@ async def _asked(context: Context, kind: str, email: str, merchant: str) -> Requ
     """Ask for something about a customer, and carry it out before answering."""
     privacy = context.privacy
     assert privacy is not None
-    merchant_id = await context.database.read(lambda: find_merchant(merchant))
-    number = await context.database.read(lambda: find_customer(merchant_id, email))
+    merchant_id, number = await whom(context, merchant, email)
     now = context.clock.now()
     ask = privacy.forget if kind == REDACT else privacy.hand_over
     asked = await context.database.run(lambda: ask(merchant_id, number, "command", now))

@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from config.commands import Json, execute, show
+from config.commands.customers import Email, MerchantName, whom
 from handlers.context import Context
 from handlers.ladder import NOBODY, Shift
 from handlers.merchants.connections import find_merchant
 from handlers.merchants.fields import instant_of
 from handlers.merchants.programs import assignments, changed, read_program
 from handlers.merchants.rules import Refused
-from handlers.points.statement import find_customer
 from handlers.tiers.changes import give, leave
 from handlers.tiers.views import moves
 
@@ -22,9 +22,6 @@ MOST_PAGES = 1_000_000
 WHO = "command:the command line"
 
 app = typer.Typer(help="Tiers: who would move if they changed, and tiers given by hand.", no_args_is_help=True)
-
-MerchantName = Annotated[str, typer.Option("--merchant", help="The merchant's name.")]
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="An address; also shopify:<id> or stripe:<cus_…>.")]
 
 
 @app.command("try")
@@ -81,8 +78,7 @@ def give_(
         raise Refused("Write the last day as 2027-06-30.") from None
 
     async def work(context: Context) -> str | None:
-        merchant_id = await context.database.read(lambda: find_merchant(merchant))
-        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        merchant_id, number = await whom(context, merchant, email)
         wanted, now = None if tier == "none" else tier, context.clock.now()
         return await context.database.run(lambda: give(merchant_id, number, wanted, ends, reason, WHO, now))
 
@@ -94,8 +90,7 @@ def leave_(email: Email, merchant: MerchantName, as_json: Json = False) -> None:
     """Leave a customer's tier to what they buy again."""
 
     async def work(context: Context) -> str | None:
-        merchant_id = await context.database.read(lambda: find_merchant(merchant))
-        number = await context.database.read(lambda: find_customer(merchant_id, email))
+        merchant_id, number = await whom(context, merchant, email)
         now = context.clock.now()
         return await context.database.run(lambda: leave(merchant_id, number, WHO, now))
 

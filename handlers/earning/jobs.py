@@ -1,7 +1,6 @@
 """What the clock does about occasions: looks at whose time has come, and at everybody where days begin to count."""
 
 import time
-from itertools import groupby
 
 from handlers.context import Context
 from handlers.customers.persons import customers_after
@@ -9,7 +8,7 @@ from handlers.earning import store
 from handlers.earning.settle import look, names_in
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from integration.database.shares import Want, due_by_merchant, take
+from integration.database.shares import Limit, each_due, people_due
 from integration.database.steps import Steps
 
 BATCH = 100  # people settled in one transaction
@@ -17,16 +16,8 @@ MOST_PEOPLE = 100_000  # of one run; the next one goes on
 MOST_MERCHANTS = 500  # whose programme changed, of one run
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 
-_DUE = due_by_merchant(
-    "earners", "due_at", "customer", "t.due_at IS NOT NULL", ("t.customer", "t.merchant_id AS owner")
-)
-_BIRTHDAYS = due_by_merchant(
-    "customers",
-    "birthday_due_at",
-    "number",
-    "t.birthday_due_at IS NOT NULL",
-    ("t.number AS customer", "t.merchant_id AS owner"),
-)
+_DUE = people_due("earners")
+_BIRTHDAYS = people_due("customers", "birthday_due_at", "number")
 
 
 async def look_due(context: Context) -> int:
@@ -37,17 +28,10 @@ async def look_due(context: Context) -> int:
     now, ends = context.clock.now(), time.monotonic() + RUN_SECONDS
     done = await _programmes(context, now, ends)
     for statement in (_BIRTHDAYS, _DUE):
-        after = 0
-        while done < MOST_PEOPLE and time.monotonic() < ends:
-            taken = await context.database.read(
-                lambda s=statement, a=after: take(s, now, Want(BATCH, BATCH), a)  # type: ignore[misc]
-            )
-            if not taken.rows:
-                break
-            rows = sorted((owner, customer) for customer, owner in taken.each_in_turn)
-            for merchant_id, some in groupby(rows, lambda row: row[0]):
-                done += await _settle(context, merchant_id, [customer for _, customer in some], now)
-            after = taken.after
+        async for merchant_id, people in each_due(
+            context.database, statement, now, Limit(BATCH, MOST_PEOPLE - done, ends)
+        ):
+            done += await _settle(context, merchant_id, people, now)
     return done
 
 

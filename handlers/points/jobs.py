@@ -1,13 +1,12 @@
 """What the clock does about points that lapse: finds who has any, and settles whoever's time has come."""
 
 import time
-from itertools import groupby
 
 from handlers.context import Context
 from handlers.merchants.books import shops
 from handlers.merchants.connections import merchants_after
 from handlers.points.expiry import enrol, look
-from integration.database.shares import Want, due_by_merchant, take
+from integration.database.shares import Limit, each_due, people_due
 
 BATCH = 100  # people settled in one transaction
 MOST_PEOPLE = 100_000  # of one run; the next one goes on
@@ -17,9 +16,7 @@ MOST_MERCHANTS = 100_000
 ACCOUNTS_PAGE = 2_000
 MOST_PAGES = 10_000  # of one merchant's accounts
 
-_DUE = due_by_merchant(
-    "expiries", "due_at", "customer", "t.due_at IS NOT NULL", ("t.customer", "t.merchant_id AS owner")
-)
+_DUE = people_due("expiries")
 
 
 async def expire_due(context: Context) -> int:
@@ -28,22 +25,12 @@ async def expire_due(context: Context) -> int:
     Fair between merchants. Two of these at once, or one that is cut off, post nothing twice: what lapses is posted
     as the difference to what is posted, with the merchant's books locked.
     """
-    now, ends = context.clock.now(), time.monotonic() + RUN_SECONDS
-    done = after = 0
-    while done < MOST_PEOPLE and time.monotonic() < ends:
-        taken = await context.database.read(lambda after=after: take(_DUE, now, Want(BATCH, BATCH), after))  # type: ignore[misc]
-        if not taken.rows:
-            break
-        for merchant_id, rows in groupby(sorted((owner, customer) for customer, owner in taken.each_in_turn), _owner):
-            people = [customer for _, customer in rows]
-            await context.database.run(lambda m=merchant_id, p=people: look(m, p, now))  # type: ignore[misc]
-            done += len(people)
-        after = taken.after
+    now, done = context.clock.now(), 0
+    limit = Limit(BATCH, MOST_PEOPLE, time.monotonic() + RUN_SECONDS)
+    async for merchant_id, people in each_due(context.database, _DUE, now, limit):
+        await context.database.run(lambda m=merchant_id, p=people: look(m, p, now))  # type: ignore[misc]
+        done += len(people)
     return done
-
-
-def _owner(row: tuple[int, int]) -> int:
-    return row[0]
 
 
 async def enrol_holders(context: Context) -> int:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from itertools import groupby
 
 from handlers.context import Context
 from handlers.customers.persons import customers_after, persons
@@ -12,7 +11,7 @@ from handlers.tiers import store
 from handlers.tiers.rules import replaces
 from handlers.tiers.settle import Ahead, Bought, look, look_at_one, read_ahead
 from integration.clock import MINUTE
-from integration.database.shares import Want, due_by_merchant, take
+from integration.database.shares import Limit, each_due, people_due
 from integration.database.steps import Steps
 
 BATCH = 100  # people placed in one transaction
@@ -21,9 +20,7 @@ MOST_PEOPLE = 100_000  # of one run; the next one goes on
 MOST_MERCHANTS = 500  # whose programme changed, of one run
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 
-_DUE = due_by_merchant(
-    "standings", "due_at", "customer", "t.due_at IS NOT NULL", ("t.customer", "t.merchant_id AS owner")
-)
+_DUE = people_due("standings")
 
 
 async def look_due(context: Context) -> int:
@@ -33,16 +30,10 @@ async def look_due(context: Context) -> int:
     """
     now, ends = context.clock.now(), time.monotonic() + RUN_SECONDS
     done = await _programmes(context, now, ends)
-    after = 0
-    while done < MOST_PEOPLE and time.monotonic() < ends:
-        taken = await context.database.read(lambda after=after: take(_DUE, now, Want(BATCH, BATCH), after))  # type: ignore[misc]
-        if not taken.rows:
-            break
-        for merchant_id, rows in groupby(sorted((owner, customer) for customer, owner in taken.each_in_turn), _owner):
-            people = [customer for _, customer in rows]
-            await _look(context, merchant_id, people, now)
-            done += len(people)
-        after = taken.after
+    limit = Limit(BATCH, MOST_PEOPLE - done, ends)
+    async for merchant_id, people in each_due(context.database, _DUE, now, limit):
+        await _look(context, merchant_id, people, now)
+        done += len(people)
     return done
 
 
@@ -70,10 +61,6 @@ async def _read_ahead(context: Context, merchant_id: int, customer: int) -> Ahea
 def _stamps(merchant_id: int, customer: int) -> Steps[list[Stamp]]:
     everybody = yield from persons([(merchant_id, customer)])
     return (yield from stamps_of((m, number) for (m, _), numbers in everybody.items() for number in numbers))
-
-
-def _owner(row: tuple[int, int]) -> int:
-    return row[0]
 
 
 async def _programmes(context: Context, now: int, ends: float) -> int:

@@ -1,8 +1,10 @@
 """Taking rows that are due in fair shares between merchants, at a cost that does not grow with what waits."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
+from integration.database.engine import Database
 from integration.database.steps import Row, Sql, Steps, ask
 
 MOST_MERCHANTS = 50  # looked at in one step; the next step goes on behind them
@@ -102,3 +104,36 @@ def take(statement: Sql, now: int, want: Want, after: int = 0) -> Steps[Taken]:
         if rows or (after == 0 and began == 0):
             return Taken(rows, after, want)
     return Taken([], after, want)
+
+
+class Limit(NamedTuple):
+    """How far one run goes: rows read at once, rows in all, and when no others are read (by `time.monotonic`)."""
+
+    batch: int
+    most: int
+    ends: float
+
+
+def people_due(table: str, due: str = "due_at", person: str = "customer") -> Sql:
+    """Build the statement for `each_due`: rows of `table`, one a person, whose `due` instant is not null and has come.
+
+    It needs an index (merchant_id, due, person) over the rows with an instant.
+    """
+    columns = (f"t.{person}", "t.merchant_id AS owner")
+    return due_by_merchant(table, due, person, f"t.{due} IS NOT NULL", columns)
+
+
+async def each_due(database: Database, statement: Sql, now: int, limit: Limit) -> AsyncIterator[tuple[int, list[int]]]:
+    """Yield (merchant, people) whose time has come, a merchant's share at a time, within the limit.
+
+    Whoever takes them must see to it that they are not due any more: what still is comes again.
+    """
+    want, done, after = Want(limit.batch, limit.batch), 0, 0
+    while done < limit.most and time.monotonic() < limit.ends:
+        taken = await database.read(lambda after=after: take(statement, now, want, after))  # type: ignore[misc]
+        if not taken.rows:
+            return
+        for rows in taken.rows:
+            yield rows[0][1], sorted(person for person, _ in rows)
+            done += len(rows)
+        after = taken.after
