@@ -63,7 +63,6 @@ class Twins(NamedTuple):
     currency: str | None
     order: str | None
     customer: int | None
-    order_at: int | None
 
 
 def events(merchant_id: int, before: int | None, state: str | None = None, limit: int = PAGE) -> Steps[Page]:
@@ -274,7 +273,7 @@ _COUNT_FAILED = plain(
     " AND e.failed_at IS NOT NULL LIMIT ?2) f"
 )
 _TWINS = plain(
-    "SELECT s.number, s.platform_id, s.sold_at, s.total_minor, s.currency, o.name, o.customer, o.sold_at"
+    "SELECT s.number, s.platform_id, s.sold_at, s.total_minor, s.currency, o.name, o.customer"
     " FROM (SELECT t.* FROM sales t WHERE t.merchant_id = ?1 AND t.paired_with IS NOT NULL AND t.number < ?2"
     " AND t.standing = 'elsewhere' AND t.merged_into IS NULL ORDER BY t.number DESC LIMIT ?3) s"
     " LEFT JOIN sales o ON o.merchant_id = s.merchant_id AND o.number = s.paired_with ORDER BY s.number DESC"

@@ -69,7 +69,7 @@ def folded(text: str) -> str:
 
 def _names(words: str) -> Names:
     number = words.removeprefix("#").strip()
-    digits = number if number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS else ""
+    digits = number if is_number(number) else ""
     person = _SHOPIFY_PEOPLE.fullmatch(words)
     shopify = person[1] if person else digits
     identities = [("shopify", shopify)] if shopify else []
@@ -109,13 +109,6 @@ def place_of(text: str | None, ranges: int) -> Place | None:
 def is_number(text: str) -> bool:
     """Tell whether a text is a whole number no larger than any of ours."""
     return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
-
-
-class Adjustment(NamedTuple):
-    """An adjustment as it was typed, read."""
-
-    points: int
-    reason: str
 
 
 def read_points(typed: str) -> int | str:

@@ -17,8 +17,6 @@ KEEP_UNKNOWN = 7 * DAY
 AHEAD = MINUTE  # of the clock; further than any event is put off before its first attempt
 ROW_BYTES = 400  # what a row weighs beside its body
 
-MOST_IN_A_TRANSACTION = 500
-
 
 class Delivery(NamedTuple):
     """One verified delivery as it came; `connection` is a shop domain or a Stripe webhook path's token."""

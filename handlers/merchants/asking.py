@@ -483,7 +483,6 @@ GROUPS = (
 TABLES = frozenset({"campaigns", "catalogue", "ladder"})
 """Kinds of settings that hold many things, each with an id and a key of its own: `earning.campaigns.spring`."""
 SETTINGS: Mapping[str, Setting] = {setting.key: setting for group in GROUPS for setting in group.settings}
-GROUP_OF: Mapping[str, Group] = {setting.key: group for group in GROUPS for setting in group.settings}
 
 
 def setting_of(program: Program, key: str) -> Any:

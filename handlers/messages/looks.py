@@ -26,7 +26,6 @@ class Look(NamedTuple):
     """One message for looking at: the letter, and where there is none why."""
 
     letter: Set | None
-    as_sent: bool  # exactly what went out; else what it would say now
     why_not: str = ""
 
 
@@ -41,21 +40,21 @@ def look(kinds: Mapping[str, Kind], merchant_id: int, key: str, now: int) -> Ste
     kind = kinds.get(message.kind)
     version = shop.version_at(now) if shop is not None else None
     if shop is None or kind is None or version is None:
-        return Look(None, False, "This kind of message does not exist any more.")
+        return Look(None, "This kind of message does not exist any more.")
     if content is not None:
         said = _kept.decode(content)
-        return Look(_set(kind, said.content, shop.name, said.language, message), True)
+        return Look(_set(kind, said.content, shop.name, said.language, message))
     if state == "sent":
-        return Look(None, False, "It went out before the words of letters were kept, or its words were erased.")
+        return Look(None, "It went out before the words of letters were kept, or its words were erased.")
     people = yield from load([(merchant_id, message.customer or 0)], now)
     person = people.get((merchant_id, message.customer or 0))
     if person is None:
-        return Look(None, False, "The person is not known any more.")
+        return Look(None, "The person is not known any more.")
     occasion = occasion_of(lambda *_: NOWHERE, message, shop, version.program, person, now)
     composed = yield from kind.compose(occasion)
     if not isinstance(composed, Content):
-        return Look(None, False, f"{composed.reason[0].upper()}{composed.reason[1:]}.")
-    return Look(_set(kind, composed, shop.name, occasion.language, message), False)
+        return Look(None, f"{composed.reason[0].upper()}{composed.reason[1:]}.")
+    return Look(_set(kind, composed, shop.name, occasion.language, message))
 
 
 def _set(kind: Kind, content: Content, shop_name: str, language: str, message: Due) -> Set:

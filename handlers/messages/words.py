@@ -50,11 +50,6 @@ def look_over(kind: Kind, words: Words) -> Mapping[Literal["subject", "body"], F
     return {"subject": subject, "body": _look_over(kind, words.body, "text", MOST_BODY)}
 
 
-def can_be_saved(kind: Kind, words: Words) -> bool:
-    """Tell whether nothing keeps words from being saved."""
-    return not any(findings.errors for findings in look_over(kind, words).values())
-
-
 def own_words(program: Program, kind: str, language: str) -> Words:
     """Return the merchant's own words; empty where they have none."""
     own = program.messages.words.get(kind, {}).get(language)

@@ -19,7 +19,6 @@ from integration.money import exponent
 
 MOST_BARS = 20_000  # different amounts of points people have that are kept apart
 REDEEMED = (50, 65, 80, 100)  # what share of points is spent, in percent: assumptions, the last the most it can be
-USUAL_SHARE = 65
 
 Aim = Callable[[Sale, int | None], tuple[int | None, str | None]]
 """Says when a kind of message is due for a sale, given its place among the person's own, or why there is none."""

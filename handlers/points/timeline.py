@@ -14,7 +14,6 @@ from integration.database.steps import BIG, TEXT, Row, Sql, Steps, ask, keyed, p
 
 _COLUMNS = "e.number, e.at, e.reason, e.source, e.destination, e.micropoints, e.sale, e.key, e.detail"
 _OF = "e.merchant_id = k.merchant_id"
-_BELOW = "(e.at, e.number) < (k.before_at, k.before_number)"
 _KEY = {"merchant_id": BIG, "account": TEXT, "before_at": BIG, "before_number": BIG}
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from handlers.holders import Name
 from handlers.sales.rules import Identity, naming, of_sale
-from integration.clock import DAY, HOUR, MINUTE
+from integration.clock import DAY, MINUTE
 from integration.facts import (
     Buyer,
     ChargeSeen,
@@ -24,7 +24,6 @@ from integration.facts import (
 
 WITHIN = 30 * DAY  # what the platform, and the law, give us to carry a request out
 SAME_REQUEST = 90 * DAY  # the same signed words again within this time are the same request
-UNINSTALLED_BEFORE = 48 * HOUR  # a shop's redaction comes so long after it left
 KEEP_FILES = 30 * DAY  # an export that nobody fetched
 WAIT_FOR_FILES = 14 * DAY  # of a forgetting, at most, until a file of the same person has been fetched
 LOOK_AGAIN = 10 * MINUTE  # whether it has been

@@ -1,7 +1,7 @@
 """What a reward costs, who may have it, and where its points belong at every moment: pure."""
 
 from collections.abc import Mapping
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN
 from typing import Literal, NamedTuple
 
 from handlers.merchants.offers import CODES, OF_MONEY, Reward, Rewards
@@ -188,9 +188,3 @@ def spelt(digest: bytes) -> str:
         number, place = divmod(number, len(ALPHABET))
         letters.append(ALPHABET[place])
     return "".join(letters)
-
-
-def worth_of_a_point(catalogue: Mapping[str, Reward]) -> Decimal | None:
-    """Say what one point buys at best, in major units of the programme's currency; None where nothing has a value."""
-    values = [each.value / each.points for each in catalogue.values() if each.enabled and each.value]
-    return max(values, default=None)

@@ -202,12 +202,6 @@ _BY_PLATFORM = keyed(
     merchant_id=BIG,
     platform_id=TEXT,
 )
-_BY_SALE = keyed(
-    f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
-    " WHERE r.used_by = k.sale AND r.merchant_id = k.merchant_id",
-    merchant_id=BIG,
-    sale=BIG,
-)
 _KEPT_STATES = ", ".join(f"'{state}'" for state in sorted(KEEPS))
 _TAKEN = plain(f"SELECT count(*) FROM redemptions WHERE merchant_id = ?1 AND reward = ?2 AND state IN ({_KEPT_STATES})")
 _ROOTS = keyed(
@@ -326,11 +320,6 @@ def by_codes(codes: Iterable[tuple[int, str]]) -> Steps[list[Redemption]]:
 def by_platform(names: Iterable[tuple[int, str]]) -> Steps[list[Redemption]]:
     """Find redemptions by (merchant, what their platform calls them)."""
     return [Redemption(*row) for row in (yield from ask(_BY_PLATFORM, sorted(set(names))))]
-
-
-def by_sales(sales: Iterable[tuple[int, int]]) -> Steps[list[Redemption]]:
-    """Find redemptions that were used on (merchant, sale)."""
-    return [Redemption(*row) for row in (yield from ask(_BY_SALE, sorted(set(sales))))]
 
 
 def taken(merchant_id: int, reward: str) -> Steps[int]:

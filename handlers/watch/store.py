@@ -49,7 +49,6 @@ class Audits(NamedTuple):
     merchants: int
     drifts: int
     oldest_at: int | None
-    newest_at: int | None
 
 
 class Readings(NamedTuple):
@@ -121,9 +120,7 @@ REWARDS = plain(
     " FROM redemptions WHERE next_at IS NOT NULL ORDER BY next_at LIMIT ?1) r GROUP BY r.state"
 )
 SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
-AUDITS = plain(
-    "SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at), max(at) FROM vitals WHERE kind = 'audit'"
-)
+AUDITS = plain("SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at) FROM vitals WHERE kind = 'audit'")
 
 _TELL = insert(
     "vitals",
@@ -171,7 +168,7 @@ def take_readings(now: int) -> Steps[Readings]:
         privacy={row[0]: int(row[1]) for row in privacy},
         privacy_due_at=min((row[2] for row in privacy if row[2] is not None), default=None),
         processes=processes,
-        audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2], audits[0][3]),
+        audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2]),
         rewards={row[0]: int(row[1]) for row in rewards},
         reward_waits_since=min((row[2] for row in rewards), default=None),
     )

@@ -136,14 +136,6 @@ class Admin:
             raise Rejected("the file's address is not HTTPS")
         return self._client.stream("GET", url, headers=headers, timeout=timeout)
 
-    async def customer_exists(self, shop: str, token: Token, customer_id: str) -> bool:
-        """Tell whether the shop still has this customer. Raises as `graphql` does."""
-        answer = await self.graphql(shop, token, document("customer"), {"id": f"gid://shopify/Customer/{customer_id}"})
-        data = answer.get("data") or {}
-        if data.get("customer") is None and answer.get("errors"):
-            raise refusal(shop, answer["errors"])
-        return data.get("customer") is not None
-
     async def ping(self, shop: str, token: Token) -> ShopSeen:
         """Ask for the shop's own record, which also proves the token. Raises Revoked where it is dead."""
         found = await self._one(shop, token, "shop", {}, "record")

@@ -25,7 +25,7 @@ SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), 
 
 def told() -> dict[str, set[str]]:
     """Return every series the program can tell, with the names of its labels."""
-    readings = Readings({}, 0, {}, None, {}, {}, None, 0, {}, {}, {"shop/redact": 1}, 1, (), Audits(1, 0, 1, 1))
+    readings = Readings({}, 0, {}, None, {}, {}, None, 0, {}, {}, {"shop/redact": 1}, 1, (), Audits(1, 0, 1))
     seen = Seen(1, readings, Lengths(0, {"inbox": 0}))
     series: dict[str, set[str]] = {}
     for family in [*REGISTRY.collect(), *_Gauges(seen).collect()]:

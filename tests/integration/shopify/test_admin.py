@@ -101,13 +101,6 @@ async def test_the_shop_tells_its_own_record(asked: Asked) -> None:
     assert (shop.shop_id, shop.domain) == (str(asked.tea.shop.id), asked.tea.shop.domain)
 
 
-async def test_a_customer_exists_until_deleted(asked: Asked) -> None:
-    """Both answers, since a deletion is confirmed by them."""
-    tea = asked.tea
-    assert await asked.admin.customer_exists(tea.shop.domain, asked.token, str(tea.ana.id))
-    assert not await asked.admin.customer_exists(tea.shop.domain, asked.token, "404")
-
-
 async def test_a_throttled_question_waits_by_its_cost(asked: Asked) -> None:
     """Throttling comes as a 200; we wait as long as the missing points take, and ask again."""
     asked.pretend.throttle_next = 2
