@@ -21,6 +21,7 @@ from integration.clock import SECOND
 from integration.database.steps import ask, plain
 from integration.errors import Rejected, Revoked, Suspect, Unavailable, Unreadable
 from integration.facts import Envelope, Order, OrderSeen, Reading
+from integration.faults import point
 from integration.shopify.admin import Admin, Token
 from integration.shopify.bulk import Bulk, Step, collect_file
 from integration.shopify.bulk_order import Assembled, assemble
@@ -179,7 +180,9 @@ _ALL = "all"  # a cursor that stands behind the last order
 
 async def _taken(context: Context, run: Run, column: str, batch: Batch) -> Run:
     now = context.clock.now()
-    return await context.database.run(lambda: take(run, column, batch, context.apply, now))
+    stands = await context.database.run(lambda: take(run, column, batch, context.apply, now))
+    point("backfill.kept")
+    return stands
 
 
 async def _foreseen(context: Context, shop: Shop, covering: Covering, batch: Batch, now: int) -> Totals:

@@ -18,6 +18,7 @@ from handlers.sales.history import mark, withdraw
 from handlers.sales.rules import SALE_FACTS, SaleFacts, naming, remember
 from handlers.sales.worth import valued
 from integration.database.steps import BIG, Steps, ask, keyed, plain
+from integration.faults import point
 
 PAGE = 500  # sales taken back in one transaction
 
@@ -57,6 +58,7 @@ def take(run: Run, column: str, batch: Batch, apply: Apply, now: int) -> Steps[R
     totals.sales += after.next_sale - before.next_sale
     totals.customers += after.next_customer - before.next_customer
     totals.micropoints += (yield from _issued(merchant_id)) - issued
+    point("backfill.taken")
     return (yield from advance(run, column, batch.after, totals))
 
 

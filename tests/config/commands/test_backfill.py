@@ -4,23 +4,33 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from handlers.backfill.jobs import BATCH
 from integration.clock import SECOND, Clock
 from integration.database.engine import Database
 from integration.database.steps import ask, plain
 from tests.benchmarks import past_orders
-from tests.benchmarks.machines import regulars
 from tests.config.commands.desk import Desk
+from tests.conftest import REPOSITORY
 
 HATS = ("merchant", "add", "Hats", "--shopify", "hats", "--currency", "USD", "--timezone", "Europe/Paris")
 ON = ("merchant", "program", "Hats", "--set", "earning.enabled=true", "--set", "earning.points_per_unit=1",
       "--set", "thanks.enabled=true", "--set", "reviews.enabled=true")  # fmt: skip
-ORDERS = 6_000
+ORDERS = 1_300  # three batches
+KILLED = """
+import sys
+from integration import faults
+faults.arm(sys.argv.pop(1))
+sys.argv[0] = "regulars"
+from config.cli import main
+main()
+"""
 
 
 def rows(database_url: str, sql: str) -> list[tuple[Any, ...]]:
@@ -69,21 +79,15 @@ def test_a_look_then_the_run_then_back(desk: Desk, database_url: str, tmp_path: 
 
 
 def test_a_killed_run_goes_on_where_it_was(desk: Desk, database_url: str, tmp_path: Path, data_dir: Path) -> None:
-    """kill -9 again and again, at whatever it is doing: the end is that of one undisturbed run."""
+    """kill -9 again and again, before a batch is kept and after: the end is that of one undisturbed run."""
     file, points = written(tmp_path, ORDERS)
     desk.all([HATS, ON])
     _until_in_force(database_url)
-    words = regulars("backfill", "Hats", "--file", file, "--commit", "--json")
-    for phase in ("", "download", "orders", "orders"):
-        running = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
-        assert running.stdout is not None
-        # It dies at once, or as soon as it tells of something done in a phase.
-        while phase and f'"{phase}"' not in running.stdout.readline():
-            assert running.poll() is None
-        running.send_signal(signal.SIGKILL)
-        running.communicate()
-    ((sales,),) = rows(database_url, "SELECT count(*) FROM sales")
-    assert 0 < sales < ORDERS
+    for where, kept in (("backfill.taken:kill:2", 1), ("backfill.kept:kill:1", 2)):
+        words = (sys.executable, "-c", KILLED, where, "backfill", "Hats", "--file", file, "--commit", "--json")
+        ended = subprocess.run(words, cwd=REPOSITORY, env=dict(os.environ), capture_output=True, text=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert rows(database_url, "SELECT count(*) FROM sales") == [(kept * BATCH,)]
     done = desk("backfill", "Hats", "--file", file, "--commit", "--json").lines[-1]
     assert (done["run"], done["state"], done["orders"], done["points"]) == (1, "done", ORDERS, points)
     assert rows(database_url, "SELECT count(*) FROM sales") == [(ORDERS,)]
