@@ -1,21 +1,18 @@
 """`regulars backfill` from the desk: a look, the run, a kill in the middle, and taking it back."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from handlers.backfill.jobs import BATCH
 from integration.clock import SECOND, Clock
-from integration.database.engine import Database
-from integration.database.steps import ask, plain
 from tests.benchmarks import past_orders
+from tests.config.beside import rows
 from tests.config.commands.desk import Desk
 from tests.conftest import REPOSITORY
 
@@ -31,19 +28,6 @@ sys.argv[0] = "regulars"
 from config.cli import main
 main()
 """
-
-
-def rows(database_url: str, sql: str) -> list[tuple[Any, ...]]:
-    """Read the database as no command does."""
-
-    async def work() -> list[tuple[Any, ...]]:
-        database = await Database.open(database_url, Path())
-        try:
-            return list(await database.read(lambda: ask(plain(sql), ())))
-        finally:
-            await database.close()
-
-    return asyncio.run(work())
 
 
 def written(folder: Path, orders: int) -> tuple[str, int]:

@@ -1,14 +1,11 @@
 """`regulars audit`, `backup`, `restore` and `customer` from the desk."""
 
-import asyncio
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from integration.database.engine import Database
-from integration.database.steps import ask, plain
+from tests.config.beside import beside, rows
 from tests.config.commands.desk import Desk
 from tests.handlers.points.books import post
 
@@ -19,29 +16,19 @@ EVE = (
 )
 
 
-def beside(database_url: str, *statements: str, postings: Any = ()) -> None:
-    """Do something to the database that no command does."""
-
-    async def work() -> None:
-        database = await Database.open(database_url, Path())
-        try:
-            for statement in statements:
-                await database.run(lambda: ask(plain(statement), ()))  # noqa: B023
-            if postings:
-                await post(database, 1, postings)
-        finally:
-            await database.close()
-
-    asyncio.run(work())
+def posted(database_url: str, *postings: tuple[str, str, int]) -> None:
+    """Have Eve in the books, and some entries of hers."""
+    rows(database_url, *EVE)
+    beside(database_url, lambda database: post(database, 1, postings))
 
 
 def test_the_audit_is_clean_until_something_is_changed(desk: Desk, database_url: str) -> None:
     """Exit 0 and a line; then exit 1 and a list, in JSON as well."""
     desk.all([HATS])
-    beside(database_url, *EVE, postings=[("program:issued", "customer:1:available", 30_000_000)])
+    posted(database_url, ("program:issued", "customer:1:available", 30_000_000))
     clean = desk("audit")
     assert (clean.code, clean.out) == (0, "Everything agrees: 1 merchants, 1 entries, 0 sales.\n")
-    beside(database_url, "UPDATE accounts SET micropoints = 1 WHERE account = 'customer:1:available'")
+    rows(database_url, "UPDATE accounts SET micropoints = 1 WHERE account = 'customer:1:available'")
     drifted = desk("audit", "--json")
     assert drifted.code == 1
     assert drifted.value["drifts"] == 2
@@ -99,7 +86,7 @@ def test_a_restore_sets_up_an_empty_machine(empty_desk: Desk, data_dir: Path, tm
 def test_a_customer_is_shown_listed_and_put_right(desk: Desk, database_url: str) -> None:
     """The shapes are those programs rely on."""
     desk.all([HATS])
-    beside(database_url, *EVE, postings=[("program:issued", "customer:1:pending", 30_500_000)])
+    posted(database_url, ("program:issued", "customer:1:pending", 30_500_000))
     shown = desk("customer", "show", "eve@x.example", "--merchant", "Hats", "--json").value
     assert set(shown) == {"customer", "points", "expires", "tier", "entries", "messages", "sales"}
     assert shown["points"] == {"available": 0, "pending": 30, "held": 0, "lifetime": 0}

@@ -12,10 +12,9 @@ from config import doctor
 from handlers.inbox.record import Delivery, record
 from handlers.watch.store import tell
 from integration.clock import DAY, HOUR, Clock
-from integration.database.engine import Database
 from integration.database.steps import Steps, ask, plain
+from tests.config.beside import beside, rows
 from tests.config.commands.desk import Answer, Desk
-from tests.conftest import apart
 from tests.mailbox import Mailbox
 
 ADMIN = "https://hats.myshopify.com/admin/api/2026-10/graphql.json"
@@ -27,24 +26,11 @@ def finding(answer: Answer, name: str) -> tuple[str, str]:
     return one["state"], f"{one['words']} {one['todo']}".strip()
 
 
-def change(url: str, data_dir: Path, make: Any) -> None:
-    """Run steps on the database the doctor will look at."""
-
-    async def work() -> None:
-        database = await Database.open(url, data_dir)
-        try:
-            await database.run(make)
-        finally:
-            await database.close()
-
-    apart(work())
-
-
 @pytest.fixture
-def running(desk: Desk, database_url: str, data_dir: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def running(desk: Desk, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A machine on which everything runs: Redis, and a worker that was heard of just now."""
     monkeypatch.setenv("REDIS_URL", redis_url)
-    change(database_url, data_dir, lambda: tell("process", "till:1", Clock().now()))
+    beside(database_url, lambda database: database.run(lambda: tell("process", "till:1", Clock().now())))
     return desk
 
 
@@ -74,9 +60,9 @@ def test_a_database_nobody_has_migrated_says_how(empty_desk: Desk) -> None:
     assert answer.code == 1 and "regulars migrate" in answer.value["problems"]["schema"]
 
 
-def test_a_database_of_a_newer_release_is_no_fault(running: Desk, database_url: str, data_dir: Path) -> None:
+def test_a_database_of_a_newer_release_is_no_fault(running: Desk, database_url: str) -> None:
     """While a release is rolled out, both work on it."""
-    change(database_url, data_dir, lambda: ask(plain("CREATE TABLE rewards (id bigint)"), ()))
+    rows(database_url, "CREATE TABLE rewards (id bigint)")
     answer = running("doctor", "--json")
     assert answer.code == 0 and finding(answer, "schema")[0] == "warning"
 
@@ -140,13 +126,12 @@ def test_a_merchants_dead_token_is_found(running: Desk, respx_mock: respx.MockRo
     ],
 )
 def test_access_that_lapsed_or_cannot_be_renewed_is_found(
-    running: Desk, respx_mock: respx.MockRouter, database_url: str, data_dir: Path, column: str, state: str, todo: str
+    running: Desk, respx_mock: respx.MockRouter, database_url: str, column: str, state: str, todo: str
 ) -> None:
     """What only the merchant can mend says so; a lapsed shop is asked nothing."""
     running.all([("merchant", "add", "Hats", "--shopify", "hats", "--currency", "EUR", "--timezone", "Europe/Paris",
                   "--shopify-token", "shpat_0123456789abcdef")])  # fmt: skip
-    lapsed = plain(f"UPDATE connections SET refresh_token = 'sealed', {column} = 'it ended'")
-    change(database_url, data_dir, lambda: ask(lapsed, ()))
+    rows(database_url, f"UPDATE connections SET refresh_token = 'sealed', {column} = 'it ended'")
     shop = {"id": "gid://shopify/Shop/1", "myshopifyDomain": "hats.myshopify.com"}
     route = respx_mock.post(ADMIN).mock(return_value=httpx.Response(200, json={"data": {"shop": shop}}))
     found, words = finding(running("doctor", "--json"), "shopify of Hats")
@@ -173,7 +158,7 @@ def test_a_stripe_key_is_tried_and_one_of_another_secret_key_is_named(
     assert state == "broken" and "SECRET_KEY" in words
 
 
-def test_what_waits_without_a_worker_is_broken(desk: Desk, database_url: str, data_dir: Path) -> None:
+def test_what_waits_without_a_worker_is_broken(desk: Desk, database_url: str) -> None:
     """Webhooks are answered, and nothing comes of them: nobody else would notice."""
     answer = desk("doctor", "--json")
     assert answer.code == 0 and finding(answer, "worker")[0] == "warning"
@@ -184,13 +169,13 @@ def test_what_waits_without_a_worker_is_broken(desk: Desk, database_url: str, da
                              " VALUES (1, 'shopify', 'hats.myshopify.com', 0, 0)"), ())  # fmt: skip
         yield from record([Delivery("shopify", "hats.myshopify.com", "w1", "orders/paid", None, now - HOUR, b"{}")])
 
-    change(database_url, data_dir, told)
+    beside(database_url, lambda database: database.run(told))
     answer = desk("doctor", "--json")
     assert answer.code == 1 and "regulars worker" in answer.value["problems"]["worker"]
     assert "1 hour" in answer.value["problems"]["backlog"]
 
 
-def test_drift_a_lost_worker_and_an_old_backup_are_told(running: Desk, database_url: str, data_dir: Path) -> None:
+def test_drift_a_lost_worker_and_an_old_backup_are_told(running: Desk, database_url: str) -> None:
     """What an audit found stays until the next one; what is lost is named."""
     now = Clock().now()
 
@@ -199,7 +184,7 @@ def test_drift_a_lost_worker_and_an_old_backup_are_told(running: Desk, database_
         yield from tell("process", "till:2", now - HOUR)
         yield from tell("backup", "last", now - 8 * DAY)
 
-    change(database_url, data_dir, told)
+    beside(database_url, lambda database: database.run(told))
     answer = running("doctor", "--json")
     assert answer.code == 1 and "regulars audit" in answer.value["problems"]["audit"]
     assert "till:2" in answer.value["advice"]["worker"] and "8 days" in answer.value["advice"]["backup"]

@@ -2,14 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from integration.database.engine import Database
-from integration.database.steps import ask, plain
+from tests.config.beside import rows
 from tests.config.commands.desk import Desk
-from tests.conftest import apart
 
 HATS = ("merchant", "add", "Hats", "--shopify", "hats", "--currency", "USD", "--timezone", "Europe/Paris")
 
@@ -118,17 +115,6 @@ def test_a_file_that_cannot_be_read_is_one_sentence(desk: Desk, tmp_path: Path) 
         assert "cannot be read" in answer.err
 
 
-async def _in_database(url: str, data_dir: Path, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements beside the commands; returns the rows of the last one."""
-    database = await Database.open(url, data_dir)
-    try:
-        for statement in statements:
-            rows = await database.run(lambda s=statement: ask(plain(s), ()))  # type: ignore[misc]
-        return rows
-    finally:
-        await database.close()
-
-
 SOLD_LATE = (
     "INSERT INTO sales (merchant_id, number, facts, revision, standing, sold_at, created_at)"
     f" SELECT id, 1, '{{}}', 1, 'counted', {2**60}, 0 FROM merchants"
@@ -136,39 +122,37 @@ SOLD_LATE = (
 
 
 def test_what_was_sold_under_a_new_programme_before_it_was_written_is_settled_again(
-    desk: Desk, database_url: str, data_dir: Path
+    desk: Desk, database_url: str
 ) -> None:
     """A platform's clock runs ahead of ours: its sale may have been told and settled under the former one."""
     desk.all([HATS])
-    apart(_in_database(database_url, data_dir, SOLD_LATE))
+    rows(database_url, SOLD_LATE)
     desk.all([("merchant", "program", "Hats", "--set", "earning.enabled=true")])
-    ((settle_at,),) = apart(_in_database(database_url, data_dir, "SELECT settle_at FROM sales"))
+    ((settle_at,),) = rows(database_url, "SELECT settle_at FROM sales")
     assert settle_at is not None
 
 
-def test_stripe_connected_again_counts_what_was_sold_meanwhile_and_sends_again(
-    desk: Desk, database_url: str, data_dir: Path
-) -> None:
+def test_stripe_connected_again_counts_what_was_sold_meanwhile_and_sends_again(desk: Desk, database_url: str) -> None:
     """Who had left everywhere is back: nothing of leaving is left behind."""
     desk.all([HATS, ("merchant", "stripe", "Hats", "--webhook-secret", "whsec_first")])
     left = ("UPDATE connections SET closed_at = 1 WHERE platform = 'stripe'", "UPDATE merchants SET closed_at = 1")
-    apart(_in_database(database_url, data_dir, SOLD_LATE, *left))
+    rows(database_url, SOLD_LATE, *left)
     desk.all([("merchant", "stripe", "Hats", "--webhook-secret", "whsec_second")])
     told = "SELECT s.settle_at, m.closed_at FROM sales s CROSS JOIN merchants m"
-    ((settle_at, closed_at),) = apart(_in_database(database_url, data_dir, told))
+    ((settle_at, closed_at),) = rows(database_url, told)
     assert settle_at is not None and closed_at is None
 
 
-def test_a_shop_that_left_is_connected_again_and_finds_its_books(desk: Desk, database_url: str, data_dir: Path) -> None:
+def test_a_shop_that_left_is_connected_again_and_finds_its_books(desk: Desk, database_url: str) -> None:
     """A reinstall is the same merchant: the same command, the same programme, and sales made meanwhile count."""
     desk.all([HATS, ("merchant", "program", "Hats", "--set", "earning.enabled=true")])
     left = ("UPDATE connections SET closed_at = 1, token = NULL", "UPDATE merchants SET closed_at = 1")
-    apart(_in_database(database_url, data_dir, SOLD_LATE, *left))
+    rows(database_url, SOLD_LATE, *left)
     other = desk("merchant", "add", "Hats", "--shopify", "caps", "--currency", "USD", "--timezone", "Europe/Paris")
     assert (other.code, other.err) == (1, "There is already a merchant named Hats.\n")
     again = desk(*HATS, "--json")
     assert (again.code, again.value["shopify"], again.value["closed_at"]) == (0, "hats.myshopify.com", None)
     assert desk("merchant", "program", "Hats", "--json").value["earning"]["enabled"] is True
-    ((settle_at,),) = apart(_in_database(database_url, data_dir, "SELECT settle_at FROM sales"))
+    ((settle_at,),) = rows(database_url, "SELECT settle_at FROM sales")
     assert settle_at is not None
     assert desk(*HATS).err == "There is already a merchant named Hats.\n"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.beside import rows
 from tests.config.commands.desk import Desk
-from tests.config.commands.test_books import EVE, HATS, beside
+from tests.config.commands.test_books import EVE, HATS
 
 OF_HATS = ("--merchant", "Hats")
 GRANT = ("customer", "adjust", "eve@x.example", *OF_HATS, "--points", "5", "--reason", '=HYPERLINK("http://x")')
@@ -19,7 +20,7 @@ GRANT = ("customer", "adjust", "eve@x.example", *OF_HATS, "--points", "5", "--re
 def hats(desk: Desk, database_url: str) -> Desk:
     """Hats, with Eve who has five points."""
     desk.all([HATS])
-    beside(database_url, *EVE)
+    rows(database_url, *EVE)
     desk.all([GRANT])
     return desk
 
@@ -68,7 +69,7 @@ def test_a_backup_does_not_bring_anybody_back(hats: Desk, database_url: str, tmp
     assert hats("privacy", "tombstones", stones).code == 0
     assert "eve@" not in Path(stones).read_text()
     if lost:
-        beside(
+        rows(
             database_url,
             *(f"DELETE FROM {table}" for table in ("tombstones", "privacy_keys", "privacy_requests", "customers")),
         )
