@@ -5,6 +5,7 @@ import re
 import pytest
 
 from config.wiring import KINDS
+from handlers.earning import letters as earning
 from handlers.merchants.books import shops
 from handlers.merchants.rules import PLACEHOLDERS, Program
 from handlers.messages.falls import PointsDown
@@ -25,6 +26,7 @@ from handlers.messages.words import (
 )
 from handlers.points.jobs import enrol_holders, expire_due
 from handlers.thanks.letters import ThankYou
+from handlers.tiers import letters as tiers
 from integration.clock import DAY, HOUR, MINUTE
 from tests.handlers.messages.stage import Stage
 
@@ -103,8 +105,8 @@ async def test_a_kind_fills_exactly_the_placeholders_it_names(nora: Stage) -> No
     for kind, mail in zip(keys, nora.mails, strict=True):
         text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
         filled[kind] = frozenset(re.findall(r"^(\w+)=\[.+\]", text, re.M))
-    elsewhere = ("points_adjusted", "tier_")
-    assert filled == {kind.name: kind.placeholders for kind in KINDS if not kind.name.startswith(elsewhere)}
+    elsewhere = {"points_adjusted", *(kind.name for kind in (*earning.LETTERS, *tiers.LETTERS))}
+    assert filled == {kind.name: kind.placeholders for kind in KINDS if kind.name not in elsewhere}
 
 
 async def test_saved_words_are_a_new_version_and_only_what_differs_from_ours_is_kept(nora: Stage) -> None:
