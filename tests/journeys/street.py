@@ -26,6 +26,7 @@ from handlers.inbox.idle import busy
 from handlers.inbox.prune import KEEP_FAILED, prune_all
 from handlers.inbox.work import Worker
 from handlers.points.audit import audit_books
+from handlers.referrals import jobs as referrals
 from integration.clock import DAY, Clock
 from tests.journeys.town import SHOPIFY_SECRET, Town
 from tests.mailbox import Mailbox
@@ -87,9 +88,10 @@ class Street:
             if set(left) == {"sales"}:
                 # The running worker looks at the clock once a second; a second worker need not wait for that.
                 await Worker(self.context).resettle(at_once=True)
-            if set(left) == {"occasions"}:
+            if set(left) <= {"occasions", "referrals"}:
                 # What the clock has looked at once a minute, where it has a queue.
                 await earning.look_due(self.context)
+                await referrals.look_due(self.context)
             self.context.queue.ring_all()
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -142,6 +144,7 @@ class Street:
                 " WHERE merchant_id = :m",
                 "UPDATE messages SET state = 'cancelled' WHERE merchant_id = :m AND state <> 'sent'",
                 "UPDATE sales SET settle_at = NULL WHERE merchant_id = :m",
+                "UPDATE referrals SET due_at = NULL WHERE merchant_id = :m",
             ):
                 await connection.execute(text(statement), {"m": merchant})
 

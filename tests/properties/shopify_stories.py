@@ -64,8 +64,10 @@ class PretendOrder:
         tags: str = "",
         notes: dict[str, str] | None = None,
         country: str = "US",
+        codes: tuple[str, ...] = (),
     ) -> None:
         self.tape, self.at, self.lines, self.buyer = tape, at, lines, buyer
+        self.codes = codes  # of discounts, as typed at the checkout
         self.currency, self.shown, self.taxes_included = currency, shown, taxes_included
         self.shipping, self.shipping_tax, self.test, self.status = shipping, shipping_tax, test, status
         self.source, self.tags, self.notes, self.country = source, tags, notes or {}, country
@@ -273,6 +275,7 @@ class PretendOrder:
             "updated_at": iso(self.updated_at),
             "shipping_address": {"country_code": self.country, "province_code": "NY"},
             "customer": customer,
+            "discount_codes": [{"code": code, "amount": "0.00", "type": "fixed_amount"} for code in self.codes],
             "fulfillments": copy.deepcopy(self.fulfilments),
             "line_items": [self._line_body(line) for line in self.lines],
             "refunds": copy.deepcopy(self.refunds),
