@@ -31,6 +31,7 @@ from handlers.privacy.gate import Gate
 from handlers.programme import store as programme_store
 from handlers.reconcile import store as reconcile_store
 from handlers.reconcile.store import recovered_of
+from handlers.referrals import store as referrals_store
 from handlers.referrals.ledger import audit as audit_referrals
 from handlers.referrals.settle import ReferralsSettler
 from handlers.referrals.settle import follow as follow_referrals
@@ -140,6 +141,7 @@ COUNTS: Mapping[str, Count] = {
     "recovered": reconcile_store.recovered,
     "previews": programme_store.previews,
     "quiet": reconcile_store.quiet,
+    "friends": referrals_store.waiting,
 }
 
 

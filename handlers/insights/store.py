@@ -92,6 +92,7 @@ class State(NamedTuple):
     accounts: tuple[tuple[int, str | None, str, str | None], ...]  # Stripe's: connection, name, state, why
     quiet: int  # connections whose webhooks have gone quiet while the platform has news
     mail: Held
+    friends: int = 0  # brought by customers, who wait for the merchant's decision
 
 
 _MARK = plain("SELECT entry, day, counted_at FROM figure_marks WHERE merchant_id = ?1")
@@ -250,11 +251,13 @@ def state(merchant_id: int, counts: Mapping[str, Count], now: int) -> Steps[Stat
     twins = yield from ask(_TWINS, (merchant_id, now - TWINS_WITHIN, MOST_AMISS))
     accounts = yield from accounts_of(merchant_id)
     mail = yield from held(merchant_id, now)
-    previews = quiet = 0
+    previews = quiet = friends = 0
     if "previews" in counts:
         previews = yield from counts["previews"](merchant_id, 0, now + 1)
     if "quiet" in counts:
         quiet = yield from counts["quiet"](merchant_id, 0, now + 1)
+    if "friends" in counts:
+        friends = yield from counts["friends"](merchant_id, 0, now + 1)
     found = {row[0]: row[1] for row in amiss}
     return State(
         program=program,
@@ -267,6 +270,7 @@ def state(merchant_id: int, counts: Mapping[str, Count], now: int) -> Steps[Stat
         accounts=tuple((one.connection, one.name, one.state, one.reason) for one in accounts if one.revoked_at is None),
         quiet=quiet,
         mail=mail,
+        friends=friends,
     )
 
 

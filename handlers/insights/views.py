@@ -205,18 +205,30 @@ def _mail(standing: State, *, paused: bool) -> list[Need]:
 
 def _to_look_at(standing: State) -> list[Need]:
     """What is well as far as we can tell, and only people can know."""
-    if not standing.twins:
-        return []
-    return [
-        Need(
-            "info",
-            _many(standing.twins, "purchase was", "purchases were") + " told twice, by Shopify and by Stripe",
-            "Same buyer, same amount, same time: each earned once, in the last 30 days. If two of them were two"
-            " purchases after all, give the missing points by hand on the customer's page.",
-            "See them",
-            "/app/activity/duplicates",
+    found = []
+    if standing.twins:
+        found.append(
+            Need(
+                "info",
+                _many(standing.twins, "purchase was", "purchases were") + " told twice, by Shopify and by Stripe",
+                "Same buyer, same amount, same time: each earned once, in the last 30 days. If two of them were two"
+                " purchases after all, give the missing points by hand on the customer's page.",
+                "See them",
+                "/app/activity/duplicates",
+            )
         )
-    ]
+    if standing.friends:
+        found.append(
+            Need(
+                "info",
+                _many(standing.friends, "friend waits", "friends wait") + " for your decision",
+                "They may be of the household of whoever brought them, or are very many for one day. Until you decide"
+                " nobody gets points for them.",
+                "Decide",
+                "/app/friends?waiting=1",
+            )
+        )
+    return found
 
 
 def _many(count: int, one: str, more: str) -> str:

@@ -22,7 +22,7 @@ class Referrals(Section):
     points: Annotated[int, Field(ge=1, le=MOST_POINTS)] = 1_000  # for who brought a friend
     gift: Literal["amount_off", "percentage_off", "promotion_code"] = "amount_off"  # what the friend's code takes off
     gift_value: Annotated[Rate, Field(gt=0)] = Decimal(10)  # major units of the programme's currency, or percent
-    min_order: Rate = Decimal(20)  # of the friend's first order, in major units: for the code, and for the points
+    min_order: Rate = Decimal(20)  # of the friend's order, in major units; its platform sees to it
     valid_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 30  # of a friend's code, from when they asked for it
     most_a_month: Friends = 5  # friends of one customer that bring points, by the shop's calendar
     most_in_all: Friends = 50  # after so many orders with it a customer's link is over

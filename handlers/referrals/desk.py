@@ -50,22 +50,23 @@ class Shown(NamedTuple):
 
 
 async def friends_page(request: Request, visit: Visit) -> Response:
-    """List orders made with a friend's code, the newest first."""
+    """List orders made with a friend's code, or those that wait for a decision, the newest first."""
     context: Context = request.app.state.context
-    before = _number(request.query_params.get("before")) or LAST
+    before, waiting = _number(request.query_params.get("before")) or LAST, "waiting" in request.query_params
 
     since = context.clock.now() - TROUBLED
 
     def rows() -> Steps[tuple[list[Shown], str | None]]:
-        found = yield from store.page(visit.merchant_id, before, PAGE + 1)
+        found = yield from store.page(visit.merchant_id, before, PAGE + 1, waiting=waiting)
         trouble = yield from store.why_waits(visit.merchant_id, since)
         return (yield from _shown(visit.merchant_id, found)), trouble
 
     found, trouble = await context.database.read(rows)
     if found:
         await _note_look(context, visit)
-    older = f"{HERE}?before={found[PAGE - 1].row.sale}" if len(found) > PAGE else ""
-    return show(visit, "friends.html", TEMPLATES, rows=found[:PAGE], older=older, trouble=trouble)
+    only = "waiting=1&" if waiting else ""
+    older = f"{HERE}?{only}before={found[PAGE - 1].row.sale}" if len(found) > PAGE else ""
+    return show(visit, "friends.html", TEMPLATES, rows=found[:PAGE], older=older, trouble=trouble, waiting=waiting)
 
 
 async def friend_page(request: Request, visit: Visit) -> Response:

@@ -17,6 +17,7 @@ LEASE = 5 * MINUTE  # of whoever asks the platform; longer than any question las
 WITHIN = HOUR
 MOST_OPEN = 10  # codes of one link that were asked for and can still be used
 MOST_ASKED = 10  # codes asked for from one address of the network within WITHIN
+MOST_COUNTED = 1_000  # friends who wait for the merchant
 MOST_OF_SHOP = 300  # codes asked for at one shop within WITHIN
 
 # Each customer's link.
@@ -103,6 +104,8 @@ Index(
     sqlite_where=_TO_LOOK,
     postgresql_where=_TO_LOOK,
 )
+_HELD = text("state = 'held'")
+Index("ix_referrals_held", referrals.c.merchant_id, referrals.c.sale, sqlite_where=_HELD, postgresql_where=_HELD)
 Index("ix_referrals_referrer", referrals.c.referrer, referrals.c.merchant_id, referrals.c.at)
 Index("ix_referrals_friend", referrals.c.friend, referrals.c.merchant_id, referrals.c.at)
 
@@ -272,6 +275,14 @@ _OF_REFERRERS = keyed(
 _ONE = plain(f"SELECT {_ROW} FROM referrals r WHERE r.merchant_id = ?1 AND r.sale = ?2")
 _AFTER = plain(f"SELECT {_ROW} FROM referrals r WHERE r.merchant_id = ?1 AND r.sale > ?2 ORDER BY r.sale LIMIT ?3")
 _PAGE = plain(f"SELECT {_ROW} FROM referrals r WHERE r.merchant_id = ?1 AND r.sale < ?2 ORDER BY r.sale DESC LIMIT ?3")
+_WAITING = plain(
+    f"SELECT {_ROW} FROM referrals r WHERE r.merchant_id = ?1 AND r.state = 'held' AND r.sale < ?2"
+    " ORDER BY r.sale DESC LIMIT ?3"
+)
+_HOW_MANY_WAIT = plain(
+    "SELECT count(*) FROM (SELECT r.sale FROM referrals r WHERE r.merchant_id = ?1 AND r.state = 'held'"
+    " AND r.at >= ?2 AND r.at < ?3 LIMIT ?4) few"
+)
 _COUNTED = keyed(
     "SELECT r.state, count(*) FROM {keys} k CROSS JOIN referrals r"
     " WHERE r.referrer = k.customer AND r.merchant_id = k.merchant_id GROUP BY r.state",
@@ -435,9 +446,15 @@ def after(merchant_id: int, sale: int, limit: int) -> Steps[list[Referral]]:
     return [Referral(*row) for row in (yield from ask(_AFTER, (merchant_id, sale, limit)))]
 
 
-def page(merchant_id: int, before: int, limit: int) -> Steps[list[Referral]]:
-    """One page of everything, the newest first."""
-    return [Referral(*row) for row in (yield from ask(_PAGE, (merchant_id, before, limit)))]
+def page(merchant_id: int, before: int, limit: int, *, waiting: bool = False) -> Steps[list[Referral]]:
+    """One page of everything, or of what waits for the merchant, the newest first."""
+    return [Referral(*row) for row in (yield from ask(_WAITING if waiting else _PAGE, (merchant_id, before, limit)))]
+
+
+def waiting(merchant_id: int, since: int, until: int, /) -> Steps[int]:
+    """Count friends of orders between two instants who wait for the merchant's decision, up to MOST_COUNTED."""
+    rows = yield from ask(_HOW_MANY_WAIT, (merchant_id, since, until, MOST_COUNTED))
+    return int(rows[0][0])
 
 
 def put(rows: Iterable[Referral]) -> Steps[None]:

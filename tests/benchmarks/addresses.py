@@ -346,6 +346,7 @@ SHOTS: tuple[Shot, ...] = (
     get("unsubscribing", "/c/unsubscribe/{token}", lambda v: v.unsubscribing),
     get("friends", "/app/friends"),
     get("friends, later", "/app/friends", lambda v: f"/app/friends?before={v.crowd.friends}"),
+    get("friends who wait", "/app/friends", lambda v: "/app/friends?waiting=1"),
     get("one friend", "/app/friends/{number}", lambda v: f"/app/friends/{v.dice.randint(1, v.crowd.friends)}"),
     get("a friend's page", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(1 + v.turn % 100)}"),
     get("a friend's code", "/c/welcome/{code}", lambda v: f"/c/welcome/{friends_code(1 + v.turn % 100)}"),

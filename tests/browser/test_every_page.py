@@ -75,7 +75,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "/app/rewards": ("/app/rewards", "/app/rewards?q=nothing", "/app/rewards?state=open"),
     "/app/rewards/{number}": ("/app/rewards/1", "/app/rewards/2"),
     "/app/rewards/{number}/take-back": ("/app/rewards/1/take-back",),
-    "/app/friends": ("/app/friends",),
+    "/app/friends": ("/app/friends", "/app/friends?waiting=1"),
     "/app/friends/{number}": ("/app/friends/2", "/app/friends/3"),
     "/app/requests": ("/app/requests",),
     "/app/{rest:path}": ("/app/nowhere",),
@@ -85,7 +85,7 @@ EMPTY = (
     "/app", "/app/programme", "/app/programme/history", "/app/programme/what-if?points=50&worth=5", "/app/messages",
     "/app/messages/queue", "/app/messages/undelivered", "/app/connections", "/app/connections/data", "/app/customers",
     "/app/activity", "/app/activity/replay", "/app/activity/recovered", "/app/activity/duplicates",
-    "/app/activity/looks", "/app/requests", "/app/rewards", "/app/friends",
+    "/app/activity/looks", "/app/requests", "/app/rewards", "/app/friends", "/app/friends?waiting=1",
 )  # fmt: skip
 # Those that somebody opens every day.
 MAIN = (

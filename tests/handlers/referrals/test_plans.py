@@ -39,6 +39,8 @@ CODES = "ix_referral_codes"
         (store._BEFORE["referrer"], "ix_referrals_referrer (referrer=? AND merchant_id=? AND at<?)"),
         (store._BEFORE["friend"], "ix_referrals_friend (friend=? AND merchant_id=? AND at<?)"),
         (store._PAGE, "sqlite_autoindex_referrals_1 (merchant_id=? AND sale<?)"),
+        (store._WAITING, "ix_referrals_held (merchant_id=? AND sale<?)"),
+        (store._HOW_MANY_WAIT, "ix_referrals_held (merchant_id=?)"),
         (store._AFTER, "sqlite_autoindex_referrals_1 (merchant_id=? AND sale>?)"),
         (store._BOUGHT, "ix_sales_customer (customer=? AND merchant_id=?)"),
         (personal._UNDER_WAY, f"{CODES}_customer (customer=? AND merchant_id=?)"),
@@ -72,7 +74,7 @@ async def test_postgresql_finds_friends_by_index(postgres_database: str) -> None
         (
             "referrals",
             "merchant_id, sale, referrer, friend, state, why, at, due_at",
-            f"1, n, n % 5000, n, 'given', '', n, {few}",
+            f"1, n, n % 5000, n, CASE WHEN n % 1000 = 0 THEN 'held' ELSE 'given' END, '', n, {few}",
         ),
     )
     asked = (
@@ -92,6 +94,8 @@ async def test_postgresql_finds_friends_by_index(postgres_database: str) -> None
         (store._BEFORE["referrer"], (1, 7, 29_000, 30), "ix_referrals_referrer"),
         (store._BEFORE["friend"], (1, 7, 29_000, 30), "ix_referrals_friend"),
         (store._PAGE, (1, 29_000, 50), "pk_referrals"),
+        (store._WAITING, (1, 29_000, 50), "ix_referrals_held"),
+        (store._HOW_MANY_WAIT, (1, 0, 29_000, 1_000), "ix_referrals_held"),
         (store._STIR_FRIENDS, ([1], [7], [9]), "ix_referrals_friend"),
         (store._STIR_REFERRERS, ([1], [7], [9]), "ix_referrals_referrer"),
         (personal._CLOSE, ([1], [7], [9]), f"{CODES}_customer"),
