@@ -14,7 +14,7 @@ from handlers.care.timeline import Done
 from handlers.context import Context
 from handlers.customers.consent import Wishes
 from handlers.customers.timeline import Source
-from handlers.earning.ledger import audit as audit_occasions
+from handlers.earning.ledger import auditor as audit_occasions
 from handlers.earning.letters import LETTERS as GIFT_LETTERS
 from handlers.earning.settle import EarningSettler
 from handlers.earning.settle import follow as follow_occasions
@@ -88,7 +88,7 @@ RANKER = TierRanker()
 FOLLOWERS = (follow, follow_tiers, follow_occasions, follow_referrals)
 
 # Who checks what a capability has posted when the books are audited.
-AUDITORS = (audit_rewards, audit_occasions, audit_referrals)
+AUDITORS = (audit_rewards, audit_referrals)
 
 # Who hears of promotion codes as Stripe tells of them, and of new accounts.
 LISTENERS = (hear, hear_of_account)
@@ -212,7 +212,7 @@ async def opened(
             privacy=gate,
             recovered=recovered_of,
             counts=COUNTS,
-            auditors=AUDITORS,
+            auditors=(*AUDITORS, audit_occasions(gate)),
             rewards={kind.name: kind for kind in REWARDS},
             spending=SPENDING,
             ladder=LadderView(),

@@ -212,8 +212,11 @@ async def birthday_now(request: Request, caller: Caller) -> Response:
         if wanted is None:
             return _not_done(caller, reader, "birthday_wrong")
     numbers, about = seen.person.numbers, f"customer:{caller.customer}"
+    agrees = wanted is not None and fields.get("greet") == "yes" and seen.may_agree
 
     def change() -> Steps[bool]:
+        if agrees:
+            yield from _agree(caller, now)
         told = yield from tell_birthday(caller.merchant_id, numbers, wanted, now)
         if told:
             did = "took back their birthday" if wanted is None else "told their birthday"
@@ -234,6 +237,14 @@ def _wish(caller: Caller, wanted: str, now: int) -> Steps[None]:
         yield from unsubscribe(named, "link", now)
     elif wanted == "start":
         yield from resubscribe(named, now)
+    elif wanted == "greet":
+        yield from _agree(caller, now)
+
+
+def _agree(caller: Caller, now: int) -> Steps[None]:
+    """Note that somebody agreed to marketing mail, by their own hand."""
+    yield from resubscribe(Named(caller.merchant_id, caller.customer, "account"), now)
+    yield from note(caller.merchant_id, WHO, "agreed to marketing mail", f"customer:{caller.customer}", None, now)
 
 
 def _speak(caller: Caller, wanted: str, now: int) -> Steps[None]:

@@ -227,6 +227,9 @@ async def account_page(request: Request, caller: Caller) -> Response:
     elif caller.is_guest:
         values["keys"] = {"find": key_of(context, caller, "find")}
     values["is_guest"] = caller.is_guest
+    # Whoever comes through the shop has an account there already, or is shown the way to one above.
+    if caller.way != "proxy" and seen.shop_at is not None and not seen.has_account:
+        values["open_account"] = f"https://{seen.shop_at}/account/login"
     values["friend_page"] = f"{context.public_url}/c/friend/"
     values["sign_in"] = f"/account/login?{urlencode({'return_url': caller.base})}"
     return render(caller, reader, "account.html", title=reader.say("title"), **values)

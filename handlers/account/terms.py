@@ -31,6 +31,7 @@ class Change(NamedTuple):
 class Way(NamedTuple):
     """An occasion that brings points, as the page shows it."""
 
+    kind: str
     brings: list[tuple[str, str]]  # what, and its points
     rule: str  # how often, and what it takes
     sentence: str  # all of it with the day from which on it holds, as the terms say it
@@ -157,7 +158,7 @@ def _ways(reader: Reader, stages: Sequence[Version]) -> list[Way]:
         ]
         at_once = "_at_once" if one.kind == "birthday" and not one.notice_days else ""
         rule = reader.say(f"way_{one.kind}_rule{at_once}", days=reader.number(one.notice_days))
-        found.append(Way(brings, rule, f"{_listed(reader, one, brings)} {rule} {since}"))
+        found.append(Way(one.kind, brings, rule, f"{_listed(reader, one, brings)} {rule} {since}"))
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, friends, line, rank
+from handlers.account.store import shop_of
 from handlers.account.terms import terms
 from handlers.context import Context
 from handlers.customers.correct import Birthday, birthday_of
@@ -45,6 +46,19 @@ class Seen(NamedTuple):
     birthday: Birthday = Birthday(None, 0)
     place: Place | None = None  # on the ladder; None = there is none
     invitation: Invitation | None = None  # None = nothing is given for bringing friends
+    shop_at: str | None = None  # its domain, where an account can be opened that brings points
+
+    @property
+    def has_account(self) -> bool:
+        """Whether an account has brought them points already, as far as their latest entries tell."""
+        return any(one.reason == "sign_up" for one in self.entries)
+
+    @property
+    def may_agree(self) -> bool:
+        """Whether letters are for them alone who agree to marketing mail, and they have not."""
+        ways = self.shop.current.ways
+        greets = ways.tell_days and (ways.birthday or ways.anniversary)
+        return greets and self.person is not None and not (self.wants_mail and "subscribed" in self.person.consents)
 
     @property
     def wants_mail(self) -> bool:
@@ -58,6 +72,7 @@ def see(context: Context, merchant_id: int, customer: int, now: int, before: Bou
     shop = (yield from shops([merchant_id])).get(merchant_id)
     if shop is None:
         return None
+    shop_at = (yield from shop_of(merchant_id)) if shop.current.ways.sign_up else None
     spending = context.spending
     offers = (yield from spending.offers(shop, customer, now)) if spending is not None else []
     person = (yield from load([(merchant_id, customer)], now)).get((merchant_id, customer)) if customer else None
@@ -72,7 +87,7 @@ def see(context: Context, merchant_id: int, customer: int, now: int, before: Bou
     pots = (points["available"], points["pending"], points["held"])
     inviting = context.inviting
     invitation = (yield from inviting.invitation(shop, person.number, now)) if inviting is not None else None
-    return Seen(shop, person, *pots, lapses, offers, taken, entries, birthday, place, invitation)
+    return Seen(shop, person, *pots, lapses, offers, taken, entries, birthday, place, invitation, shop_at)
 
 
 def _lapses(shop: Shop, customer: int, now: int) -> Steps[tuple[int, int] | None]:
@@ -119,6 +134,7 @@ def shown(seen: Seen, reader: Reader, acts: bool, now: int) -> dict[str, Any]:
         "born": (seen.birthday.day or "-").split("-"),
         "birthday_from": _again(seen, reader, now),
         "wants_mail": seen.wants_mail,
+        "may_agree": seen.may_agree,
         "friends": friends(reader, seen.invitation) if seen.invitation is not None else None,
         "terms": terms(reader, seen.shop, seen.offers, now),
     }

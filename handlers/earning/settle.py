@@ -82,8 +82,13 @@ def hear(
 
 
 def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
-    """Have who somebody turned out to be looked at anew: what both were given for one occasion is given once."""
-    yield from store.stir_known({(one.merchant_id, n) for one in moved for n in (one.number, one.into)}, now)
+    """Have who somebody turned out to be looked at anew: their orders count together, what both got is one."""
+    if not moved:
+        return
+    known = yield from shops({one.merchant_id for one in moved})
+    giving = {m for m, shop in known.items() if any(version.program.ways.occasions for version in shop.versions)}
+    people = {(one.merchant_id, n) for one in moved for n in (one.number, one.into)}
+    yield from store.stir({who for who in people if who[0] in giving}, now)
 
 
 class Stand(NamedTuple):

@@ -61,12 +61,6 @@ _KEY = {"merchant_id": BIG, "customer": BIG}
 _STIR = insert(
     "earners", "ON CONFLICT (merchant_id, customer) DO UPDATE SET due_at = excluded.due_at", **_KEY, due_at=BIG
 )
-_STIR_KNOWN = keyed(
-    "UPDATE earners SET due_at = k.at FROM {keys} k"
-    " WHERE earners.merchant_id = k.merchant_id AND earners.customer = k.customer",
-    **_KEY,
-    at=BIG,
-)
 # Told twice, the earlier instant is the one at which the account was opened.
 _JOIN = insert(
     "earners",
@@ -129,6 +123,12 @@ _CHANGED = plain(
     " GROUP BY p.merchant_id ORDER BY p.merchant_id LIMIT ?3"
 )
 _MARKED = plain("SELECT version FROM earning_marks WHERE merchant_id = ?1")
+_IS_UNFINISHED = plain(
+    "SELECT 1 FROM earning_marks t WHERE t.merchant_id = ?1 AND t.after_customer IS NOT NULL"
+    " UNION ALL SELECT 1 FROM program_versions p"
+    " WHERE p.merchant_id = ?1 AND p.in_force_at > ?2 AND p.in_force_at <= ?3 AND p.version >"
+    " COALESCE((SELECT t.version FROM earning_marks t WHERE t.merchant_id = ?1), 0)"
+)
 _UNFINISHED = plain(
     "SELECT merchant_id, version, after_customer FROM earning_marks WHERE after_customer IS NOT NULL"
     " ORDER BY merchant_id LIMIT ?1"
@@ -145,11 +145,6 @@ _MARK = insert(
 def stir(people: Iterable[Key], now: int) -> Steps[None]:
     """Have people looked at by the clock at once."""
     yield from ask(_STIR, [(*who, now) for who in sorted(set(people))])
-
-
-def stir_known(people: Iterable[Key], now: int) -> Steps[None]:
-    """Have those of these people looked at by the clock at once who are looked at at all."""
-    yield from ask(_STIR_KNOWN, [(*who, now) for who in sorted(set(people))])
 
 
 def join(who: Key, joined_at: int, now: int) -> Steps[None]:
@@ -220,6 +215,11 @@ def marked(merchant_id: int) -> Steps[int]:
 def unfinished(limit: int) -> Steps[list[tuple[int, int, int]]]:
     """Name (merchant, version, customer): who is still to be looked at, behind whom."""
     return [(row[0], row[1], row[2]) for row in (yield from ask(_UNFINISHED, (limit,)))]
+
+
+def is_unfinished(merchant_id: int, now: int) -> Steps[bool]:
+    """Tell whether people of a merchant are still to be looked at under a version in force."""
+    return bool((yield from ask(_IS_UNFINISHED, (merchant_id, now - LOOK_BACK, now))))
 
 
 def mark(merchant_id: int, version: int, after: int | None) -> Steps[None]:

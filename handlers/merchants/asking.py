@@ -167,7 +167,7 @@ GROUPS = (
                 "Write to people on these days",
                 "switch",
                 "On birthdays and on the day of the first order, with the points they got. Only to customers who agreed"
-                " to marketing e-mail in your shop.",
+                " to marketing e-mail, in your shop or on their own page.",
             ),
             Setting(
                 "ways.tell_gifts",

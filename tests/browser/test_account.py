@@ -39,6 +39,7 @@ def prepare(shop: RunningShop) -> str:
         "ways.sign_up": True,
         "ways.milestones": True,
         "ways.birthday": True,
+        "ways.tell_days": True,
     }
     shop.run(house.database.run(lambda: change_program(NORA, settings, now - DAY)))
     shop.run(

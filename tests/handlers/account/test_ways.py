@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from handlers.earning.jobs import look_due
+from handlers.earning.store import join
 from handlers.merchants.programs import change_program
-from tests.handlers.account.guests import Guest
+from tests.handlers.account.guests import Guest, key_in
 
 EVERY = {
     "ways.sign_up": True,
@@ -121,3 +123,53 @@ async def _terms(ana: Guest) -> dict[str, list[str] | str]:
         "said": said,
         "gone": gone,
     }
+
+
+async def test_a_letters_page_says_where_an_account_is_opened(ana: Guest) -> None:
+    """At the shop, which alone knows accounts; who has had its points, or is signed in there, is told nothing."""
+    at = f'href="https://{ana.counter.stall.shop.domain}/account/login"'
+    assert at not in (await ana.http.get(ana.link())).text
+    await _sets(ana, **{"ways.sign_up": True})
+    assert at in (await ana.http.get(ana.link())).text
+    assert at in (await ana.comes_in()).text
+    assert at not in (await ana.at_shop()).text
+    merchant, who, now = ana.counter.stall.merchant, ana.counter.ana, ana.context.clock.now()
+    await ana.context.database.run(lambda: join((merchant, who), now, now))
+    await look_due(ana.context)
+    page = (await ana.http.get(ana.link())).text
+    assert at not in page and "For opening an account" in page
+
+
+async def test_who_tells_a_birthday_may_agree_to_be_written_to(ana: Guest) -> None:
+    """Only where the shop writes on such days, only by their own hand, and it can be taken back below."""
+    assert 'name="greet"' not in (await ana.at_shop()).text
+    await _sets(ana, **{"ways.birthday": True, "ways.tell_days": True})
+    page = await ana.at_shop()
+    assert '<input type="checkbox" id="greet" name="greet" value="yes">' in page.text
+    told = {"day": "1", "month": "3", "key": key_in(page, "birthday")}
+    await ana.posts_at_shop("/birthday", told)
+    assert await _agreed(ana) == []
+    page = await ana.at_shop()
+    await ana.posts_at_shop("/birthday", {**told, "greet": "yes", "key": key_in(page, "birthday")})
+    assert await _agreed(ana) == ["subscribed"]
+    page = await ana.at_shop()
+    assert "greet" not in page.text
+    await ana.posts_at_shop("/mails", {"wanted": "stop", "key": key_in(page, "mails")})
+    assert await _agreed(ana) == ["unsubscribed"]
+    ana.counter.market.passes(days=2)
+    page = await ana.at_shop()
+    assert 'name="greet"' not in page.text and 'value="greet"' in page.text
+    answer = await ana.posts_at_shop("/mails", {"wanted": "greet", "key": key_in(page, "mails")})
+    assert answer.status_code == 200 and await _agreed(ana) == ["subscribed"]
+    rows = await ana.counter.market.rows("SELECT who, did FROM journal WHERE did LIKE 'agreed%'")
+    assert [tuple(row) for row in rows] == [("customer", "agreed to marketing mail")] * 2
+
+
+async def _agreed(ana: Guest) -> list[str]:
+    """What Ana's address says of mail."""
+    rows = await ana.counter.market.rows(
+        "SELECT state FROM consents WHERE merchant_id = :m AND address = :a",
+        m=ana.counter.stall.merchant,
+        a=ana.counter.stall.ana.email,
+    )
+    return [row[0] for row in rows]

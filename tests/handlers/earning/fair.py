@@ -8,7 +8,7 @@ from config.personal_data import HOLDERS
 from handlers.customers.correct import tell_birthday
 from handlers.earning import settle
 from handlers.earning.jobs import look_due
-from handlers.earning.ledger import audit
+from handlers.earning.ledger import auditor
 from handlers.earning.letters import LETTERS
 from handlers.points.audit import audit_books
 from handlers.points.settle import PointsSettler, follow
@@ -51,7 +51,7 @@ class Fair(Stage):
             apply=apply,
             resettle=resettle,
             privacy=gate,
-            auditors=(audit,),
+            auditors=(auditor(gate),),
             holders=HOLDERS,
             kinds={**self.context.kinds, **{kind.name: kind for kind in LETTERS}},
         )

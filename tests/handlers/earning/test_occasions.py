@@ -299,3 +299,54 @@ async def test_the_audit_finds_what_no_occasion_stands_for(nora: Fair) -> None:
     found = await nora.database.read(lambda: audit_books(SHOP, nora.clock.now(), nora.context.auditors))
     assert {drift.kind for drift in found.drifts} == {"occasion"}
     assert len(found.drifts) >= 3
+
+
+async def test_the_audit_finds_who_was_not_given_what_they_have_reached(nora: Fair) -> None:
+    """And who has something else; whoever the clock is to look at anyway is behind, and nothing is wrong."""
+    await nora.strikes()
+    await nora.hears(nora.order("1001"))
+    await nora.joins()
+    found = await nora.database.read(lambda: audit_books(SHOP, nora.clock.now(), nora.context.auditors))
+    assert found.drifts == [] and found.behind == 1
+    await nora.does("UPDATE earners SET due_at = NULL")
+    found = await nora.database.read(lambda: audit_books(SHOP, nora.clock.now(), nora.context.auditors))
+    assert {(drift.kind, drift.where) for drift in found.drifts} == {
+        ("occasion", "order:1 of customer 1"),
+        ("occasion", "sign_up of customer 1"),
+    }
+    assert "30000000 micropoints are due" in found.drifts[0].words + found.drifts[1].words
+    await nora.does("UPDATE earners SET due_at = ?1", nora.clock.now())
+    await nora.strikes()
+    assert await nora.given() == {"order:1": (30, 0), "sign_up": (0, 10)}
+    # Under other terms than those of its day the same gift would be another.
+    other = "UPDATE program_versions SET document = replace(document, ?1, ?2)"
+    await nora.does(other, '"sign_up_points":10', '"sign_up_points":11')
+    found = await nora.database.read(lambda: audit_books(SHOP, nora.clock.now(), nora.context.auditors))
+    assert found.drifts == []  # What was given for an account stays as it was.
+    await nora.does(other, '"first_order_points":30', '"first_order_points":31')
+    found = await nora.database.read(lambda: audit_books(SHOP, nora.clock.now(), nora.context.auditors))
+    assert [drift.where for drift in found.drifts] == ["order:1 of customer 1"]
+
+
+async def test_the_audit_asks_nothing_for_who_was_forgotten_and_is_back(nora: Fair) -> None:
+    """Of their life before we know nothing, so nothing is missing."""
+    await nora.hears(nora.order("1001"))
+    await nora.strikes(20 * DAY)
+    await nora.forgets(1)
+    await nora.hears(nora.order("1002"))
+    await nora.strikes(20 * DAY)
+    await nora.does("UPDATE earners SET due_at = NULL")
+    found = await nora.database.read(lambda: audit_books(SHOP, nora.clock.now(), nora.context.auditors))
+    assert found.drifts == [] and found.behind == 0
+
+
+async def test_orders_of_two_who_turn_out_to_be_one_count_together_at_once(nora: Fair) -> None:
+    """Although nothing else was to come for either of them."""
+    await nora.set({"ways": {"anniversary": False}}, at=0)
+    await nora.hears(nora.order("1001"), nora.order("1002"), nora.order("1003", buyer=MAX))
+    await nora.strikes(20 * DAY)
+    assert await nora.rows("SELECT * FROM earners") == []
+    assert await nora.given() == {"order:1": (0, 60)}
+    await nora.hears(CustomersMerged("70", "71"))
+    await nora.strikes()
+    assert await nora.given() == {"order:1": (0, 30), "milestone:3": (0, 40)}
