@@ -23,6 +23,7 @@ BATCH = 50  # referrals settled in one transaction
 MOST_LOOKS = 20_000  # of one run; the next one goes on
 MOST_CODES = 200  # asked for in one run
 SHOPS_AT_ONCE = 8  # asked for codes; one after the other each
+MOST_ROUNDS = 100  # of deleting, a day
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 # Before a platform is asked again, by attempts.
 PAUSES = (5 * SECOND, 15 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
@@ -72,6 +73,17 @@ async def make(context: Context) -> int:
         for merchant_id, some in groupby(rows, lambda row: row[0]):
             group.create_task(shop(merchant_id, [code for _, code in some]))
     return len(rows)
+
+
+async def prune(context: Context) -> int:
+    """Delete codes that ended long ago and that nobody used; returns how many."""
+    now, deleted = context.clock.now(), 0
+    for _ in range(MOST_ROUNDS):
+        some = await context.database.run(lambda: store.prune(now))
+        deleted += some
+        if not some:
+            break
+    return deleted
 
 
 async def _one(context: Context, merchant_id: int, code: str) -> None:

@@ -151,7 +151,7 @@ async def _show(request: Request, context: Context, code: str) -> Response | Non
     shown = _page(
         request, shop, found.welcome, found.currency, code=found.code if is_there else "", apply=apply, until=until
     )
-    if not is_there:
+    if not is_there and found.reason is None:
         shown.headers["Refresh"] = str(LOOK_AGAIN)
     return shown
 

@@ -9,11 +9,13 @@ from sqlalchemy import Column, Index, Integer, Table, Text, text
 
 from handlers.merchants.offers import Reward
 from handlers.referrals.rules import State
-from integration.clock import HOUR, MINUTE
+from integration.clock import DAY, HOUR, MINUTE
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Sql, Steps, ask, insert, keyed, plain
 
 LEASE = 5 * MINUTE  # of whoever asks the platform; longer than any question lasts
+KEPT = 60 * DAY  # unused codes after their end: orders made with them may be told of so late
+MOST_PRUNED = 5_000
 WITHIN = HOUR
 MOST_OPEN = 10  # codes of one link that were asked for and can still be used
 MOST_ASKED = 10  # codes asked for from one address of the network within WITHIN
@@ -64,6 +66,8 @@ Index("ix_referral_codes_link", codes.c.merchant_id, codes.c.link, codes.c.expir
 Index("ix_referral_codes_customer", codes.c.customer, codes.c.merchant_id)
 Index("ix_referral_codes_asker", codes.c.asker, codes.c.created_at)
 Index("ix_referral_codes_made", codes.c.merchant_id, codes.c.created_at)
+_UNUSED = text("used_at IS NULL")
+Index("ix_referral_codes_ended", codes.c.expires_at, sqlite_where=_UNUSED, postgresql_where=_UNUSED)
 _TO_ASK = text("next_at IS NOT NULL")
 Index(
     "ix_referral_codes_due",
@@ -228,11 +232,16 @@ _OF_PLATFORM = keyed(
     platform_id=TEXT,
 )
 _USED = keyed(
-    "UPDATE referral_codes SET used_at = k.now FROM {keys} k WHERE referral_codes.merchant_id = k.merchant_id"
-    " AND referral_codes.code = k.code AND referral_codes.used_at IS NULL",
+    "UPDATE referral_codes SET used_at = k.now, asker = '' FROM {keys} k"
+    " WHERE referral_codes.merchant_id = k.merchant_id AND referral_codes.code = k.code"
+    " AND referral_codes.used_at IS NULL",
     merchant_id=BIG,
     code=TEXT,
     now=BIG,
+)
+_PRUNE = plain(
+    "DELETE FROM referral_codes WHERE (merchant_id, code) IN (SELECT merchant_id, code FROM referral_codes"
+    " WHERE used_at IS NULL AND expires_at < ?1 AND +next_at IS NULL ORDER BY expires_at LIMIT ?2)"
 )
 _CLAIM = plain(
     "UPDATE referral_codes SET claim = ?3, claimed_until = ?4, attempts = attempts + 1"
@@ -392,6 +401,11 @@ def owners(typed: Iterable[Named], platform_ids: Iterable[Named]) -> Steps[dict[
 def used(named: Iterable[Named], now: int) -> Steps[None]:
     """Note that orders were made with codes."""
     yield from ask(_USED, [(*each, now) for each in sorted(set(named))])
+
+
+def prune(now: int) -> Steps[int]:
+    """Delete codes that ended KEPT ago and that nobody used; returns how many."""
+    return int((yield from ask(_PRUNE, (now - KEPT, MOST_PRUNED)))[0][0])
 
 
 def claim(merchant_id: int, code: str, token: str, now: int) -> Steps[Code | None]:

@@ -12,7 +12,14 @@ depends_on = None
 def upgrade() -> None:
     """Make what this revision adds."""
     held = sa.text("state = 'held'")
-    op.create_index("ix_referrals_held", "referrals", ["merchant_id", "sale"], sqlite_where=held, postgresql_where=held)
+    op.create_index(
+        "ix_referrals_held",
+        "referrals",
+        ["merchant_id", "sale"],
+        sqlite_where=held,
+        postgresql_where=held,
+        if_not_exists=True,
+    )
 
 
 def downgrade() -> None:

@@ -100,3 +100,18 @@ async def test_a_code_that_fails_inside_keeps_nobody_waiting(circle: Circle) -> 
     await circle.context.database.run(lambda: store.put_code(first._replace(terms="")))
     await jobs.make(circle.context)
     assert [(await circle.now(each)).state for each in (first, second)] == ["asked", "made"]
+
+
+async def test_codes_nobody_used_are_gone_in_the_end_and_used_ones_stay(circle: Circle) -> None:
+    """Two months after its end no order can name one any more; where it was asked for goes with its use."""
+    await circle.comes()
+    unused = await circle.wants(asker="somewhere")
+    await jobs.make(circle.context)
+    circle.market.passes(days=89)
+    assert await jobs.prune(circle.context) == 0
+    circle.market.passes(days=2)
+    assert await jobs.prune(circle.context) == 2
+    left = await circle.market.rows("SELECT asker, used_at IS NOT NULL FROM referral_codes")
+    assert [(asker, bool(used)) for asker, used in left] == [("", True)]
+    assert await circle.context.database.read(lambda: store.code_of(unused.merchant_id, unused.code)) is None
+    await circle.is_sound()
