@@ -36,8 +36,15 @@ class Postgres:
     """
 
     def __init__(
-        self, binaries: Path, folder: Path, *, fsync: bool = False, tuned: Mapping[str, str] = MappingProxyType({})
+        self,
+        binaries: Path,
+        folder: Path,
+        *,
+        fsync: bool = False,
+        tuned: Mapping[str, str] = MappingProxyType({}),
+        like: Path | None = None,
     ) -> None:
+        """Make its data in a folder, or copy those of one that was stopped, from the folder `like`."""
         self._binaries, self._folder = binaries, folder
         self._account = _unprivileged() if os.geteuid() == 0 else None
         if self._account is not None:  # PostgreSQL refuses to run as root
@@ -54,6 +61,9 @@ class Postgres:
             **tuned,
         }
         self.server: subprocess.Popen[bytes] | None = None
+        if like is not None:
+            subprocess.run(["cp", "-a", like / "data", folder / "data"], check=True)
+            return
         subprocess.run(
             [binaries / "initdb", "-D", folder / "data", "-U", "regulars", "-A", "trust", "-E", "UTF8", "--locale=C"],
             check=True, capture_output=True, **_as(self._account),

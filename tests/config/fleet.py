@@ -19,12 +19,12 @@ import asyncpg
 import httpx
 
 from config.migrate import upgrade
+from tests.config.beside import SHOP, rows
 from tests.conftest import REPOSITORY
 from tests.servers import Postgres, free_port
 
 COMMAND = "import sys; sys.argv[0] = 'regulars'; from config.cli import main; main()"
 SECRET = "a-secret-of-the-app"
-SHOP = "lavender.myshopify.com"
 START_SECONDS = 180
 
 
@@ -129,23 +129,46 @@ async def _deliver(client: httpx.AsyncClient, port: int, number: int, answers: l
     answers.append(Answer(number, status, sent_at, time.monotonic() - sent_at))
 
 
+CONNECT = (
+    "INSERT INTO connections (merchant_id, platform, account, created_at, connected_at)"
+    f" VALUES (1, 'shopify', '{SHOP}', 0, 0)"
+)
+
+
+def set_up(binaries: Path, folder: Path) -> Path:
+    """Make the data of a PostgreSQL with the shop Lavender connected, for fleets to begin with; returns where."""
+    home = _home(folder)
+    postgres = Postgres(binaries, home)
+    postgres.start()
+    try:
+        upgrade(postgres.url)
+        rows(postgres.url, CONNECT)
+    finally:
+        postgres.stop()
+    return home
+
+
 @contextmanager
-def fleet(binaries: Path, redis_url: str, folder: Path) -> Iterator[Fleet]:
-    """Run a PostgreSQL of the fleet's own, with the shop Lavender connected; ends every process."""
+def fleet(binaries: Path, redis_url: str, folder: Path, like: Path) -> Iterator[Fleet]:
+    """Run a PostgreSQL of the fleet's own, with the data `set_up` made; ends every process."""
+    postgres = Postgres(binaries, _home(folder), like=like)
+    postgres.start()
+    one = Fleet(postgres, redis_url, folder)
+    try:
+        yield one
+    finally:
+        one.stop()
+        postgres.stop()
+
+
+def _home(folder: Path) -> Path:
+    """Make a place for PostgreSQL's files, which its own account can reach."""
     home = folder / "postgres"
     home.mkdir()
     folder.chmod(0o755)
     for parent in folder.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o055)
-    postgres = Postgres(binaries, home)
-    postgres.start()
-    one = Fleet(postgres, redis_url, folder)
-    try:
-        upgrade(postgres.url)
-        yield one
-    finally:
-        one.stop()
-        postgres.stop()
+    return home
 
 
 def ports(number: int) -> list[int]:

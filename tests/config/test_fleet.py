@@ -13,14 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.fleet import SHOP, Fleet, fleet, ports
-from tests.conftest import apart, missing
+from tests.config.fleet import Fleet, fleet, ports, set_up
+from tests.conftest import missing
 from tests.servers import postgres_binaries, private_valkey
-
-CONNECT = (
-    "INSERT INTO connections (merchant_id, platform, account, created_at, connected_at)"
-    f" VALUES (1, 'shopify', '{SHOP}', 0, 0)"
-)
 
 
 @pytest.fixture
@@ -29,22 +24,30 @@ def valkey_of_its_own() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def machines(valkey_of_its_own: str) -> Iterator[Fleet]:
-    binaries = postgres_binaries()
-    if binaries is None:
+@pytest.fixture(scope="module")
+def binaries() -> Path:
+    found = postgres_binaries()
+    if found is None:
         missing("PostgreSQL's server binaries (Debian: apt-get install postgresql)")
-    assert binaries is not None
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(binaries: Path) -> Iterator[Path]:
+    """The data every fleet's PostgreSQL begins with."""
+    folder = Path(tempfile.mkdtemp(prefix="regulars-fleet-"))
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(set_up, binaries, folder).result()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def machines(binaries: Path, made: Path, valkey_of_its_own: str) -> Iterator[Fleet]:
     folder = Path(tempfile.mkdtemp(prefix="regulars-fleet-"))
     try:
-        with ThreadPoolExecutor(1) as thread:
-            opening = fleet(binaries, valkey_of_its_own, folder)
-            one = thread.submit(opening.__enter__).result()
-            try:
-                apart(one.rows(CONNECT))
-                yield one
-            finally:
-                opening.__exit__(None, None, None)
+        with fleet(binaries, valkey_of_its_own, folder, made) as one:
+            yield one
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

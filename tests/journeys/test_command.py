@@ -172,18 +172,3 @@ def test_a_shop_joins_sells_is_killed_at_work_and_loses_nothing(shell: Shell) ->
     shell.kill(signal.SIGTERM)
     people = shell.run("customer", "list", "--merchant", "Corner")
     assert {json.loads(line)["email"] for line in people.stdout.splitlines()} == {"ana@home.example", "bo@home.example"}
-
-
-def test_unknown_names_are_one_sentence_and_exit_1_and_wrong_usage_exit_2(shell: Shell) -> None:
-    """For people and programs alike."""
-    shell.regulars("merchant", "add", "Corner", "--shopify", SHOP_DOMAIN, "--currency", "USD", "--timezone", "UTC")
-    for words in (
-        ("customer", "show", "nobody@home.example", "--merchant", "Corner"),
-        ("customer", "show", "ana@home.example", "--merchant", "Nowhere"),
-        ("merchant", "program", "Corner", "--set", "earning.points_per_unit=many"),
-        ("merchant", "add", "Corner", "--currency", "USD", "--timezone", "UTC"),
-    ):
-        done = shell.run(*words)
-        assert done.returncode == 1, done
-        assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
-    assert shell.run("merchant", "add", "Two").returncode == 2

@@ -27,6 +27,11 @@ def ways(draw: st.DrawFn, history: History) -> tuple[list[int], list[int]]:
     return order, sizes
 
 
+on_sqlite = pytest.mark.parametrize("stage", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("stage", ["postgresql"], indirect=True)
+
+
+@on_sqlite
 @pytest.mark.parametrize("case", CASES)
 @settings(settings.get_profile("ends"), max_examples=max(EXAMPLES // 20, 1))
 @given(st.data())
@@ -38,9 +43,32 @@ def test_every_case_comes_to_the_same_end_however_it_is_told(
     _told_in_three_ways(stage, runner, history, data)
 
 
+@on_postgresql
+@pytest.mark.parametrize("case", CASES)
+@settings(settings.get_profile("ends"), max_examples=max(EXAMPLES // 30, 1))
+@given(st.data())
+def test_every_case_comes_to_the_same_end_on_postgresql_too(
+    stage: Stage, runner: asyncio.Runner, case: str, data: st.DataObject
+) -> None:
+    """The same code runs there, so fewer examples have to do."""
+    history = data.draw(planned(case))
+    _told_in_three_ways(stage, runner, history, data)
+
+
+@on_sqlite
 @given(st.data())
 def test_any_way_of_telling_comes_to_the_same_end(stage: Stage, runner: asyncio.Runner, data: st.DataObject) -> None:
     """Whole histories of any shop: as it happened, backwards and twice one by one, and drawn at will."""
+    _told_in_three_ways(stage, runner, data.draw(histories()), data)
+
+
+@on_postgresql
+@settings(settings.get_profile("ends"), max_examples=max(EXAMPLES // 3, 1))
+@given(st.data())
+def test_any_way_of_telling_comes_to_the_same_end_on_postgresql_too(
+    stage: Stage, runner: asyncio.Runner, data: st.DataObject
+) -> None:
+    """The same code runs there, so fewer examples have to do."""
     _told_in_three_ways(stage, runner, data.draw(histories()), data)
 
 

@@ -156,3 +156,25 @@ def test_a_shop_that_left_is_connected_again_and_finds_its_books(desk: Desk, dat
     ((settle_at,),) = rows(database_url, "SELECT settle_at FROM sales")
     assert settle_at is not None
     assert desk(*HATS).err == "There is already a merchant named Hats.\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("customer", "show", "nobody@home.example", "--merchant", "Hats"),
+        ("customer", "show", "ana@home.example", "--merchant", "Nowhere"),
+        ("merchant", "program", "Hats", "--set", "earning.points_per_unit=many"),
+        ("merchant", "add", "Hats", "--currency", "USD", "--timezone", "UTC"),
+    ],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_unknown_names_are_one_sentence_and_exit_1(desk: Desk, words: tuple[str, ...], form: tuple[str, ...]) -> None:
+    """For people and programs alike."""
+    desk.all([HATS])
+    done = desk(*words, *form)
+    assert (done.code, done.out, len(done.err.strip().splitlines())) == (1, "", 1)
+
+
+def test_what_a_command_needs_and_is_not_given_is_wrong_usage(desk: Desk) -> None:
+    """Exit 2, as with every command line."""
+    assert desk("merchant", "add", "Two").code == 2

@@ -117,7 +117,7 @@ async def test_failures_are_told_in_our_words(asked: Asked, statuses: list[int],
 async def test_an_account_that_does_not_answer_is_unavailable(asked: Asked) -> None:
     """After the time limit of each of three attempts."""
     asked.pretend.fail_next, asked.pretend.hang_seconds = [HANGS] * 3, 2.0
-    hasty = StripeApi(base=asked.url, http=stripe.HTTPXClient(timeout=1))
+    hasty = StripeApi(base=asked.url, http=stripe.HTTPXClient(timeout=0.2))
     with pytest.raises(Unavailable):
         await anext(Listing(hasty, asked.account.api_key).events(NOON, None))
     await hasty.aclose()
