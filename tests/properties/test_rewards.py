@@ -378,12 +378,13 @@ class Spending(RuleBasedStateMachine):
                     "issued": [["given"]],
                     "used": [["given"], ["given", "kept", "taken"]],
                     "voided": [["given", "taken"], ["given"]],
+                    "expired": [["given", "taken"], ["given"]],
                     "refused": [[], ["given"]],
                 }[each.state]
                 assert steps in allowed, (each, steps)
                 record = self.account.objects[(each.platform_id or "").partition("/")[0] or self.records[0]["id"]]
                 # What was given and neither used nor taken again went with its record.
-                is_left = each.state in ("voided", "refused") and steps == ["given"]
+                is_left = each.state in ("voided", "expired", "refused") and steps == ["given"]
                 assert not is_left or record.get("deleted"), each
 
     def _all(self) -> list[Redemption]:
