@@ -42,6 +42,7 @@ from handlers.reviews.letters import Reminder, Request
 from handlers.reviews.settle import ReviewsSettler
 from handlers.reviews.timeline import Given
 from handlers.rewards import kinds as reward_kinds
+from handlers.rewards import views as rewards_views
 from handlers.rewards.kinds.amount_off import AMOUNT_OFF
 from handlers.rewards.kinds.balance_credit import BalanceCredit
 from handlers.rewards.kinds.by_hand import ByHand
@@ -142,6 +143,9 @@ COUNTS: Mapping[str, Count] = {
     "previews": programme_store.previews,
     "quiet": reconcile_store.quiet,
     "friends": referrals_store.waiting,
+    "rewards_off": rewards_views.switched_off,
+    "rewards_refused": rewards_views.refused,
+    "rewards_waiting": rewards_views.waiting,
 }
 
 

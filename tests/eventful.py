@@ -64,6 +64,12 @@ async def _lived(house: House) -> dict[str, str]:
             " 'by_hand', ?4, 300, 0, 'EUR', ?5, ?6, ?7, ?8)",
             number, f"wish-{number}", ELSA, walk, state, now, now + 100 * DAY, f"GARDENWALK{number}",
         )  # fmt: skip
+    tenth = '{"name": "A tenth off", "kind": "percentage_off", "percent": "10", "points": 300, "shared": true}'
+    await house.does(
+        "INSERT INTO discounts_off (merchant_id, platform_id, reward, terms, since_at)"
+        " VALUES (1, 'gid://shopify/DiscountCodeNode/7', 'tenth', ?1, ?2)",
+        tenth, now - DAY,
+    )  # fmt: skip
     welcome = Referrals(enabled=True).welcome.model_dump_json()
     await house.does(
         "INSERT INTO referral_links (merchant_id, code, customer, state, created_at) VALUES (1, ?1, ?2, 'open', ?3)",

@@ -25,7 +25,10 @@ MOST_MERCHANTS = 1_000
 MOST_AMISS = 1_000  # events that are counted one by one; more are "more than"
 MOST_CONNECTIONS = 50
 TWINS_WITHIN = 30 * DAY
+FOR_EVER = 2**62
 COUNT_EVERY = HOUR
+# What is counted of rewards: how far back it reaches, and for how long it is no news yet.
+_REWARDS = {"rewards_off": (FOR_EVER, 0), "rewards_refused": (7 * DAY, 0), "rewards_waiting": (FOR_EVER, HOUR)}
 
 daily_figures = Table(
     "daily_figures",
@@ -93,6 +96,9 @@ class State(NamedTuple):
     quiet: int  # connections whose webhooks have gone quiet while the platform has news
     mail: Held
     friends: int = 0  # brought by customers, who wait for the merchant's decision
+    rewards_off: int = 0  # discounts that codes share and that are switched off at the shop
+    rewards_refused: int = 0  # rewards that could not be made, lately
+    rewards_waiting: int = 0  # for longer than a platform is away for a while
 
 
 _MARK = plain("SELECT entry, day, counted_at FROM figure_marks WHERE merchant_id = ?1")
@@ -258,6 +264,10 @@ def state(merchant_id: int, counts: Mapping[str, Count], now: int) -> Steps[Stat
         quiet = yield from counts["quiet"](merchant_id, 0, now + 1)
     if "friends" in counts:
         friends = yield from counts["friends"](merchant_id, 0, now + 1)
+    rewards = dict.fromkeys(_REWARDS, 0)
+    for name, (reach, lag) in _REWARDS.items():
+        if name in counts:
+            rewards[name] = yield from counts[name](merchant_id, max(0, now - reach), now + 1 - lag)
     found = {row[0]: row[1] for row in amiss}
     return State(
         program=program,
@@ -271,6 +281,9 @@ def state(merchant_id: int, counts: Mapping[str, Count], now: int) -> Steps[Stat
         quiet=quiet,
         mail=mail,
         friends=friends,
+        rewards_off=rewards["rewards_off"],
+        rewards_refused=rewards["rewards_refused"],
+        rewards_waiting=rewards["rewards_waiting"],
     )
 
 

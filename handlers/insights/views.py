@@ -73,7 +73,13 @@ def set_up(standing: State, visit: Visit) -> list[Step]:
 
 def needs(standing: State, *, paused: bool) -> list[Need]:
     """List what waits for the merchant, the most urgent first; a pause they asked for is no news to them."""
-    found = [*_access(standing), *_orders(standing), *_mail(standing, paused=paused), *_to_look_at(standing)]
+    found = [
+        *_access(standing),
+        *_orders(standing),
+        *_mail(standing, paused=paused),
+        *_rewards(standing),
+        *_to_look_at(standing),
+    ]
     return sorted(found, key=lambda need: ("critical", "warning", "info").index(need.tone))
 
 
@@ -198,6 +204,46 @@ def _mail(standing: State, *, paused: bool) -> list[Need]:
                 "Mostly the address does not exist any more. Points are not touched by that.",
                 "See whose",
                 "/app/messages/undelivered",
+            )
+        )
+    return found
+
+
+def _rewards(standing: State) -> list[Need]:
+    """What customers wanted for their points and do not have."""
+    found = []
+    if standing.rewards_off:
+        found.append(
+            Need(
+                "warning",
+                _many(standing.rewards_off, "reward is", "rewards are") + " switched off in Shopify",
+                "The discount behind it was switched off or has ended in your Shopify admin: codes of it do not work,"
+                " and nobody can take it. Switch it on again there, or end it in your programme and give the points"
+                " back.",
+                "See which",
+                "/app/rewards",
+            )
+        )
+    if standing.rewards_waiting:
+        found.append(
+            Need(
+                "warning",
+                _many(standing.rewards_waiting, "reward has", "rewards have") + " waited for more than an hour",
+                "The platform is away, or does not let us make them. The points are set aside, and we go on asking;"
+                " each one says why it waits.",
+                "See why",
+                "/app/rewards?state=open",
+            )
+        )
+    if standing.rewards_refused:
+        found.append(
+            Need(
+                "info",
+                _many(standing.rewards_refused, "reward", "rewards") + " could not be made in the last 7 days",
+                "Their customers have the points again. Each one says why; it may be something in your shop that you"
+                " can set right.",
+                "See why",
+                "/app/rewards?state=refused",
             )
         )
     return found

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from handlers.merchants.books import Counters, lock_books, save_books, shops
+from handlers.merchants.journal import note
+from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Refused, Shop
 from handlers.points.expiry import settle_before_taking
 from handlers.points.posting import Posting, post
@@ -31,6 +33,7 @@ from integration.database.steps import Steps, ask, plain
 from integration.errors import Unavailable
 
 MOST_KEY = 100
+MOST_GIVEN_BACK = 1_000  # rewards by one act of the merchant
 TURN_PAUSE = 2 * SECOND  # before it is looked again whether the customer's other reward of the kind is done
 REDEEMED = "program:redeemed"
 
@@ -76,6 +79,8 @@ def redeem(wish: Wish, platforms: Mapping[str, str | None], now: int) -> Steps[R
     yield from settle_before_taking(wish.merchant_id, [root], counters, now)
     mine = yield from holdings(shop, root, numbers, wish.reward)
     reason = refusal(rewards, reward, wish.steps, mine, now)
+    if reason is None and reward is not None and (yield from is_switched_off(wish.merchant_id, wish.reward, reward)):
+        reason = "The shop does not give this reward at the moment."
     if reason is not None or reward is None:
         yield from save_books([counters])
         raise Refused(reason or "This reward is not offered any more.")
@@ -128,6 +133,14 @@ def holdings(shop: Shop, root: int, numbers: list[int], reward: str) -> Steps[Ho
     everybody = (yield from store.taken(shop.id, reward)) if offer is not None and offer.stock is not None else 0
     stands = (yield from ask(_TIER, (shop.id, root))) if offer is not None and offer.tiers else []
     return Holdings(rows[0][0] if rows else 0, stands[0][0] if stands else None, mine, everybody)
+
+
+def is_switched_off(merchant_id: int, name: str, reward: Reward) -> Steps[bool]:
+    """Tell whether the merchant has switched the discount off, at the platform, that codes of a reward share."""
+    if not reward.shared:
+        return False
+    terms = store.terms_of(reward)
+    return any((one.reward, one.terms) == (name, terms) for one in (yield from store.switched_off(merchant_id)))
 
 
 def settled(redemption: Redemption, counters: Counters, now: int) -> Steps[Redemption]:
@@ -278,6 +291,28 @@ def declined(claimed: Redemption, reason: str, now: int) -> Steps[Redemption | N
     return (yield from settled(closed, counters, now))
 
 
+def switched_off(claimed: Redemption, discount: str, now: int) -> Steps[None]:
+    """Note that the merchant has switched off what a code was to be added to: its points come back, and it is told."""
+    off = store.SwitchedOff(discount, claimed.reward, claimed.terms, now)
+    yield from note_switched_off(claimed.merchant_id, off, now)
+    yield from declined(claimed, "The discount of this reward was switched off in Shopify.", now)
+
+
+def note_switched_off(merchant_id: int, off: store.SwitchedOff, now: int) -> Steps[None]:
+    """Keep and journal, once, that a shared discount was switched off at the platform."""
+    yield from lock_books([merchant_id])
+    if (yield from store.note_off(merchant_id, off)):
+        detail = {"discount": off.platform_id}
+        about = f"reward:{off.reward}"
+        yield from note(merchant_id, "Shopify", "has a reward's discount switched off", about, detail, now)
+
+
+def note_unfinished(one: Redemption, rewards: int, now: int) -> Steps[None]:
+    """Journal that a platform did not finish what was asked for together, of which `one` was one."""
+    about, did = f"reward:{one.reward}", "has not made codes it was asked for"
+    yield from note(one.merchant_id, "Shopify", did, about, {"rewards": rewards}, now)
+
+
 def put_off(
     claimed: Redemption, reason: str | None, until: int, counts: bool = True, clear: bool = False
 ) -> Steps[Redemption | None]:
@@ -358,6 +393,12 @@ def lapse(merchant_id: int, number: int, now: int) -> Steps[None]:
     if present is None or present.state != "issued" or present.next_at is not None:
         return
     yield from settled(returning(present, now), counters, now)
+
+
+def give_back_all(merchant_id: int, discount: str, now: int) -> Steps[int]:
+    """Have everything that is unused of one discount taken back, a part of a great many; returns how many that are."""
+    yield from lock_books([merchant_id])
+    return (yield from store.return_unused(merchant_id, discount, now, MOST_GIVEN_BACK))
 
 
 def handed_over(merchant_id: int, number: int, now: int) -> Steps[Redemption]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
@@ -11,10 +12,10 @@ from starlette.responses import Response
 from handlers.context import Context
 from handlers.merchants.books import lock_books
 from handlers.merchants.door import Visit
-from handlers.merchants.frame import moved, show
+from handlers.merchants.frame import SHOPIFY_ADMIN, moved, show
 from handlers.merchants.journal import is_looking, looked, note
 from handlers.merchants.rules import Refused
-from handlers.rewards import changes, store
+from handlers.rewards import changes, feeds, store
 from handlers.rewards.jobs import BELL
 from handlers.rewards.rules import State
 from handlers.rewards.store import Redemption
@@ -23,6 +24,7 @@ from integration.database.steps import Steps
 TEMPLATES = Path(__file__).parent / "templates"
 HERE = "/app/rewards"
 PAGE = 50
+MOST_COUNTED = 1_000  # codes that are counted one by one; more are "more than"
 MOST_TYPED = 255  # characters of a code or an address
 LAST = 2**62
 # State -> words for the merchant, and the tone of its badge.
@@ -63,6 +65,7 @@ async def rewards_page(request: Request, visit: Visit) -> Response:
         return [each for each in found if each.number < before and (not states or each.state in states)]
 
     found = await context.database.read(rows)
+    off = [] if sought or before < LAST else await _switched_off(context, visit)
     await _note_look(context, visit, found[:PAGE])
     asked = {"q": sought, "state": chosen, "before": str(found[PAGE - 1].number)} if len(found) > PAGE else {}
     older = f"{HERE}?{urlencode({name: value for name, value in asked.items() if value})}" if asked else ""
@@ -71,12 +74,83 @@ async def rewards_page(request: Request, visit: Visit) -> Response:
         "taken.html",
         TEMPLATES,
         rows=found[:PAGE],
+        off=off,
+        most_counted=MOST_COUNTED,
         older=older,
         states=STATES,
         sought=sought,
         chosen=chosen,
         lists=[(name, said) for name, (said, _) in LISTS.items()],
     )
+
+
+class _Off(NamedTuple):
+    """A shared discount that is switched off in Shopify, as the page shows it."""
+
+    name: str
+    since_at: int
+    unused: int  # codes of it that customers have; at most one more than are counted
+    platform_id: str
+    href: str  # in Shopify's admin; empty = not known
+
+
+async def _switched_off(context: Context, visit: Visit) -> list[_Off]:
+    store_name = (visit.shop or "").removesuffix(".myshopify.com")
+
+    def steps() -> Steps[list[_Off]]:
+        found = []
+        for one in (yield from store.switched_off(visit.merchant_id)):
+            unused = yield from store.unused_of(visit.merchant_id, one.platform_id, MOST_COUNTED + 1)
+            number = one.platform_id.rpartition("/")[2]
+            href = f"{SHOPIFY_ADMIN}/store/{store_name}/discounts/{number}" if store_name else ""
+            name = store.read_terms(one.terms).name
+            found.append(_Off(name, one.since_at, len(unused), one.platform_id, href))
+        return found
+
+    return await context.database.read(steps)
+
+
+async def look_again(request: Request, visit: Visit) -> Response:
+    """Look now whether discounts that were switched off in Shopify are on again."""
+    context: Context = request.app.state.context
+    if not await feeds.look_again(context, visit.merchant_id):
+        return moved(request, visit, HERE, "Shopify could not be asked. Try again in a minute.", "critical")
+    off = await _switched_off(context, visit)
+    said = "It is still switched off in Shopify." if off else "Nothing of yours is switched off in Shopify any more."
+    return moved(request, visit, HERE, said)
+
+
+async def give_back_page(request: Request, visit: Visit) -> Response:
+    """Ask once more before the points of all unused codes of a discount that is off come back."""
+    context: Context = request.app.state.context
+    each = await _off(request, visit, context)
+    return show(visit, "give_back.html", TEMPLATES, each=each, most=MOST_COUNTED)
+
+
+async def give_back(request: Request, visit: Visit) -> Response:
+    """Take all unused codes of a discount that is off back; their points follow. Journaled in the same transaction."""
+    context: Context = request.app.state.context
+    each, now = await _off(request, visit, context), context.clock.now()
+
+    def act() -> Steps[int]:
+        count = yield from changes.give_back_all(visit.merchant_id, each.platform_id, now)
+        detail = {"discount": each.platform_id, "rewards": count}
+        yield from note(visit.merchant_id, visit.who, "gave back what was switched off", "rewards", detail, now)
+        return count
+
+    count = await context.database.run(act)
+    context.queue.ring(BELL)
+    return moved(
+        request, visit, HERE, f"{count} {'is' if count == 1 else 'are'} being taken back. Their points follow."
+    )
+
+
+async def _off(request: Request, visit: Visit, context: Context) -> _Off:
+    number = request.path_params["discount"]
+    for each in await _switched_off(context, visit):
+        if each.platform_id.rpartition("/")[2] == number:
+            return each
+    raise HTTPException(404)
 
 
 def _named(merchant_id: int, sought: str) -> Steps[list[Redemption]]:

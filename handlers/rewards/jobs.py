@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from handlers.context import Context
-from handlers.rewards import changes, store
+from handlers.rewards import changes, feeds, store
 from handlers.rewards.kinds.asking import PAUSES, Errands, put_off, together
 from handlers.rewards.store import Lapsed, Redemption
 from integration.clock import SECOND
@@ -15,6 +15,7 @@ from integration.errors import Unavailable
 
 BELL = "rewards"
 MERCHANTS_AT_ONCE = 32  # of one process; a shop that does not answer holds one seat
+OFF_AT_ONCE = 25  # codes taken off what they share by one question: each is looked for before and after
 QUESTIONS_AT_ONCE = 4  # to the platforms of one merchant
 BATCH = 100  # redemptions of one merchant claimed at once
 MOST_FAILURES = 3  # of one merchant's platforms in a row, after which the others of the batch are not tried now
@@ -69,6 +70,12 @@ async def lapse(context: Context) -> None:
         if len(page) < LAPSED_AT_ONCE:
             return
         last = page[-1]
+
+
+async def look_due(context: Context) -> None:
+    """Have codes that customers have looked at where merchants may switch them off."""
+    await feeds.look_due(context)
+    context.queue.ring(BELL)
 
 
 class Rounds:
@@ -141,9 +148,10 @@ class _Round:
         groups: dict[tuple[object, ...], list[Redemption]] = {}
         for each in claimed:
             groups.setdefault(together(each, self._context.rewards), []).append(each)
-        for together_with in [one for one in groups if len(one) > 1]:
+        for together_with in [one for one in groups if len(one) > 1 and groups[one][0].state == "asked"]:
             await self._gather(together_with, groups)
-        left = await asyncio.gather(*(self._one(group) for group in groups.values()))
+        parts = [part for group in groups.values() for part in _parts(group)]
+        left = await asyncio.gather(*(self._one(part) for part in parts))
         rest = [each for group in left for each in group]
         if rest:
             until = self._context.clock.now() + PAUSES[0]
@@ -176,3 +184,8 @@ class _Round:
                 log.exception("rewards_left", merchant=group[0].merchant_id, rewards=[each.number for each in group])
                 await put_off(self._context, group, error)
         return []
+
+
+def _parts(group: Sequence[Redemption]) -> list[list[Redemption]]:
+    size = len(group) if group[0].state == "asked" else OFF_AT_ONCE
+    return [list(group[start : start + size]) for start in range(0, len(group), size)]

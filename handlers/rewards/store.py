@@ -60,6 +60,24 @@ redemptions = Table(
     CheckConstraint("points > 0", name="points"),
     CheckConstraint("steps > 0", name="steps"),
 )
+# Discounts that codes share and that the merchant has switched off at the platform; a row goes when it is on again.
+discounts_off = Table(
+    "discounts_off",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("platform_id", Text, primary_key=True),
+    Column("reward", Text, nullable=False),
+    Column("terms", Text, nullable=False),  # of the reward, as `redemptions` has them
+    Column("since_at", Instant, nullable=False),  # when we noticed
+)
+# When a merchant's codes are looked at next, and behind which redemption a look goes on.
+discount_looks = Table(
+    "discount_looks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("next_at", Instant, nullable=False),
+    Column("after_number", Number, nullable=False, server_default="0"),
+)
 _TO_ASK = text("next_at IS NOT NULL")
 Index("ix_redemptions_due", redemptions.c.next_at, sqlite_where=_TO_ASK, postgresql_where=_TO_ASK)
 _WAITS = text("next_at IS NOT NULL AND claim IS NULL")
@@ -183,6 +201,18 @@ _WITH_ADDRESS = plain(
 _AFTER = plain(
     f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.number > ?2 ORDER BY r.number LIMIT ?3"
 )
+_UNUSED_AFTER = plain(
+    f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.state = 'issued' AND r.number > ?2"
+    " ORDER BY r.number LIMIT ?3"
+)
+_UNUSED_OF = plain(
+    "SELECT number FROM redemptions WHERE merchant_id = ?1 AND platform_id = ?2 AND state = 'issued' LIMIT ?3"
+)
+_RETURN_UNUSED = plain(
+    "UPDATE redemptions SET state = 'returning', returning_at = ?3, next_at = ?3, attempts = 0, reason = NULL"
+    " WHERE merchant_id = ?1 AND number IN (SELECT number FROM redemptions"
+    " WHERE merchant_id = ?1 AND platform_id = ?2 AND state = 'issued' AND next_at IS NULL LIMIT ?4)"
+)
 _LAST = plain("SELECT number FROM redemptions WHERE merchant_id = ?1 ORDER BY number DESC LIMIT 1")
 _OF = keyed(
     f"SELECT {_COLUMNS} FROM {{keys}} k CROSS JOIN redemptions r"
@@ -262,6 +292,45 @@ _LAPSED = plain(
 )
 
 
+class SwitchedOff(NamedTuple):
+    """A discount that codes share and that the merchant has switched off at the platform."""
+
+    platform_id: str
+    reward: str
+    terms: str
+    since_at: int
+
+
+_OFF = plain("SELECT platform_id, reward, terms, since_at FROM discounts_off WHERE merchant_id = ?1 ORDER BY since_at")
+_NOTE_OFF = insert(
+    "discounts_off",
+    "ON CONFLICT (merchant_id, platform_id) DO NOTHING",
+    merchant_id=BIG,
+    platform_id=TEXT,
+    reward=TEXT,
+    terms=TEXT,
+    since_at=BIG,
+)
+_CLEAR_OFF = plain("DELETE FROM discounts_off WHERE merchant_id = ?1 AND platform_id = ?2")
+
+
+def switched_off(merchant_id: int) -> Steps[list[SwitchedOff]]:
+    """List a merchant's shared discounts that are switched off at the platform, the longest first."""
+    return [SwitchedOff(*row) for row in (yield from ask(_OFF, (merchant_id,)))]
+
+
+def note_off(merchant_id: int, off: SwitchedOff) -> Steps[bool]:
+    """Keep that a shared discount is switched off; False where that is known. The books must be locked."""
+    known = {one.platform_id for one in (yield from switched_off(merchant_id))}
+    yield from ask(_NOTE_OFF, [(merchant_id, *off)])
+    return off.platform_id not in known
+
+
+def note_on(merchant_id: int, platform_id: str) -> Steps[None]:
+    """Keep that a shared discount can be used, or is no more."""
+    yield from ask(_CLEAR_OFF, (merchant_id, platform_id))
+
+
 def put(rows: Iterable[Redemption]) -> Steps[None]:
     """Write redemptions as they are now; the merchants' books must be locked."""
     yield from ask(_PUT, sorted(rows))
@@ -297,6 +366,24 @@ def with_address(merchant_id: int, email: str) -> Steps[list[int]]:
 def after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemption]]:
     """List a merchant's redemptions after a number, in order."""
     return [Redemption(*row) for row in (yield from ask(_AFTER, (merchant_id, number, limit)))]
+
+
+def unused_after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemption]]:
+    """List a merchant's redemptions after a number that are there and unused, in order."""
+    return [Redemption(*row) for row in (yield from ask(_UNUSED_AFTER, (merchant_id, number, limit)))]
+
+
+def unused_of(merchant_id: int, platform_id: str, limit: int) -> Steps[list[int]]:
+    """Name the redemptions of a discount that are there and unused, at most `limit` of them."""
+    return [row[0] for row in (yield from ask(_UNUSED_OF, (merchant_id, platform_id, limit)))]
+
+
+def return_unused(merchant_id: int, platform_id: str, now: int, limit: int) -> Steps[int]:
+    """Have what is unused of a discount taken back, which moves no points yet; returns how many there were.
+
+    The books must be locked.
+    """
+    return int((yield from ask(_RETURN_UNUSED, (merchant_id, platform_id, now, limit)))[0][0])
 
 
 def next_number(merchant_id: int) -> Steps[int]:

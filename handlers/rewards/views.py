@@ -16,6 +16,33 @@ _SHOP = plain(
 )
 
 
+_OFF = plain("SELECT count(*) FROM discounts_off WHERE merchant_id = ?1 AND since_at >= ?2 AND since_at < ?3")
+_REFUSED = plain(
+    "SELECT count(*) FROM (SELECT closed_at FROM redemptions WHERE merchant_id = ?1 AND state = 'refused'"
+    " ORDER BY number DESC LIMIT ?4) r WHERE closed_at >= ?2 AND closed_at < ?3"
+)
+_WAITING = plain(
+    "SELECT count(*) FROM (SELECT asked_at FROM redemptions WHERE merchant_id = ?1 AND state = 'asked'"
+    " ORDER BY number LIMIT ?4) r WHERE asked_at >= ?2 AND asked_at < ?3"
+)
+MOST_COUNTED = 1_000
+
+
+def switched_off(merchant_id: int, since: int, until: int) -> Steps[int]:
+    """Count the shared discounts that are off at the shop, by when we noticed."""
+    return int((yield from ask(_OFF, (merchant_id, since, until)))[0][0])
+
+
+def refused(merchant_id: int, since: int, until: int) -> Steps[int]:
+    """Count the rewards that could not be made, by when they were given up; of the last thousand of them."""
+    return int((yield from ask(_REFUSED, (merchant_id, since, until, MOST_COUNTED)))[0][0])
+
+
+def waiting(merchant_id: int, since: int, until: int) -> Steps[int]:
+    """Count the rewards that are still being made, by when they were wanted; a thousand at most."""
+    return int((yield from ask(_WAITING, (merchant_id, since, until, MOST_COUNTED)))[0][0])
+
+
 class Counter:
     """What pages of customers may ask about rewards (`Context.spending`)."""
 
@@ -35,6 +62,8 @@ class Counter:
         }
         root = ((yield from store.root_of(shop.id, customer)) if customer else None) or 0
         numbers = (yield from store.numbers_of(shop.id, root)) if root else []
+        off = {(one.reward, one.terms) for one in (yield from store.switched_off(shop.id))}
+        offered = {name: each for name, each in offered.items() if (name, store.terms_of(each)) not in off}
         # The tier is looked up for a reward that asks for one.
         first = next((name for name, each in offered.items() if each.tiers), "")
         mine = (yield from holdings(shop, root, numbers, first)) if root else Holdings(0)

@@ -217,6 +217,7 @@ def _root(shop: Shop) -> graph.Node:
         "customer": one,
         "refund": one,
         "node": one,
+        "nodes": lambda ids: [one(each) for each in ids],
         "orders": orders,
         "disputes": disputes,
         "shopLocales": locales,

@@ -65,6 +65,7 @@ class Discounts:
 
     def __init__(self) -> None:
         self.all: dict[int, Discount] = {}
+        self.deleted: list[Discount] = []
         self.creations: dict[int, Creation] = {}
         self.fail_codes: list[str] = []  # what is wrong with the next codes that are added, in words
         self._next = 1
@@ -132,7 +133,7 @@ class Discounts:
 
     def delete(self, discount: Discount) -> None:
         """The merchant deletes a discount, and its codes with it."""
-        del self.all[discount.id]
+        self.deleted.append(self.all.pop(discount.id))
 
     # --- What the app asks ----------------------------------------------------------------------
 

@@ -309,6 +309,7 @@ SHOTS: tuple[Shot, ...] = (
         "/app/rewards/{number}/take-back",
         lambda v: f"/app/rewards/{v.dice.randint(1, v.crowd.rewards)}/take-back",
     ),
+    get("rewards, giving back", "/app/rewards/switched-off/{discount}", lambda v: "/app/rewards/switched-off/1"),
     get("requests", "/app/requests"),
     get("customers, latest", "/app/customers"),
     get("customers, by first name", "/app/customers", lambda v: f"/app/customers?q={v.names[0]}"),
@@ -395,6 +396,7 @@ SHOTS: tuple[Shot, ...] = (
     post("activity: replay one", "/app/activity/events/{number}/replay", lambda v: f"{v.amiss}/replay"),
     post("friend: a code", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(1 + v.turn % v.crowd.friends)}"),
     post("friend: let count", "/app/friends/{number}", lambda v: f"/app/friends/{5 + 5 * v.turn}", do="allow"),
+    post("rewards: give back", "/app/rewards/switched-off/{discount}", lambda v: "/app/rewards/switched-off/1"),
     post(
         "reward: hand over",
         "/app/rewards/{number}",
@@ -441,6 +443,7 @@ SHOTS: tuple[Shot, ...] = (
 )
 
 UNMEASURED: Mapping[tuple[str, str], str] = {
+    ("POST", "/app/rewards/look"): "waits for Shopify's answer",
     ("GET", "/app/connections/files/{token}"): "streams all there is: as long as the shop is large, piece by piece",
     ("GET", "/app/install/back"): "waits for Shopify's answer",
     ("POST", "/app/connections/stripe"): "waits for Stripe's answers",

@@ -121,6 +121,8 @@ async def fill(database: Database, customers: int = CUSTOMERS, entries: int = EN
         ("reviews", "merchant_id sale line customer product_title stars words written_at", book.reviews()),
         ("redemptions", "merchant_id number key customer reward version kind terms points value_minor currency state"
          " code asked_at issued_at spent postings", book.rewards()),
+        ("discounts_off", "merchant_id platform_id reward terms since_at", iter([
+            (merchant, "gid://shopify/DiscountCodeNode/1", "walk", terms_of(REWARD), NOW - DAY)])),
         ("referral_links", "merchant_id code customer state created_at", book.links()),
         ("referral_codes", "merchant_id code link customer asker state kind terms value_minor currency platform_id"
          " created_at expires_at", book.codes()),

@@ -73,6 +73,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "/app/activity/changes": ("/app/activity/changes",),
     "/app/activity/looks": ("/app/activity/looks",),
     "/app/rewards": ("/app/rewards", "/app/rewards?q=nothing", "/app/rewards?state=open"),
+    "/app/rewards/switched-off/{discount}": ("/app/rewards/switched-off/7",),
     "/app/rewards/{number}": ("/app/rewards/1", "/app/rewards/2"),
     "/app/rewards/{number}/take-back": ("/app/rewards/1/take-back",),
     "/app/friends": ("/app/friends", "/app/friends?waiting=1"),

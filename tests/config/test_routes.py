@@ -89,6 +89,17 @@ async def friend_of_otto(house: House) -> None:
     )
 
 
+async def discount_of_otto(house: House) -> None:
+    """Otto has switched a discount of his off in Shopify."""
+    terms = '{"name": "5 off", "kind": "amount_off", "points": 5, "value": "5", "shared": true}'
+    await house.does(
+        "INSERT INTO discounts_off (merchant_id, platform_id, reward, terms, since_at)"
+        " VALUES (?1, 'gid://shopify/DiscountCodeNode/7', 'five', ?2, 0)",
+        OTTO,
+        terms,
+    )
+
+
 async def message_of_otto(house: House) -> None:
     """Otto has a note waiting."""
     await house.does(
@@ -166,6 +177,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/friends/{number}"): Row(VISITOR, "/app/friends/7", 404, friend_of_otto),
     ("POST", "/app/friends/{number}"): Row(VISITOR, "/app/friends/7", 404, friend_of_otto, fields={"do": "allow"}),
     ("GET", "/app/rewards"): Row(VISITOR, "/app/rewards"),
+    ("POST", "/app/rewards/look"): Row(VISITOR, "/app/rewards/look"),
+    ("GET", "/app/rewards/switched-off/{discount}"): Row(VISITOR, "/app/rewards/switched-off/7", 404, discount_of_otto),
+    ("POST", "/app/rewards/switched-off/{discount}"): Row(
+        VISITOR, "/app/rewards/switched-off/7", 404, discount_of_otto
+    ),
     ("GET", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto),
     ("POST", "/app/rewards/{number}"): Row(VISITOR, "/app/rewards/7", 404, reward_of_otto, fields={"do": "take-back"}),
     ("GET", "/app/rewards/{number}/take-back"): Row(VISITOR, "/app/rewards/7/take-back", 404, reward_of_otto),

@@ -15,7 +15,7 @@ from handlers.merchants.programs import change_program
 from handlers.merchants.rules import Refused
 from handlers.points.jobs import enrol_holders, expire_due
 from handlers.privacy import jobs as privacy_jobs
-from handlers.rewards import store
+from handlers.rewards import feeds, store
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.delivery import Delivery
@@ -201,6 +201,22 @@ class Spending(RuleBasedStateMachine):
             self.market.passes(minutes=1)
             self._tells(self.account.forget_customer(person), late)
 
+    @rule(which=some, how=st.sampled_from(["off", "on", "gone"]))
+    def a_discount_is_changed(self, which: int, how: str) -> None:
+        """The merchant switches a discount off in Shopify's admin, or one that is shared on again, or deletes it."""
+        discounts = self.counter.stall.shop.discounts
+        found = list(discounts.all.values())
+        if found and how == "gone":
+            discounts.delete(found[which % len(found)])
+        elif found:
+            chosen = found[which % len(found)]
+            chosen.is_off = how == "off" or (chosen.is_off and chosen.asked.get("usageLimit") is not None)
+
+    @rule()
+    def codes_are_looked_at(self) -> None:
+        """The daily look comes by."""
+        self.run(feeds.look_due(self.market.context))
+
     @rule(which=some)
     def spends_money(self, which: int) -> None:
         """Store credit or a gift card is spent, and nobody tells us."""
@@ -318,20 +334,27 @@ class Spending(RuleBasedStateMachine):
         self.counter.stall.shop.discounts.fail_codes = []
         self.stripe.fail_next, self.stripe.drop_next, self.stripe.permissions = [], [], None
         self.tells(0)
+        self._comes_to_rest()
+        self.market.passes(days=1)
+        self.codes_are_looked_at()
+        had = self._comes_to_rest()
+        self.is_sound()
+        self._holds(had)
+        self._holds_at_stripe(had)
+
+    def _comes_to_rest(self) -> list[Redemption]:
         for _ in range(MOST_ROUNDS):
             self.run(self.counter.asks())
             self.market.passes(hours=2)
             had = self._all()
             if all(each.state not in ("asked", "returning") and each.next_at is None for each in had):
-                break
-        else:
-            raise AssertionError(f"still open: {[each for each in had if each.next_at is not None]}")
-        self.is_sound()
-        self._holds(had)
-        self._holds_at_stripe(had)
+                return had
+        raise AssertionError(f"still open: {[each for each in had if each.next_at is not None]}")
 
     def _holds(self, had: list[Redemption]) -> None:
-        shop = self.counter.stall.shop
+        shop, merchant = self.counter.stall.shop, self.counter.stall.merchant
+        known = self.run(self.market.context.database.read(lambda: store.switched_off(merchant)))
+        off = {f"/{each.platform_id.rpartition('/')[2]}" for each in known}
         texts = [code.text for discount in shop.discounts.all.values() for code in discount.codes]
         assert len(texts) == len(set(texts))
         for each in had:
@@ -340,7 +363,9 @@ class Spending(RuleBasedStateMachine):
             if each.code is None or each.reward not in CODES:
                 continue
             if each.state == "issued":
-                assert is_usable, each
+                # A shared discount that is off may come on again: the merchant is told, and decides.
+                is_known = found is not None and found[0].is_off and f"/{found[0].id}" in off
+                assert is_usable or (is_known and each.offer.shared), each
             elif each.state != "used":
                 assert not is_usable, each
         purse = self.market.pretend.purse(shop)
@@ -352,7 +377,10 @@ class Spending(RuleBasedStateMachine):
         given = sum(move.kind.endswith("CreditTransaction") and move.event == "ADJUSTMENT" for move in moves)
         assert made["credit"] <= given <= made["credit"] + gone
         assert made["card"] <= len(purse.cards) <= made["card"] + gone
-        basic = [discount for discount in shop.discounts.all.values() if discount.kind == "DiscountCodeBasic"]
+        ended = shop.discounts.deleted
+        basic = [
+            discount for discount in (*shop.discounts.all.values(), *ended) if discount.kind == "DiscountCodeBasic"
+        ]
         own = sum("percentage" not in discount.asked["customerGets"]["value"] for discount in basic)
         assert made["own"] + made["each"] <= own <= made["own"] + made["each"] + gone
 

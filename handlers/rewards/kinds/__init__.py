@@ -23,6 +23,7 @@ class Wanted(NamedTuple):
     now: int
     mark: str | None = None  # where the account stood before it was first asked, as `Platform.note` kept it
     welcome: bool = False  # for a newcomer, whoever that is, and their first purchase where the platform knows it
+    tried_at: int | None = None  # since when it has been asked for without a clear answer
 
     @property
     def title(self) -> str:
@@ -50,6 +51,18 @@ class NotMade(NamedTuple):
     reason: str
 
 
+class SwitchedOff(NamedTuple):
+    """It is not there: the merchant has switched the discount off that its code would have been added to."""
+
+    parent: str
+
+
+class Unfinished(NamedTuple):
+    """The platform has been at it for longer than anybody waits, and it is not there; why, in a sentence."""
+
+    reason: str
+
+
 class Pending(NamedTuple):
     """The platform is at it: look again in so many seconds; or, not `asked`, it has first to do something else."""
 
@@ -57,7 +70,8 @@ class Pending(NamedTuple):
     asked: bool = True
 
 
-Outcome = Issued | Declined | NotMade | Pending
+Standing = Literal["unused", "used", "gone"]
+Outcome = Issued | Declined | NotMade | SwitchedOff | Unfinished | Pending
 
 
 class Asked(NamedTuple):
@@ -65,9 +79,6 @@ class Asked(NamedTuple):
 
     wanted: Wanted
     again: bool
-
-
-Standing = Literal["unused", "used", "gone"]
 
 
 class Platform(Protocol):
@@ -90,10 +101,14 @@ class Platform(Protocol):
 
 
 class Bulk(Protocol):
-    """Makes several rewards of one offer with one question; as `Kind.issue` does, but for codes that share a parent."""
+    """Makes several rewards of one offer with one question, and takes them back: codes that share a parent."""
 
     async def issue_all(self, at: Platform, asked: Sequence[Asked]) -> Sequence[Outcome]:
         """Bring them into being; returns what became of each. Raises as `issue` does, of all of them."""
+        ...
+
+    async def take_back_all(self, at: Platform, wanted: Sequence[Wanted]) -> Sequence[Standing]:
+        """Make them unusable; returns of each what `Kind.take_back` does. Raises as it does, of all of them."""
         ...
 
 

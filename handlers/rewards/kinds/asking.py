@@ -12,7 +12,19 @@ from handlers.inbox.keys import Key
 from handlers.merchants.books import shops
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Begun, Place
-from handlers.rewards.kinds import Asked, Declined, Issued, Kind, NotMade, Outcome, Pending, Standing, Wanted
+from handlers.rewards.kinds import (
+    Asked,
+    Declined,
+    Issued,
+    Kind,
+    NotMade,
+    Outcome,
+    Pending,
+    Standing,
+    SwitchedOff,
+    Unfinished,
+    Wanted,
+)
 from handlers.rewards.store import Redemption
 from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
@@ -75,7 +87,7 @@ class Errands:
                 if first.state == "asked":
                     await _issue(context, kind, begun, at, account)
                 else:  # It is to be taken back; or was used, and others must not use its code again.
-                    await _take_back(context, kind, begun[0], at)
+                    await _take_back(context, kind, begun, at)
         except TimeoutError:
             late = Unavailable(f"{kind.platform} took longer than {ASK_SECONDS:g} s")
             return await _failed(context, begun, late, at)
@@ -98,8 +110,10 @@ async def look(context: Context, redemption: Redemption) -> Standing:
 def together(redemption: Redemption, kinds: Mapping[str, Kind]) -> tuple[object, ...]:
     """Name what may be asked for in one question with this redemption: all of the same name."""
     kind = kinds.get(redemption.kind)
-    if kind is None or kind.bulk is None or redemption.state != "asked" or not redemption.offer.shared:
+    if kind is None or kind.bulk is None or not redemption.offer.shared:
         return (redemption.number,)
+    if redemption.state != "asked":
+        return "off", redemption.connection, redemption.platform_id
     return redemption.reward, redemption.terms, redemption.connection
 
 
@@ -200,6 +214,9 @@ async def _issue(
     def settle() -> Steps[None]:
         for each, outcome in zip(begun, outcomes, strict=True):
             yield from _settled(each.redemption, outcome, connection, now)
+        unfinished = sum(isinstance(outcome, Unfinished) for outcome in outcomes)
+        if unfinished:
+            yield from changes.note_unfinished(begun[0].redemption, unfinished, now)
 
     await context.database.run(settle)
 
@@ -213,6 +230,12 @@ def _settled(redemption: Redemption, outcome: Outcome, connection: int | None, n
         case Declined(reason):
             log.warning("reward_declined", merchant=redemption.merchant_id, reward=redemption.number)
             yield from changes.declined(redemption, reason, now)
+        case SwitchedOff(parent):
+            log.warning("reward_switched_off", merchant=redemption.merchant_id, reward=redemption.number)
+            yield from changes.switched_off(redemption, parent, now)
+        case Unfinished(reason):
+            log.warning("reward_unfinished", merchant=redemption.merchant_id, reward=redemption.number)
+            yield from changes.declined(redemption, reason, now)
         case NotMade(reason) if refused:
             log.warning("reward_refused", merchant=redemption.merchant_id, reward=redemption.number)
             yield from changes.declined(redemption, reason, now)
@@ -225,18 +248,35 @@ def _settled(redemption: Redemption, outcome: Outcome, connection: int | None, n
             yield from changes.put_off(redemption, "It is being made.", later, counts=asked, clear=not asked)
 
 
-async def _take_back(context: Context, kind: Kind, begun: Begun, at: "At | _Nobody") -> None:
-    redemption, now = begun.redemption, context.clock.now()
-    wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
-    stands = await kind.take_back(at, wanted, begun.again)
+async def _take_back(context: Context, kind: Kind, begun: Sequence[Begun], at: "At | _Nobody") -> None:
+    now = context.clock.now()
+
+    def steps() -> Steps[list[Wanted]]:
+        wanted = []
+        for each in begun:
+            one = yield from _wanted(each.redemption, kind, now)
+            wanted.append(one)
+        return wanted
+
+    wanted = await context.database.read(steps)
+    if kind.bulk is not None and begun[0].redemption.offer.shared:
+        standings = await kind.bulk.take_back_all(at, wanted)
+    else:
+        (one,) = wanted
+        standings = [await kind.take_back(at, one, begun[0].again)]
     point("reward.taken_back")
     now = context.clock.now()
-    if stands == "unused":
-        later = now + _pause(redemption)
-        await context.database.run(lambda: changes.put_off(redemption, "It is being taken back.", later))
-        return
-    returns = await context.database.read(lambda: _returns(redemption.merchant_id))
-    await context.database.run(lambda: changes.ended(redemption, stands == "used", returns, now))
+
+    def settle() -> Steps[None]:
+        returns = yield from _returns(begun[0].redemption.merchant_id)
+        for (redemption, _), stands in zip(begun, standings, strict=True):
+            if stands == "unused":
+                later = now + _pause(redemption)
+                yield from changes.put_off(redemption, "It is being taken back.", later)
+            else:
+                yield from changes.ended(redemption, stands == "used", returns, now)
+
+    await context.database.run(settle)
 
 
 async def _failed(context: Context, begun: Sequence[Begun], error: Exception, at: "At | _Nobody") -> bool:
@@ -365,6 +405,7 @@ def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
         platform_id=redemption.platform_id,
         parent=parent,
         now=now,
+        tried_at=redemption.tried_at,
         mark=redemption.mark,
     )
 

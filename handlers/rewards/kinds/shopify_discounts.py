@@ -70,15 +70,11 @@ class Discount:
 
         A discount of its own is deactivated, which keeps its history; a code under a parent is deleted from it.
         """
+        if wanted.reward.shared:
+            return (await self.bulk.take_back_all(at, [wanted]))[0]
         found = await find(at, wanted.code)
         if found is None:
             return "gone"
-        if wanted.reward.shared:
-            # Once used it would still hold for others who have come to know it.
-            if found.code_id is not None:
-                refuse(only(await at.shopify("reward_code_remove", {"discount": found.id, "codes": [found.code_id]})))
-            # It is deleted behind the answer: whoever asks looks again until it is gone.
-            return "unused" if await find(at, wanted.code) is not None else "used" if found.uses else "gone"
         if found.uses:
             return "used"
         if not found.is_off:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from handlers.context import Context
 from handlers.coupons import Answer, Coupon
-from handlers.rewards.kinds import Declined, Issued, Kind, NotMade, Pending, Wanted
+from handlers.rewards.kinds import Declined, Issued, Kind, NotMade, Pending, SwitchedOff, Unfinished, Wanted
 from handlers.rewards.kinds.asking import ASK_SECONDS, At, account_at
 from integration.clock import HOUR, SECOND
 from integration.database.steps import Steps
@@ -42,6 +42,8 @@ class Lender:
                     return Answer("done", platform_id=platform_id)
                 case Declined(reason):
                     return Answer("refused", reason)
+                case SwitchedOff() | Unfinished():  # Only what shares a discount; these have one each.
+                    return Answer("refused", "Its discount cannot be used.")
                 case NotMade(reason):
                     return Answer("waits", reason, nothing_done=True)
                 case Pending(seconds, asked):

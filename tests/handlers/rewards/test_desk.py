@@ -109,3 +109,59 @@ async def test_nothing_is_done_that_nobody_chose(house: House, nora: Visitor) ->
     await nora.post("/app/rewards/1", {"do": "handed-over"})
     await nora.post("/app/rewards/1", {"do": "take-back"})
     assert await states(house) == ["issued", "used"]
+
+
+TENTH = '{"name": "A tenth off", "kind": "percentage_off", "percent": "10", "points": 5, "shared": true}'
+DISCOUNT = "gid://shopify/DiscountCodeNode/7"
+
+
+async def is_switched_off(house: House, codes: int) -> None:
+    """Nora has switched a discount off in Shopify of which customers have codes."""
+    await house.does(
+        "INSERT INTO discounts_off (merchant_id, platform_id, reward, terms, since_at) VALUES (?1, ?2, 'tenth', ?3, 0)",
+        NORA, DISCOUNT, TENTH,
+    )  # fmt: skip
+    for number in range(10, 10 + codes):
+        await house.does(
+            "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+            " value_minor, currency, state, asked_at, code, spent, platform_id)"
+            " VALUES (?1, ?2, ?3, 1, 'tenth', 1, 'percentage_off', ?4, 5, 0, 'EUR', 'issued', 0, ?3, 5000000, ?5)",
+            NORA, number, f"TENTH{number}", TENTH, DISCOUNT,
+        )  # fmt: skip
+
+
+async def test_what_is_switched_off_in_shopify_is_said_with_what_to_do(house: House, nora: Visitor) -> None:
+    """With how many codes it is about, and where it is switched on again; not while one looks for something."""
+    assert "switched off" not in (await nora.get("/app/rewards")).text
+    await is_switched_off(house, 2)
+    page = (await nora.get("/app/rewards")).text
+    assert "“A tenth off” is switched off in Shopify" in page
+    assert "2 codes that customers have do not work" in " ".join(page.split())
+    assert "Look again" in page and "/app/rewards/switched-off/7" in page
+    assert "is switched off" not in (await nora.get("/app/rewards?q=walkone")).text
+
+
+async def test_the_points_of_codes_that_are_off_are_given_back_once_that_is_confirmed(
+    house: House, nora: Visitor
+) -> None:
+    """What was asked for is journaled with who did it; the walks stay as they are."""
+    await is_switched_off(house, 2)
+    confirm = (await nora.get("/app/rewards/switched-off/7")).text
+    assert "2 unused codes" in confirm
+    answer = await nora.post("/app/rewards/switched-off/7")
+    assert answer.status_code == 303
+    assert await states(house) == ["issued", "issued", "returning", "returning"]
+    rows = await house.rows("SELECT did, detail FROM journal WHERE did LIKE 'gave back%'")
+    assert [(row[0], '"rewards": 2' in row[1] or '"rewards":2' in row[1]) for row in rows] == [
+        ("gave back what was switched off", True)
+    ]
+    assert (await nora.get("/app/rewards/switched-off/8")).status_code == 404
+
+
+async def test_looking_again_says_where_the_shop_cannot_be_asked(house: House, nora: Visitor) -> None:
+    """Nora's shop is not connected here: what was switched off stays so."""
+    await is_switched_off(house, 1)
+    answer = await nora.post("/app/rewards/look")
+    page = (await nora.get(answer.headers["location"])).text
+    assert "Shopify could not be asked" in page
+    assert "is switched off in Shopify" in page

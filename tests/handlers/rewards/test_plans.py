@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from handlers.rewards import store
+from handlers.rewards import store, views
 from handlers.rewards.kinds import asking
 from integration.database.engine import _SESSION
 from integration.database.steps import Sql
@@ -25,6 +25,10 @@ ROWS = 30_000
         (store._FREE, "ix_redemptions_claimed"),
         (store._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
         (store._PAGE_OF_STATE, "ix_redemptions_state (merchant_id=? AND state=? AND number<?)"),
+        (store._UNUSED_AFTER, "ix_redemptions_state (merchant_id=? AND state=? AND number>?)"),
+        (store._UNUSED_OF, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
+        (views._REFUSED, "ix_redemptions_state (merchant_id=? AND state=?)"),
+        (views._WAITING, "ix_redemptions_state (merchant_id=? AND state=?)"),
         (store._CLAIM, "sqlite_autoindex_redemptions_1 (merchant_id=? AND number=?)"),
         (store._BY_CODE, "ix_redemptions_code (code=? AND merchant_id=?)"),
         (store._BY_PLATFORM, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),

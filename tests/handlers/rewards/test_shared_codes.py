@@ -151,3 +151,60 @@ async def test_what_was_asked_for_apart_is_answered_apart(counter: Counter):
     await settles(counter)
     assert await states(counter, earlier + later) == ["issued"] * 4
     await counter.is_sound()
+
+
+async def test_used_codes_are_taken_off_their_discount_together(counter: Counter):
+    """Orders with ten codes cost Shopify one removal, not ten; each is answered for."""
+    wanted = await wants(counter, 10)
+    await settles(counter)
+    told = []
+    for each in [await counter.now(one) for one in wanted]:
+        order, placed = counter.stall.shop.place(
+            counter.stall.ana, [(counter.stall.cup, 1)], discount_minor=5_00, discount_code=each.code
+        )
+        told += placed + counter.stall.shop.pay(order)
+    await counter.stall.tells(told)
+    await settles(counter)
+    assert await states(counter, wanted) == ["used"] * 10
+    assert [discount.codes for discount in counter.discounts()] == [[]]
+    assert asked(counter, "RewardCodeRemove") == 1
+    await counter.is_sound()
+
+
+async def test_codes_that_shopify_is_still_taking_off_are_looked_for_again(counter: Counter):
+    """Their points come back once they are gone, and not before."""
+    wanted = await wants(counter, 3)
+    await settles(counter)
+    discounts = counter.stall.shop.discounts
+    discounts.settle = lambda: None  # type: ignore[method-assign]
+    for each in wanted[:2]:
+        await counter.cancels(each)
+    assert await states(counter, wanted) == ["returning", "returning", "issued"]
+    assert await counter.points() == (850, 0, 150)
+    del discounts.settle
+    await settles(counter)
+    assert await states(counter, wanted) == ["voided", "voided", "issued"]
+    assert await counter.points() == (950, 0, 50)
+    await counter.is_sound()
+
+
+async def test_an_addition_that_shopify_never_finishes_is_given_up(counter: Counter):
+    """After six hours the points come back and it is journaled; before that they wait."""
+    first = await wants(counter, 1)
+    await settles(counter, 1)
+    discounts = counter.stall.shop.discounts
+    discounts.settle = lambda: None  # type: ignore[method-assign]
+    wanted = await wants(counter, 2, 1)
+    for _ in range(5):
+        await counter.asks()
+        counter.market.passes(hours=1)
+    assert await states(counter, wanted) == ["asked"] * 2
+    for _ in range(4):
+        await counter.asks()
+        counter.market.passes(hours=1)
+    assert await states(counter, first + wanted) == ["issued", "refused", "refused"]
+    assert (await counter.now(wanted[0])).reason == "Shopify has not made this code in 6 hours."
+    assert await counter.points() == (950, 0, 50)
+    rows = await counter.market.rows("SELECT who, did FROM journal WHERE who = 'Shopify'")
+    assert rows == [("Shopify", "has not made codes it was asked for")]
+    await counter.is_sound()
