@@ -8,7 +8,7 @@ from handlers.earning import store
 from handlers.earning.settle import look, names_in
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from integration.database.shares import Limit, each_due, people_due
+from integration.database.shares import Limit, each_due, numbers_due
 from integration.database.steps import Steps
 
 BATCH = 100  # people settled in one transaction
@@ -16,8 +16,8 @@ MOST_PEOPLE = 100_000  # of one run; the next one goes on
 MOST_MERCHANTS = 500  # whose programme changed, of one run
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 
-_DUE = people_due("earners")
-_BIRTHDAYS = people_due("customers", "birthday_due_at", "number")
+_DUE = numbers_due("earners")
+_BIRTHDAYS = numbers_due("customers", "birthday_due_at", "number")
 
 
 async def look_due(context: Context) -> int:

@@ -6,7 +6,7 @@ from handlers.context import Context
 from handlers.merchants.books import shops
 from handlers.merchants.connections import merchants_after
 from handlers.points.expiry import enrol, look
-from integration.database.shares import Limit, each_due, people_due
+from integration.database.shares import Limit, each_due, numbers_due
 
 BATCH = 100  # people settled in one transaction
 MOST_PEOPLE = 100_000  # of one run; the next one goes on
@@ -16,7 +16,7 @@ MOST_MERCHANTS = 100_000
 ACCOUNTS_PAGE = 2_000
 MOST_PAGES = 10_000  # of one merchant's accounts
 
-_DUE = people_due("expiries")
+_DUE = numbers_due("expiries")
 
 
 async def expire_due(context: Context) -> int:

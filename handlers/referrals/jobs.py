@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from itertools import groupby
 
 import structlog
 
@@ -14,7 +13,7 @@ from handlers.referrals import store
 from handlers.referrals.settle import look
 from handlers.referrals.store import Code
 from integration.clock import HOUR, MINUTE, SECOND
-from integration.database.shares import Want, due_by_merchant, take
+from integration.database.shares import Limit, Want, due_by_merchant, each_due, numbers_due, take
 from integration.database.steps import Steps
 from integration.faults import point
 
@@ -31,7 +30,7 @@ MOST_REFUSALS = 6  # attempts at which the platform surely did nothing, before n
 
 log = structlog.get_logger()
 
-_DUE = due_by_merchant("referrals", "due_at", "sale", "t.due_at IS NOT NULL", ("t.sale", "t.merchant_id AS owner"))
+_DUE = numbers_due("referrals", number="sale")
 _TO_ASK = due_by_merchant(
     "referral_codes", "next_at", "code", "t.next_at IS NOT NULL", ("t.code", "t.merchant_id AS owner")
 )
@@ -39,17 +38,11 @@ _TO_ASK = due_by_merchant(
 
 async def look_due(context: Context) -> int:
     """Settle referrals whose time has come; fair between merchants. Twice at once, or cut off, it comes to the same."""
-    now, ends, done, after = context.clock.now(), time.monotonic() + RUN_SECONDS, 0, 0
-    while done < MOST_LOOKS and time.monotonic() < ends:
-        taken = await context.database.read(lambda after=after: take(_DUE, now, Want(BATCH, BATCH), after))  # type: ignore[misc]
-        if not taken.rows:
-            break
-        rows = sorted((owner, sale) for sale, owner in taken.each_in_turn)
-        for merchant_id, some in groupby(rows, lambda row: row[0]):
-            sales = [sale for _, sale in some]
-            await context.database.run(lambda m=merchant_id, s=sales: look(m, s, context.privacy, now))  # type: ignore[misc]
-            done += len(sales)
-        after = taken.after
+    now, done = context.clock.now(), 0
+    limit = Limit(BATCH, MOST_LOOKS, time.monotonic() + RUN_SECONDS)
+    async for merchant_id, sales in each_due(context.database, _DUE, now, limit):
+        await context.database.run(lambda m=merchant_id, s=sales: look(m, s, context.privacy, now))  # type: ignore[misc]
+        done += len(sales)
     return done
 
 
@@ -68,11 +61,10 @@ async def make(context: Context) -> int:
                     # Its claim runs out; others' codes do not wait for it.
                     log.exception("referral_code_failed", merchant=merchant_id)
 
-    rows = sorted((owner, code) for code, owner in taken.each_in_turn)
     async with asyncio.TaskGroup() as group:
-        for merchant_id, some in groupby(rows, lambda row: row[0]):
-            group.create_task(shop(merchant_id, [code for _, code in some]))
-    return len(rows)
+        for rows in taken.rows:
+            group.create_task(shop(rows[0][1], sorted(code for code, _ in rows)))
+    return sum(map(len, taken.rows))
 
 
 async def prune(context: Context) -> int:

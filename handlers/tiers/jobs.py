@@ -11,7 +11,7 @@ from handlers.tiers import store
 from handlers.tiers.rules import replaces
 from handlers.tiers.settle import Ahead, Bought, look, look_at_one, read_ahead
 from integration.clock import MINUTE
-from integration.database.shares import Limit, each_due, people_due
+from integration.database.shares import Limit, each_due, numbers_due
 from integration.database.steps import Steps
 
 BATCH = 100  # people placed in one transaction
@@ -20,7 +20,7 @@ MOST_PEOPLE = 100_000  # of one run; the next one goes on
 MOST_MERCHANTS = 500  # whose programme changed, of one run
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 
-_DUE = people_due("standings")
+_DUE = numbers_due("standings")
 
 
 async def look_due(context: Context) -> int:

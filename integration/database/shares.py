@@ -114,17 +114,17 @@ class Limit(NamedTuple):
     ends: float
 
 
-def people_due(table: str, due: str = "due_at", person: str = "customer") -> Sql:
-    """Build the statement for `each_due`: rows of `table`, one a person, whose `due` instant is not null and has come.
+def numbers_due(table: str, due: str = "due_at", number: str = "customer") -> Sql:
+    """Build the statement for `each_due`: numbers of rows of `table` whose `due` instant is not null and has come.
 
-    It needs an index (merchant_id, due, person) over the rows with an instant.
+    It needs an index (merchant_id, due, number) over the rows with an instant.
     """
-    columns = (f"t.{person}", "t.merchant_id AS owner")
-    return due_by_merchant(table, due, person, f"t.{due} IS NOT NULL", columns)
+    columns = (f"t.{number}", "t.merchant_id AS owner")
+    return due_by_merchant(table, due, number, f"t.{due} IS NOT NULL", columns)
 
 
 async def each_due(database: Database, statement: Sql, now: int, limit: Limit) -> AsyncIterator[tuple[int, list[int]]]:
-    """Yield (merchant, people) whose time has come, a merchant's share at a time, within the limit.
+    """Yield (merchant, numbers) whose time has come, a merchant's share at a time, within the limit.
 
     Whoever takes them must see to it that they are not due any more: what still is comes again.
     """
@@ -134,6 +134,6 @@ async def each_due(database: Database, statement: Sql, now: int, limit: Limit) -
         if not taken.rows:
             return
         for rows in taken.rows:
-            yield rows[0][1], sorted(person for person, _ in rows)
+            yield rows[0][1], sorted(number for number, _ in rows)
             done += len(rows)
         after = taken.after

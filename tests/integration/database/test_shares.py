@@ -1,6 +1,7 @@
 """Who has much waiting leaves room for others, and looking for what is due costs the same however much it is."""
 
 import json
+import math
 from typing import Any
 
 import asyncpg
@@ -10,7 +11,7 @@ from handlers.inbox import claim
 from handlers.messages import outbox
 from handlers.sales import books
 from integration.database.engine import Database
-from integration.database.shares import MOST_MERCHANTS, SHARE, Taken, Want, take
+from integration.database.shares import MOST_MERCHANTS, SHARE, Limit, Taken, Want, each_due, numbers_due, take
 from integration.database.steps import Sql, ask, plain
 
 NOW = 1_000_000
@@ -21,6 +22,7 @@ WAITING = plain(
     "INSERT INTO sales (merchant_id, number, facts, revision, standing, settle_at, created_at)"
     " VALUES (?1, ?2, '{}', 1, 'counts', ?3, 0)"
 )
+SETTLED = plain("UPDATE sales SET settle_at = NULL WHERE merchant_id = ?1 AND number = ?2")
 
 
 async def waits(database: Database, merchant: int, count: int, at: int = 1) -> None:
@@ -58,6 +60,19 @@ async def test_a_quiet_merchant_comes_in_the_very_next_batch(database: Database)
     got = await taken(database, Want(200, 200))
     assert numbers(got) == [(FLOOD, SHARE), (QUIET, 1)] and got.more
     assert [merchant for _, merchant in got.each_in_turn][:3] == [FLOOD, QUIET, FLOOD]
+
+
+async def test_a_run_takes_share_after_share_until_its_limit(database: Database) -> None:
+    """Nobody twice, the quiet one in the first batch; no other batch is begun once there was enough, or time is up."""
+    await waits(database, FLOOD, 300)
+    await waits(database, QUIET, 1, at=500)
+    due, seen = numbers_due("sales", "settle_at", "number"), []
+    async for merchant, sales in each_due(database, due, NOW, Limit(100, 120, math.inf)):
+        seen.append((merchant, len(sales)))
+        for number in sales:
+            await database.run(lambda m=merchant, n=number: ask(SETTLED, (m, n)))  # type: ignore[misc]
+    assert seen == [(FLOOD, SHARE), (QUIET, 1), (FLOOD, 100)]
+    assert [one async for one in each_due(database, due, NOW, Limit(100, 120, 0.0))] == []
 
 
 async def test_what_is_not_due_yet_takes_no_share(database: Database) -> None:
