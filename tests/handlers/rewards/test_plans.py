@@ -32,7 +32,6 @@ ROWS = 30_000
         (store._CLAIM, "sqlite_autoindex_redemptions_1 (merchant_id=? AND number=?)"),
         (store._BY_CODE, "ix_redemptions_code (code=? AND merchant_id=?)"),
         (store._BY_PLATFORM, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
-        (store._BY_SALE, "ix_redemptions_sale (used_by=? AND merchant_id=?)"),
         (store._OF, "ix_redemptions_customer (customer=? AND merchant_id=?)"),
         (asking._PARENT, "ix_redemptions_parent (merchant_id=? AND reward=? AND connection=?"),
     ],
