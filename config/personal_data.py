@@ -179,7 +179,7 @@ TABLES: dict[str, Kept] = {
     ),
     "tier_marks": Kept(None, free="merchant_id version after_customer"),
     # The number at Shopify stays until what stands there is taken away: minutes after somebody is forgotten.
-    "mirrors": Kept("mirror", personal="account", free="merchant_id customer digest has_tier due_at"),
+    "mirrors": Kept("mirror", personal="account", free="merchant_id customer digest has_tier due_at tag tag_state"),
     "mirror_marks": Kept(None, free="merchant_id entry version swept_at swept_after form busy_until"),
     # Deleted within a day.
     "account_links": Kept(

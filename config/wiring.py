@@ -23,6 +23,7 @@ from handlers.insights.store import Count
 from handlers.messages.falls import PointsDown
 from handlers.messages.kinds import Kind
 from handlers.messages.timeline import Letters
+from handlers.mirror import store as mirror_store
 from handlers.points.forecast import Aim
 from handlers.points.letters import PointsExpiring
 from handlers.points.settle import PointsSettler, follow
@@ -83,7 +84,7 @@ from integration.vault import Vault
 SETTLERS = (PointsSettler(), RewardsSettler(), EarningSettler(), ReferralsSettler(), ThanksSettler(), ReviewsSettler())
 
 # Who says, before anything is settled, which tier a sale was made under.
-RANKER = TierRanker()
+RANKER = TierRanker(mirror_store.heard)
 
 # What moves along when two customers turn out to be one.
 FOLLOWERS = (follow, follow_tiers, follow_occasions, follow_referrals)
@@ -220,6 +221,7 @@ async def opened(
             rewards={kind.name: kind for kind in REWARDS},
             spending=SPENDING,
             ladder=LadderView(),
+            rises=mirror_store.heard,
             coupons=COUPONS,
             inviting=Doorway(COUPONS),
             client_header=settings.client_address_header,

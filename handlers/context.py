@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from handlers.holders import Holder, Privacy
     from handlers.insights.store import Count
     from handlers.inviting import Inviting
-    from handlers.ladder import Ladder
+    from handlers.ladder import Heard, Ladder
     from handlers.messages.kinds import Kind
     from handlers.points.audit import Auditor
     from handlers.points.forecast import Aim
@@ -71,6 +71,7 @@ class Context:
     ladder: "Ladder | None" = None  # what customers' pages may ask about tiers
     coupons: "Coupons | None" = None  # what makes codes that cost no points
     inviting: "Inviting | None" = None  # what customers' pages may ask about bringing friends
+    rises: "Heard | None" = None  # hears whose tier has changed
     client_header: str | None = None  # in which our own proxy says who calls; None = nobody stands between
     data_dir: Path | None = None  # where files are kept on this machine
 

@@ -1,6 +1,7 @@
 """What pages may ask about tiers: where somebody stands, how far it is to the next step, who would move."""
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
@@ -40,13 +41,20 @@ class Shift(NamedTuple):
 
     moves: Moves
     given: Counter[str]  # tier -> how many would get its points for reaching it
+    tagged: Counter[str]  # tag -> how many customers of a Shopify shop would get it
+    untagged: Counter[str]  # tag -> how many would lose it
 
     def plus(self, other: "Shift") -> "Shift":
         """Count both together."""
-        return Shift(self.moves + other.moves, self.given + other.given)
+        tagged, untagged = self.tagged + other.tagged, self.untagged + other.untagged
+        return Shift(self.moves + other.moves, self.given + other.given, tagged, untagged)
 
 
-NOBODY = Shift(Counter(), Counter())
+NOBODY = Shift(Counter(), Counter(), Counter(), Counter())
+
+
+Heard = Callable[[int, Collection[int], int], Steps[None]]
+"""Hears whose tier has changed: (merchant, customers, now), in the transaction in which it is written."""
 
 
 class Ladder(Protocol):

@@ -55,8 +55,10 @@ def try_(
         for (before, then), people in sorted(found.moves.items(), key=lambda pair: (-pair[1], str(pair[0])))
     ]
     gifts = [f"{_people(many)} would get the points for reaching {tier}" for tier, many in sorted(found.given.items())]
+    gifts += [f"{_people(many)} would get the tag {tag} at Shopify" for tag, many in sorted(found.tagged.items())]
+    gifts += [f"{_people(many)} would lose the tag {tag} at Shopify" for tag, many in sorted(found.untagged.items())]
     show(
-        {"moves": rows, "given": dict(found.given)},
+        {"moves": rows, "given": dict(found.given), "tagged": dict(found.tagged), "untagged": dict(found.untagged)},
         as_json,
         [*map(_move, rows), *gifts] if rows else ["There are no customers yet."],
     )
@@ -80,7 +82,9 @@ def give_(
     async def work(context: Context) -> str | None:
         merchant_id, number = await whom(context, merchant, email)
         wanted, now = None if tier == "none" else tier, context.clock.now()
-        return await context.database.run(lambda: give(merchant_id, number, wanted, ends, reason, WHO, now))
+        return await context.database.run(
+            lambda: give(merchant_id, number, wanted, ends, reason, WHO, now, context.rises)
+        )
 
     _tell(execute(work), as_json)
 
@@ -92,7 +96,7 @@ def leave_(email: Email, merchant: MerchantName, as_json: Json = False) -> None:
     async def work(context: Context) -> str | None:
         merchant_id, number = await whom(context, merchant, email)
         now = context.clock.now()
-        return await context.database.run(lambda: leave(merchant_id, number, WHO, now))
+        return await context.database.run(lambda: leave(merchant_id, number, WHO, now, context.rises))
 
     _tell(execute(work), as_json)
 

@@ -255,7 +255,11 @@ SCOPES = (
     Scope("write_gift_cards", "Rewards that are gift cards", needed=False),
     Scope("read_store_credit_accounts", "Rewards that are store credit", needed=False),
     Scope("write_store_credit_account_transactions", "Rewards that are store credit", needed=False),
-    Scope("write_customers", "Points and tier shown in your theme, in customer accounts and to Flow", needed=False),
+    Scope(
+        "write_customers",
+        "Points and tier shown in your theme, in customer accounts and to Flow; the tags of your tiers",
+        needed=False,
+    ),
     Scope("read_all_orders", "Orders older than 60 days: only for awarding history", needed=False),
 )
 

@@ -231,7 +231,7 @@ def _write(
     plain = Tier(name="-", threshold=0)
     unused["tiers"] = {
         "ladder": {
-            key: {part for part in ("multiplier", "entry_for") if getattr(each, part) == getattr(plain, part)}
+            key: {part for part in ("multiplier", "entry_for", "tag") if getattr(each, part) == getattr(plain, part)}
             for key, each in ladder.items()
         }
     }

@@ -11,6 +11,7 @@ MOST_TIERS = 10  # of one programme
 MOST_THRESHOLD = 10**12  # points, or major units of the programme's currency
 MOST_ENTRY_POINTS = 1_000_000
 MAX_GRACE_DAYS = 90
+MOST_TAG = 40  # characters, as Shopify takes them
 MAX_KEPT_MONTHS = 60
 MAX_TIER_MULTIPLIER = Decimal(10)
 
@@ -23,6 +24,13 @@ def _lifts(value: Decimal) -> Decimal:
     return value
 
 
+def _tag(value: str) -> str:
+    tag = value.strip()
+    if "," in tag:
+        raise ValueError("write one tag, without a comma")
+    return one_line(tag)
+
+
 class Tier(Section):
     """One step of the ladder: what it takes, and what whoever stands on it has."""
 
@@ -32,6 +40,8 @@ class Tier(Section):
     entry_for: Literal["newcomers", "everybody"] = "newcomers"  # who reaches it by these terms, or has it already too
     multiplier: Annotated[Rate, AfterValidator(_lifts)] = Decimal(1)  # of what whoever has it earns
     perks: Annotated[str, Field(max_length=1_000)] = ""  # in words, for the customer
+    # Of the customer at Shopify, for early access and segments; empty = none.
+    tag: Annotated[str, Field(max_length=MOST_TAG), AfterValidator(_tag)] = ""
 
 
 class Tiers(Section):

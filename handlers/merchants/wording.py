@@ -198,6 +198,8 @@ def tier_words(one: Tier, reader: Reader) -> str:
     if one.entry_points:
         also = " or having it already" if one.entry_for == "everybody" else ""
         words.append(f"{_counted(one.entry_points, 'points', reader)} for reaching it{also}")
+    if one.tag:
+        words.append(f"the tag “{one.tag}” at Shopify")
     if one.perks:
         words.append(f"“{one.perks}”")
     return ", ".join(words)

@@ -1,7 +1,7 @@
 """Tells Shopify what its customers' metafields say: follows the ledger, and writes in batches what has changed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -9,11 +9,15 @@ import structlog
 from handlers.context import Context
 from handlers.inbox.keys import Key
 from handlers.merchants.books import shops
+from handlers.merchants.tiering import Tiers
 from handlers.mirror import store
 from handlers.mirror.rules import (
+    ADDING,
     DEFINITIONS,
     FORM,
+    FOUND,
     KEYS,
+    OURS,
     PEOPLE_AT_ONCE,
     Card,
     card,
@@ -21,6 +25,8 @@ from handlers.mirror.rules import (
     fields_of,
     names_of,
     owner_of,
+    tag_of,
+    takes_away,
 )
 from handlers.mirror.store import Behind, Due
 from handlers.points.statement import balances, tier_of
@@ -148,7 +154,7 @@ async def _define(context: Context, at: _At) -> None:
 async def _tell_some(context: Context, at: _At, people: Sequence[Due]) -> None:
     """Write what has changed of at most `PEOPLE_AT_ONCE` customers, and take away what is no longer so."""
     now = context.clock.now()
-    cards = await context.database.read(lambda: _cards(context, at, people, now))
+    tiers, cards = await context.database.read(lambda: _cards(context, at, people, now))
     forgotten = [one.account for one in people if one.account not in cards]
     known = [(one, cards[one.account]) for one in people if one.account in cards]
     changed = [(one, card) for one, card in known if card.digest != one.digest]
@@ -160,22 +166,25 @@ async def _tell_some(context: Context, at: _At, people: Sequence[Due]) -> None:
     if names:
         # That they, or their customer, are gone already is as well.
         await at.ask("mirror_clear", {"metafields": names})
+    await _tag_some(context, at, people, {one.account: card.tag for one, card in known}, tiers)
     told = [(one, card.digest, card.tier is not None) for one, card in known]
     await context.database.run(lambda: store.told(at.merchant_id, told))
     await context.database.run(lambda: store.cleared(at.merchant_id, forgotten))
 
 
-def _cards(context: Context, at: _At, people: Sequence[Due], now: int) -> Steps[dict[str, Card]]:
-    """Work out everybody's card as it is now; who is forgotten has none."""
+def _cards(context: Context, at: _At, people: Sequence[Due], now: int) -> Steps[tuple[Tiers, dict[str, Card]]]:
+    """Work out everybody's card as it is now, under which ladder; who is forgotten has none."""
     shop = (yield from shops([at.merchant_id]))[at.merchant_id]
+    tiers = shop.current.tiers
     numbers = sorted({one.customer for one in people if one.customer is not None})
     points = yield from balances(at.merchant_id, numbers)
     found: dict[int, Card] = {}
     for number in numbers:
         offers = (yield from context.spending.offers(shop, number, now)) if context.spending is not None else []
-        tier = (yield from tier_of(shop, number))["tier"]
-        found[number] = card(points[number]["available"], points[number]["pending"], tier, offers, at.domain)
-    return {one.account: found[one.customer] for one in people if one.customer is not None}
+        place = yield from tier_of(shop, number)
+        shown = card(points[number]["available"], points[number]["pending"], place["tier"], offers, at.domain)
+        found[number] = shown._replace(tag=tag_of(tiers, place.get("standing", {}).get("id")))
+    return tiers, {one.account: found[one.customer] for one in people if one.customer is not None}
 
 
 async def _set(at: _At, wanted: Sequence[tuple[str, Card]]) -> set[str]:
@@ -193,6 +202,55 @@ async def _set(at: _At, wanted: Sequence[tuple[str, Card]]) -> set[str]:
         unknown |= gone
         wanted = [(account, card) for account, card in wanted if account not in gone]
     return unknown
+
+
+async def _tag_some(
+    context: Context, at: _At, people: Sequence[Due], wanted: Mapping[str, str | None], tiers: Tiers
+) -> None:
+    """Give customers the tag of their tier and take away that of the one they left; each change is kept as it is made.
+
+    What Shopify did and we did not hear of is done again, to the same end.
+    """
+
+    async def keep(rows: Sequence[tuple[str, str | None, str | None]]) -> None:
+        await context.database.run(lambda: store.tagged(at.merchant_id, rows))
+
+    for one in people:
+        if one.tag is not None and one.tag != wanted.get(one.account):
+            if takes_away(one.tag, one.tag_state, tiers):
+                await _tagged(at, "mirror_untag", one.account, one.tag)
+            await keep([(one.account, None, None)])
+    due = [(one, tag) for one in people if (tag := wanted.get(one.account)) is not None]
+    begun = [(one.account, tag) for one, tag in due if one.tag == tag and one.tag_state == ADDING]
+    new = {one.account: tag for one, tag in due if one.tag != tag}
+    if new:
+        there = await _tags(at, sorted(new))
+        found = [name for name, tags in there.items() if new[name].casefold() in tags]
+        fresh = [(name, new[name]) for name in there if name not in found]
+        await keep([*((name, new[name], FOUND) for name in found), *((name, tag, ADDING) for name, tag in fresh)])
+        begun += fresh
+    for name, tag in begun:
+        is_there = await _tagged(at, "mirror_tag", name, tag)
+        await keep([(name, tag, OURS) if is_there else (name, None, None)])
+
+
+async def _tags(at: _At, accounts: Sequence[str]) -> dict[str, set[str]]:
+    """Say which tags customers have, case aside; who is not there any more is left out."""
+    ids = [owner_of(account) for account in accounts]
+    answer = await at.admin.graphql(at.domain, at.key, document("mirror_tags"), {"ids": ids})
+    nodes = (answer.get("data") or {}).get("nodes")
+    if not isinstance(nodes, list):
+        raise refusal(at.domain, answer.get("errors"))
+    found = {node["id"]: {tag.casefold() for tag in node["tags"]} for node in nodes if node}
+    return {account: found[owner_of(account)] for account in accounts if owner_of(account) in found}
+
+
+async def _tagged(at: _At, name: str, account: str, tag: str) -> bool:
+    """Add a tag or take it away; False where Shopify does not want to, which is said in the log."""
+    errors = (await at.ask(name, {"id": owner_of(account), "tags": [tag]})).get("userErrors") or []
+    if errors:
+        log.warning("mirror_tag_refused", merchant=at.merchant_id, reason=errors[0].get("message"))
+    return not errors
 
 
 def _owner(fields: Sequence[dict[str, str]], error: dict[str, Any]) -> str | None:

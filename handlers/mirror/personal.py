@@ -5,12 +5,12 @@ from integration.database.steps import BIG, Steps, ask, keyed
 
 _KEY = {"merchant_id": BIG, "customer": BIG}
 _SHOWN = keyed(
-    "SELECT m.account, m.digest FROM {keys} k CROSS JOIN mirrors m"
+    "SELECT m.account, m.digest, m.tag FROM {keys} k CROSS JOIN mirrors m"
     " WHERE m.customer = k.customer AND m.merchant_id = k.merchant_id",
     **_KEY,
 )
 _NEVER_TOLD = keyed(
-    "DELETE FROM mirrors WHERE digest IS NULL"
+    "DELETE FROM mirrors WHERE digest IS NULL AND tag IS NULL"
     " AND (merchant_id, customer) IN (SELECT k.merchant_id, k.customer FROM {keys} k)",
     **_KEY,
 )
@@ -25,7 +25,13 @@ _TO_CLEAR = keyed(
 def export(subject: Subject) -> Steps[Sections]:
     """Say under which of their numbers at Shopify points are shown; what is shown is worked out from the rest."""
     rows = yield from ask(_SHOWN, [(subject.merchant_id, number) for number in sorted(subject.numbers)])
-    return {"shown_at_shopify": [{"customer": account} for account, digest in sorted(rows) if digest is not None]}
+    return {
+        "shown_at_shopify": [
+            {"customer": account, "tag": tag}
+            for account, digest, tag in sorted(rows, key=lambda row: row[0])
+            if digest is not None or tag is not None
+        ]
+    }
 
 
 def forget(subject: Subject, now: int) -> Steps[int]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from handlers.merchants.tiering import Tiers
 from handlers.spending import Offer
 
 NAMESPACE = "$app:loyalty"  # ours alone: nobody else writes there
@@ -25,12 +26,17 @@ KEYS = tuple(each[0] for each in DEFINITIONS)
 FORM = 1  # of what is defined; a higher one is defined anew
 
 
+ADDING, OURS, FOUND = "adding", "ours", "found"
+"""A tag that may not be there yet; that we added; that was there before we would have added it."""
+
+
 class Card(NamedTuple):
     """What one customer's metafields say."""
 
     points: int  # whole ones that can be spent; below zero = owed
     tier: str | None
     text: str  # the card itself, as JSON
+    tag: str | None = None  # of the tier; the customer's at Shopify
 
     @property
     def digest(self) -> str:
@@ -90,6 +96,21 @@ def definition(key: str, kind: str, name: str, description: str) -> dict[str, An
         "ownerType": "CUSTOMER",
         "access": {"admin": "MERCHANT_READ", "storefront": "NONE", "customerAccount": "READ"},
     }
+
+
+def tag_of(tiers: Tiers, tier: str | None) -> str | None:
+    """Return the tag of whoever has a tier; None where the merchant wants none."""
+    one = tiers.ladder.get(tier or "") if tiers.enabled else None
+    return one.tag or None if one is not None else None
+
+
+def takes_away(tag: str, state: str | None, tiers: Tiers) -> bool:
+    """Tell whether a tag that is not somebody's any more is taken away.
+
+    One we added is; one that was there before only where it is the tag of a tier, which the customer has left.
+    """
+    named = {each.tag.casefold() for each in tiers.ladder.values()} if tiers.enabled else set()
+    return state != FOUND or tag.casefold() in named
 
 
 def touched(accounts: Sequence[str]) -> set[int]:

@@ -25,6 +25,8 @@ mirrors = Table(
     Column("digest", Text),  # of the card Shopify has; null = none
     Column("has_tier", Integer, nullable=False, server_default="0"),  # whether a tier is part of it
     Column("due_at", Instant),  # since when it may have changed; null = it has not
+    Column("tag", Text),  # of their tier, as far as we know; null = none
+    Column("tag_state", Text),  # adding = may not be there yet, ours = we added it, found = it was there already
 )
 _TO_LOOK = text("due_at IS NOT NULL")
 Index(
@@ -66,6 +68,8 @@ class Due(NamedTuple):
     digest: str | None
     has_tier: bool
     due_at: int
+    tag: str | None
+    tag_state: str | None
 
 
 _SHOWS = (
@@ -95,8 +99,9 @@ _ENTRIES = plain(
 _ADVANCE = plain("UPDATE mirror_marks SET entry = ?3 WHERE merchant_id = ?1 AND entry = ?2")
 _SWEEP = plain(
     "SELECT c.number FROM customers c WHERE c.merchant_id = ?1 AND c.number > ?2 AND c.merged_into IS NULL"
-    " AND EXISTS (SELECT 1 FROM accounts a WHERE a.merchant_id = c.merchant_id"
-    " AND a.account = 'customer:' || c.number || ':available') ORDER BY c.number LIMIT ?3"
+    " AND (EXISTS (SELECT 1 FROM accounts a WHERE a.merchant_id = c.merchant_id"
+    " AND a.account = 'customer:' || c.number || ':available') OR EXISTS (SELECT 1 FROM standings t"
+    " WHERE t.merchant_id = c.merchant_id AND t.customer = c.number)) ORDER BY c.number LIMIT ?3"
 )
 _SWEPT_AFTER = plain("SELECT swept_after FROM mirror_marks WHERE merchant_id = ?1")
 _SWEPT = plain("UPDATE mirror_marks SET swept_after = ?3 WHERE merchant_id = ?1 AND swept_after = ?2")
@@ -127,7 +132,7 @@ DUE = due_by_merchant(
     "due_at",
     "account",
     "t.due_at IS NOT NULL",
-    ("t.account", "t.customer", "t.digest", "t.has_tier", "t.due_at", "t.merchant_id AS owner"),
+    ("t.account", "t.customer", "t.digest", "t.has_tier", "t.due_at", "t.tag", "t.tag_state", "t.merchant_id AS owner"),
 )
 _CLAIM = plain("UPDATE mirror_marks SET busy_until = ?3 WHERE merchant_id = ?1 AND busy_until <= ?2")
 _LEAVE = plain("UPDATE mirror_marks SET busy_until = ?2 WHERE merchant_id = ?1")
@@ -141,6 +146,14 @@ _TOLD = keyed(
     digest=TEXT,
     has_tier=BIG,
     due_at=BIG,
+)
+_TAGGED = keyed(
+    "UPDATE mirrors SET tag = k.tag, tag_state = k.tag_state FROM {keys} k"
+    " WHERE mirrors.merchant_id = k.merchant_id AND mirrors.account = k.account",
+    merchant_id=BIG,
+    account=TEXT,
+    tag=TEXT,
+    tag_state=TEXT,
 )
 _CLEARED = keyed(
     "DELETE FROM mirrors WHERE customer IS NULL"
@@ -194,6 +207,12 @@ def stir(merchant_id: int, numbers: Collection[int], now: int) -> Steps[None]:
     yield from ask(_STIR, sorted({(merchant_id, account, root, now) for root, account in found}))
 
 
+def heard(merchant_id: int, numbers: Collection[int], now: int) -> Steps[None]:
+    """Note that these customers have another tier by now, where a shop is told of such."""
+    if (yield from connection_of(merchant_id)) is not None:
+        yield from stir(merchant_id, numbers, now)
+
+
 def connection_of(merchant_id: int) -> Steps[tuple[int, str, int] | None]:
     """Return connection, shop and the form of its definitions; None where we may not tell it anything."""
     rows = yield from ask(_CONNECTION, (merchant_id,))
@@ -221,6 +240,11 @@ def told(merchant_id: int, rows: Iterable[tuple[Due, str | None, bool]]) -> Step
     yield from ask(_TOLD, keys)
 
 
+def tagged(merchant_id: int, rows: Iterable[tuple[str, str | None, str | None]]) -> Steps[None]:
+    """Keep which tag each (account, tag, state) has, or will have: `adding` is written before Shopify is asked."""
+    yield from ask(_TAGGED, sorted((merchant_id, *row) for row in rows))
+
+
 def cleared(merchant_id: int, accounts: Iterable[str]) -> Steps[None]:
     """Forget the numbers at Shopify of people who are forgotten, now that nothing stands there."""
     yield from ask(_CLEARED, [(merchant_id, account) for account in accounts])
@@ -228,5 +252,5 @@ def cleared(merchant_id: int, accounts: Iterable[str]) -> Steps[None]:
 
 def due_of(row: Row) -> Due:
     """Read a row of `DUE`."""
-    account, customer, digest, has_tier, due_at, _ = row
-    return Due(account, customer, digest, bool(has_tier), due_at)
+    account, customer, digest, has_tier, due_at, tag, tag_state, _ = row
+    return Due(account, customer, digest, bool(has_tier), due_at, tag, tag_state)

@@ -144,7 +144,7 @@ async def count_moves(context: Context, merchant_id: int, question: Question, te
             told_at = time.monotonic()
         await asyncio.sleep((time.monotonic() - began) * REST)
     moves = tuple((before, then, many) for (before, then), many in found.moves.items())
-    return Moved(moves, tuple(sorted(found.given.items())))
+    return Moved(moves, *(tuple(sorted(each.items())) for each in (found.given, found.tagged, found.untagged)))
 
 
 def _page(merchant_id: int, after: tuple[int, int], until: int) -> Steps[tuple[list[Sold], list[LoadedSale]]]:

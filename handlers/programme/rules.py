@@ -409,7 +409,7 @@ _SHAPES: Mapping[str, _Shape] = {
     ),
     LADDER: _Shape(
         Tier,
-        ("name", "threshold", "multiplier", "entry_points", "entry_for", "perks"),
+        ("name", "threshold", "multiplier", "entry_points", "entry_for", "perks", "tag"),
         ("name", "threshold"),
         _tier_part,
     ),

@@ -222,6 +222,8 @@ class Moved(NamedTuple):
 
     moves: tuple[tuple[str | None, str | None, int], ...]  # tier now, tier then, how many; who stays among them
     given: tuple[tuple[str, int], ...] = ()  # tier, how many would get its points for reaching it
+    tagged: tuple[tuple[str, int], ...] = ()  # tag, how many customers at Shopify would get it
+    untagged: tuple[tuple[str, int], ...] = ()  # tag, how many would lose it
 
 
 class Asked(NamedTuple):

@@ -371,6 +371,8 @@ class Shifted(NamedTuple):
     bars: Sequence[Step]
     height: int
     given: Sequence[tuple[str, int, int]] = ()  # tier, how many would get points for reaching it, how many points each
+    tagged: Sequence[tuple[str, int]] = ()  # tag at Shopify, how many would get it
+    untagged: Sequence[tuple[str, int]] = ()  # and how many would lose it
 
 
 def reshapes(old: Tiers, new: Tiers) -> bool:
@@ -380,11 +382,15 @@ def reshapes(old: Tiers, new: Tiers) -> bool:
 
 def brings(old: Tiers, new: Tiers) -> bool:
     """Tell whether anybody could get something else by new terms, whether or not they move."""
-    return new.enabled and (_shape(old), _gifts(old)) != (_shape(new), _gifts(new))
+    return (_shape(old), _gifts(old)) != (_shape(new), _gifts(new))
 
 
 def _gifts(tiers: Tiers) -> object:
-    return {key: (each.entry_points, each.entry_for) for key, each in tiers.ladder.items() if each.entry_points}
+    return {
+        key: (each.entry_points, each.entry_for, each.tag)
+        for key, each in tiers.ladder.items()
+        if tiers.enabled and (each.entry_points or each.tag)
+    }
 
 
 def _shape(tiers: Tiers) -> object:
@@ -431,6 +437,8 @@ def shifted(old: Program, new: Program, asked: Asked | None) -> Shifted | None:
         bars=bars,
         height=len(bars) * _STEP,
         given=[(names.get(key, key), many, new.tiers.ladder[key].entry_points) for key, many in asked.moves.given],
+        tagged=asked.moves.tagged,
+        untagged=asked.moves.untagged,
     )
 
 

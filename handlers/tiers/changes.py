@@ -1,6 +1,7 @@
 """What the merchant does about somebody's tier by hand: gives one, higher or lower, or leaves it to what they buy."""
 
 from handlers.customers.persons import persons
+from handlers.ladder import Heard
 from handlers.merchants.books import lock_books, shops
 from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused, Shop
@@ -15,7 +16,14 @@ MOST_WORDS = 500
 
 
 def give(
-    merchant_id: int, customer: int, tier: str | None, until: int | None, reason: str, who: str, now: int
+    merchant_id: int,
+    customer: int,
+    tier: str | None,
+    until: int | None,
+    reason: str,
+    who: str,
+    now: int,
+    heard: Heard | None = None,
 ) -> Steps[str | None]:
     """Give somebody a tier (None: none at all) by hand, until an instant (None: for good); return the tier they have.
 
@@ -39,15 +47,15 @@ def give(
     yield from store.grant(me, Grant(now, until, tier, is_floor), who, reason)
     detail = {"earned": earned, "given": tier, "until": to_iso(until)}
     yield from note(shop.id, who, "gave a tier by hand", f"customer:{me[1]}", detail, now)
-    return (yield from _placed(shop, me, now))
+    return (yield from _placed(shop, me, now, heard))
 
 
-def leave(merchant_id: int, customer: int, who: str, now: int) -> Steps[str | None]:
+def leave(merchant_id: int, customer: int, who: str, now: int, heard: Heard | None = None) -> Steps[str | None]:
     """Leave somebody's tier to what they buy again; return the tier they have. Nothing given changes nothing."""
     shop, me, numbers = yield from _whom(merchant_id, customer)
     if (yield from store.end_grants([(shop.id, number) for number in numbers], now)):
         yield from note(shop.id, who, "left a tier to purchases again", f"customer:{me[1]}", None, now)
-    return (yield from _placed(shop, me, now))
+    return (yield from _placed(shop, me, now, heard))
 
 
 def _whom(merchant_id: int, customer: int) -> Steps[tuple[Shop, Key, list[int]]]:
@@ -60,7 +68,7 @@ def _whom(merchant_id: int, customer: int) -> Steps[tuple[Shop, Key, list[int]]]
     return shop, me, numbers
 
 
-def _placed(shop: Shop, me: Key, now: int) -> Steps[str | None]:
-    yield from place({shop.id: shop}, [me], now)
+def _placed(shop: Shop, me: Key, now: int, heard: Heard | None) -> Steps[str | None]:
+    yield from place({shop.id: shop}, [me], now, heard=heard)
     row = (yield from store.of_people([me])).get(me)
     return row.tier if row is not None else None

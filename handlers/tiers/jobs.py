@@ -39,12 +39,15 @@ async def look_due(context: Context) -> int:
 
 async def _look(context: Context, merchant_id: int, people: Sequence[int], now: int) -> None:
     """Place people; whoever bought very much has their sales read first, while nobody waits for the books."""
-    for customer in sorted(await context.database.run(lambda: look(merchant_id, people, now))):
-        ahead = await _read_ahead(context, merchant_id, customer)
-        left = await context.database.run(lambda c=customer, a=ahead: look_at_one(merchant_id, c, now, a))  # type: ignore[misc]
-        if left:
-            # They buy faster than we read, or the programme has just changed.
-            await context.database.run(lambda c=customer: store.call([(merchant_id, c)], now + MINUTE))  # type: ignore[misc]
+    for customer in sorted(await context.database.run(lambda: look(merchant_id, people, now, context.rises))):
+        await _look_ahead(context, merchant_id, customer, now)
+
+
+async def _look_ahead(context: Context, merchant_id: int, customer: int, now: int) -> None:
+    ahead = await _read_ahead(context, merchant_id, customer)
+    if await context.database.run(lambda: look_at_one(merchant_id, customer, now, ahead, context.rises)):
+        # They buy faster than we read, or the programme has just changed.
+        await context.database.run(lambda: store.call([(merchant_id, customer)], now + MINUTE))
 
 
 async def _read_ahead(context: Context, merchant_id: int, customer: int) -> Ahead:

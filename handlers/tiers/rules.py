@@ -122,7 +122,7 @@ def _deciding(tiers: Tiers) -> object:
     """Return what of the terms decides where people stand and what they are told; None where there are none."""
     if not tiers.enabled:
         return None
-    said: dict[str, object] = {"name": "", "perks": "", "multiplier": Decimal(1)}  # which moves nobody
+    said: dict[str, object] = {"name": "", "perks": "", "multiplier": Decimal(1), "tag": ""}  # which moves nobody
     ladder = {
         # Points that are for newcomers alone are nothing to whoever is there.
         key: each.model_copy(update=said if each.entry_for == "everybody" else {**said, "entry_points": 0})

@@ -9,6 +9,7 @@ import structlog
 
 from handlers.customers.identify import Moved
 from handlers.customers.persons import persons
+from handlers.ladder import Heard
 from handlers.merchants.books import lock_books, save_books, shops
 from handlers.merchants.rules import Program, Shop
 from handlers.messages.outbox import Next, kept
@@ -51,6 +52,9 @@ class TierRanker:
 
     name = "tiers"
 
+    def __init__(self, heard: Heard | None = None) -> None:
+        self.heard = heard
+
     def rank(self, sales: Sequence[Sale], now: int) -> Steps[dict[Key, str | None]]:
         """Place the customers of these sales; return the tier each held when the sale was made, by (merchant, sale)."""
         concerned = [sale for sale in sales if sale.customer is not None and _has_tiers(sale)]
@@ -58,7 +62,7 @@ class TierRanker:
             return {}
         known = {sale.shop.id: sale.shop for sale in concerned}
         people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
-        found = yield from place(known, people, now, concerned)
+        found = yield from place(known, people, now, concerned, heard=self.heard)
         lives = {(m, number): one for (m, _), one in found.items() for number in one.numbers}
         absent = people - lives.keys()
         kept = (yield from _kept(known, absent, now)) if absent else {}
@@ -142,7 +146,12 @@ class Placed(NamedTuple):
 
 
 def place(
-    known: Mapping[int, Shop], people: Collection[Key], now: int, fresh: Sequence[Sale] = (), ahead: Ahead | None = None
+    known: Mapping[int, Shop],
+    people: Collection[Key],
+    now: int,
+    fresh: Sequence[Sale] = (),
+    ahead: Ahead | None = None,
+    heard: Heard | None = None,
 ) -> Steps[dict[Key, Placed]]:
     """Work out where people stand, by any of their numbers, and write it; return it by the number they go under.
 
@@ -160,6 +169,8 @@ def place(
             gone.add((merchant_id, number))
         else:
             rows.append(Row(merchant_id, number, one.tier, one.since, one.until, one.falls_at, due_at, history))
+    if heard is not None:
+        yield from _say(heard, found, now)
     yield from store.keep(rows)
     if gone:
         yield from store.drop(gone)
@@ -171,6 +182,17 @@ def place(
     moved = [(m, each.number) for (m, _), one in found.items() for each in one.bought if _earns_otherwise(each, one)]
     yield from store.settle_again(moved, now)
     return found
+
+
+def _say(heard: Heard, found: Mapping[Key, Placed], now: int) -> Steps[None]:
+    """Say whose tier is not the one that is written down."""
+    kept = yield from store.of_people(found)
+    moved: dict[int, list[int]] = {}
+    for who, one in found.items():
+        if one.shown.tier != (kept[who].tier if who in kept else None):
+            moved.setdefault(who[0], []).append(who[1])
+    for merchant_id, customers in sorted(moved.items()):
+        yield from heard(merchant_id, customers, now)
 
 
 def _tell(found: Mapping[Key, Placed], now: int) -> Steps[None]:
@@ -313,23 +335,25 @@ def read_ahead(shop: Shop, stamps: Collection[Stamp]) -> Steps[dict[int, tuple[S
     }
 
 
-def look(merchant_id: int, people: Collection[int], now: int) -> Steps[set[int]]:
+def look(merchant_id: int, people: Collection[int], now: int, heard: Heard | None = None) -> Steps[set[int]]:
     """Place people of one merchant whose time has come; one who cannot be is put off, and says so in the log.
 
     Returns who has more sales than are read under a lock: see `look_at_one`.
     """
-    done = yield from attempt(lambda: _look(merchant_id, people, now))
+    done = yield from attempt(lambda: _look(merchant_id, people, now, heard=heard))
     if not isinstance(done, Exception):
         return done
     many: set[int] = set()
     for customer in sorted(people):
-        many |= yield from look_at_one(merchant_id, customer, now)
+        many |= yield from look_at_one(merchant_id, customer, now, heard=heard)
     return many
 
 
-def look_at_one(merchant_id: int, customer: int, now: int, ahead: Ahead | None = None) -> Steps[set[int]]:
+def look_at_one(
+    merchant_id: int, customer: int, now: int, ahead: Ahead | None = None, heard: Heard | None = None
+) -> Steps[set[int]]:
     """Place somebody whose sales were read ahead; they are returned where too many of those have changed since."""
-    alone = yield from attempt(lambda: _look(merchant_id, [customer], now, ahead))
+    alone = yield from attempt(lambda: _look(merchant_id, [customer], now, ahead, heard))
     if not isinstance(alone, Exception):
         return alone
     log.error("tier_failed", merchant=merchant_id, customer=customer, exc_info=alone)
@@ -337,11 +361,13 @@ def look_at_one(merchant_id: int, customer: int, now: int, ahead: Ahead | None =
     return set()
 
 
-def _look(merchant_id: int, people: Collection[int], now: int, ahead: Ahead | None = None) -> Steps[set[int]]:
+def _look(
+    merchant_id: int, people: Collection[int], now: int, ahead: Ahead | None = None, heard: Heard | None = None
+) -> Steps[set[int]]:
     yield from lock_books([merchant_id])
     known = yield from shops([merchant_id])
     wanted = {(merchant_id, number) for number in people}
-    found = yield from place(known, wanted, now, ahead=ahead)
+    found = yield from place(known, wanted, now, ahead=ahead, heard=heard)
     if len(found) == len(wanted):
         return set()
     done = {number for one in found.values() for number in one.numbers}

@@ -1,9 +1,10 @@
 """Where people stand on the ladder, as they are shown it, and who would move if the merchant changed it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
-from handlers.customers.persons import customers_after, persons
+from handlers.customers.persons import customers_after, names_of, persons
 from handlers.ladder import Place, Rung, Shift
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop, Version
@@ -12,7 +13,8 @@ from handlers.points.rules import MICRO
 from handlers.sales.books import sales_of
 from handlers.tiers import store
 from handlers.tiers.rules import in_force
-from handlers.tiers.settle import placed, welcomes
+from handlers.tiers.settle import Placed, placed, welcomes
+from handlers.tiers.store import Key
 from integration.clock import SECOND
 from integration.database.steps import Steps
 from integration.money import exponent
@@ -94,7 +96,28 @@ def moves(merchant_id: int, tiers: Tiers, after: int, limit: int, now: int) -> S
     later = yield from placed({merchant_id: _with(shop, tiers, then)}, people, then)
     found = Counter((before[who].shown.tier, later[who].shown.tier) for who in people)
     given = Counter(tier for tier, _ in (yield from welcomes(later)).values())
-    return Shift(found, given), page[-1] if len(page) == limit else None
+    tagged, untagged = yield from _tags(before, later)
+    return Shift(found, given, tagged, untagged), page[-1] if len(page) == limit else None
+
+
+def _tags(before: Mapping[Key, Placed], later: Mapping[Key, Placed]) -> Steps[tuple[Counter[str], Counter[str]]]:
+    """Count who would get which tag at Shopify, and who would lose it."""
+    changes = {who: (_tag(before[who]), _tag(one)) for who, one in later.items() if _tag(one) != _tag(before[who])}
+    if not changes:
+        return Counter(), Counter()
+    names = yield from names_of((m, number) for m, root in changes for number in later[m, root].numbers)
+    known = [
+        tags
+        for (m, root), tags in changes.items()
+        if any(kind == "shopify" for number in later[m, root].numbers for kind, _ in names.get((m, number), ()))
+    ]
+    return Counter(tag for _, tag in known if tag), Counter(tag for tag, _ in known if tag)
+
+
+def _tag(one: Placed) -> str:
+    tiers = one.terms[-1].tiers if one.terms else Tiers()
+    tier = tiers.ladder.get(one.shown.tier or "") if tiers.enabled else None
+    return tier.tag if tier is not None else ""
 
 
 def _with(shop: Shop, tiers: Tiers, at: int) -> Shop:

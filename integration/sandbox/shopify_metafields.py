@@ -1,4 +1,4 @@
-"""Metafields of a pretend shop's customers: defined once, written all or none, taken away; by Shopify's rules."""
+"""Metafields and tags of a pretend shop's customers: written all or none, taken away; by Shopify's rules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from integration.sandbox.graph import Node
 from integration.sandbox.shopify import Shop
 
 MOST_AT_ONCE = 25
+MOST_TAG = 40  # characters
 _KINDS = ("number_integer", "single_line_text_field", "json")
 
 
@@ -18,6 +19,7 @@ class Metafields:
     shop: Shop
     definitions: dict[tuple[str, str], Node] = field(default_factory=dict)
     values: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    tags: dict[str, list[str]] = field(default_factory=dict)  # by customer
     writes: int = 0  # metafields written
 
     def of(self, customer: int) -> dict[str, str]:
@@ -31,7 +33,31 @@ class Metafields:
             "metafieldDefinitionCreate": self._define,
             "metafieldsSet": self._set,
             "metafieldsDelete": self._delete,
+            "tagsAdd": self._tag,
+            "tagsRemove": self._untag,
         }
+
+    def nodes(self, ids: Sequence[str]) -> list[Node | None]:
+        """Customers by id, with their tags; None where there is no such one."""
+        return [{"id": one, "tags": self.tags.get(one, [])} if self._knows(one) else None for one in ids]
+
+    def _tag(self, id: str, tags: Sequence[str]) -> Node:
+        """Add tags; what is there already, in whatever case, stays as it is."""
+        if not self._knows(id):
+            return {"node": None, "userErrors": [{"field": ["id"], "message": "Customer does not exist"}]}
+        if any(len(tag) > MOST_TAG for tag in tags):
+            return {"node": None, "userErrors": [{"field": ["tags"], "message": "Tag is too long"}]}
+        mine = self.tags.setdefault(id, [])
+        for tag in tags:
+            mine += [tag] if tag.casefold() not in {each.casefold() for each in mine} else []
+        return {"node": {"id": id}, "userErrors": []}
+
+    def _untag(self, id: str, tags: Sequence[str]) -> Node:
+        if not self._knows(id):
+            return {"node": None, "userErrors": [{"field": ["id"], "message": "Customer does not exist"}]}
+        gone = {tag.casefold() for tag in tags}
+        self.tags[id] = [tag for tag in self.tags.get(id, []) if tag.casefold() not in gone]
+        return {"node": {"id": id}, "userErrors": []}
 
     def _define(self, definition: Node) -> Node:
         name = (definition["namespace"], definition["key"])

@@ -17,6 +17,8 @@ from tests.plans import postgres_plans, sqlite_plan
         (store._ENTRIES, "sqlite_autoindex_ledger_entries_1 (merchant_id=? AND number>?)"),
         (store._SWEEP, "sqlite_autoindex_customers_1 (merchant_id=? AND number>?)"),
         (store._SWEEP, "sqlite_autoindex_accounts_1 (merchant_id=? AND account=?)"),
+        (store._SWEEP, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
+        (store._TAGGED, "sqlite_autoindex_mirrors_1 (merchant_id=? AND account=?)"),
         (store._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
         (store._ACCOUNTS, "ix_customers_merged_into (merged_into=? AND merchant_id=?)"),
         (store._TOLD, "sqlite_autoindex_mirrors_1 (merchant_id=? AND account=?)"),
@@ -51,6 +53,7 @@ async def test_postgresql_finds_whose_card_changed_by_index(postgres_database: s
         (store._SWEEP, (1, 7, 100), "pk_customers"),
         (store._ACCOUNTS, ([1], [7]), "pk_customers"),
         (store._TOLD, ([1], ["7"], ["x"], [0], [7]), "pk_mirrors"),
+        (store._TAGGED, ([1], ["7"], ["vip"], ["ours"]), "pk_mirrors"),
         (personal._TO_CLEAR, ([1], [7], [9]), "ix_mirrors_customer"),
     )
     plans = await postgres_plans(postgres_database, filled, [one[:2] for one in asked], rows=40_000)

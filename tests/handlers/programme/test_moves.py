@@ -106,6 +106,15 @@ async def test_the_review_says_who_would_get_points_that_are_new(nora: Visitor, 
     assert "Who would move" not in page.text and "What about the tier" not in page.text
 
 
+async def test_the_review_says_who_would_get_a_tag_at_shopify(house: House, nora: Visitor) -> None:
+    """Whoever has the tier and an account at the shop; nothing is asked of Shopify before it is saved."""
+    _, page = await reviewed(nora, form(OLD, base="2", **{"tiers.ladder.silver.tag": " vip "}))
+    known = await house.rows("SELECT count(*) FROM customers WHERE shopify_id IS NOT NULL")
+    assert known == [(1,)]
+    assert "<strong>1</strong> customer would get the tag “vip” at Shopify." in page.text
+    assert "Who would move" not in page.text and "would lose the tag" not in page.text
+
+
 def test_only_what_somebody_takes_can_move_them() -> None:
     """What counts, over which time, the steps, and whether there are any."""
     tiers = OLD.tiers
