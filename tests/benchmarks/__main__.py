@@ -16,19 +16,27 @@ from tests.benchmarks import (
     receiver,
     rewards,
     size,
+    tiers,
     worker,
 )
 from tests.benchmarks.figures import console
 
 PARTS = ("receiver", "worker", "latency", "fleet")
-BY_HAND = ("backfill", "size", "forecast", "pages", "rewards")  # take minutes, and the first two gigabytes of disk
+BY_HAND = (
+    "backfill",
+    "size",
+    "forecast",
+    "pages",
+    "rewards",
+    "tiers",
+)  # take minutes, and the first two gigabytes of disk
 
 
 def main() -> int:
     """Measure what was asked for (everything by default); 0 only when every floor and limit held."""
     words = argparse.ArgumentParser(prog="make bench", description=__doc__)
     words.add_argument(
-        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but the last five)"
+        "parts", nargs="*", choices=[*PARTS, *BY_HAND, []], help="what to measure (all but the last six)"
     )
     words.add_argument("--repetitions", type=int, default=7)
     words.add_argument("--seconds", type=int, default=4, help="length of one burst of load")
@@ -56,6 +64,8 @@ def main() -> int:
         held &= pages.measure(engines=(asked.engine,) if asked.engine else pages.ENGINES)
     if "rewards" in parts:
         held &= rewards.measure(engines=(asked.engine,) if asked.engine else rewards.ENGINES)
+    if "tiers" in parts:
+        held &= tiers.measure(engines=(asked.engine,) if asked.engine else tiers.ENGINES)
     if "size" in parts:
         held &= size.measure()
     console.print("Every floor and limit held." if held else "[bold red]Not every floor and limit held.[/]")

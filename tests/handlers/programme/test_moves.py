@@ -7,6 +7,7 @@ import pytest
 
 from handlers.merchants.rules import Program
 from handlers.merchants.tiering import Tiers
+from handlers.programme import jobs
 from handlers.programme.store import Asked, Moved, Question
 from handlers.programme.views import keep_chosen, reshapes, shifted
 from integration.clock import DAY, SECOND
@@ -113,6 +114,30 @@ async def test_the_review_says_who_would_get_a_tag_at_shopify(house: House, nora
     assert known == [(1,)]
     assert "<strong>1</strong> customer would get the tag “vip” at Shopify." in page.text
     assert "Who would move" not in page.text and "would lose the tag" not in page.text
+
+
+async def test_many_customers_are_counted_by_a_job_while_the_page_says_how_far_it_is(
+    house: House, nora: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are placed while somebody waits: the page comes at once, and has the count when the job is done."""
+    more = jobs.FEW_PEOPLE
+    for number in range(100, 100 + more):
+        await house.does("INSERT INTO customers (merchant_id, number, created_at) VALUES (1, ?1, 0)", number)
+    rung: list[tuple[Any, ...]] = []
+
+    async def enqueue(*words: Any, **_: Any) -> bool:
+        rung.append(words)
+        return True
+
+    monkeypatch.setattr(house.context.queue, "enqueue", enqueue)
+    monkeypatch.setattr(jobs, "TOLD_EVERY", 0)
+    path, page, _ = await harder(nora)
+    assert "Who would move" in page and "lower tier than now" not in page
+    ((_, merchant, digest),) = {words for words in rung if words[0] == jobs.JOB}
+    await jobs.forecast(house.context, merchant, digest)
+    await jobs.forecast(house.context, merchant, digest)
+    page = (await nora.get(path)).text
+    assert f"<strong>1</strong> of {more + 1} customers would have a lower tier than now" in page
 
 
 def test_only_what_somebody_takes_can_move_them() -> None:
