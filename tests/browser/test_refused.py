@@ -65,7 +65,8 @@ NOTHING_TYPED = {
     "/app/connections/stripe/{connection:int}/repair", "/app/connections/stripe/{connection:int}/disconnect",
     "/app/connections/data/{number:int}", "/app/customers/{number}/export", "/app/customers/{number}/hold",
     "/app/customers/{number}/release", "/app/activity/events/{number}/replay", "/app/activity/replay",
-    "/app/rewards/{number}", "/app/friends/{number}", "/app/sign-in/{token}", "/app/sign-out", "/c/open/{token}",
+    "/app/rewards/{number}", "/app/rewards/look", "/app/rewards/switched-off/{discount}", "/app/friends/{number}",
+    "/app/sign-in/{token}", "/app/sign-out", "/c/open/{token}",
     "/c/friend/{code}",
     "/c/unsubscribe/{token}", "/c/unsubscribe/{token}/undo", "/c/review/{token}/later", "/c/me/{token}/mail",
     # Customers' choices: of what the page lists, or of a press; test_account.py has what they are told.
