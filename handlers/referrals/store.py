@@ -17,7 +17,8 @@ LEASE = 5 * MINUTE  # of whoever asks the platform; longer than any question las
 KEPT = 60 * DAY  # unused codes after their end: orders made with them may be told of so late
 MOST_PRUNED = 5_000
 WITHIN = HOUR
-MOST_OPEN = 10  # codes of one link that were asked for and can still be used
+MOST_OPEN = 100  # codes of one link that were asked for and can still be used
+MOST_OF_LINK = 10  # codes asked for with one link within WITHIN
 MOST_ASKED = 10  # codes asked for from one address of the network within WITHIN
 MOST_COUNTED = 1_000  # friends who wait for the merchant
 MOST_OF_SHOP = 300  # codes asked for at one shop within WITHIN
@@ -210,6 +211,9 @@ _OPEN = plain(
     f"SELECT {_CODE} FROM referral_codes c WHERE c.merchant_id = ?1 AND c.link = ?2 AND c.expires_at > ?3"
     " AND c.used_at IS NULL AND c.state IN ('asked', 'made') LIMIT ?4"
 )
+_OF_LINK = plain(
+    "SELECT count(*) FROM referral_codes c WHERE c.merchant_id = ?1 AND c.link = ?2 AND c.created_at > ?3"
+)
 _OF_SHOP = plain("SELECT count(*) FROM referral_codes c WHERE c.merchant_id = ?1 AND c.created_at > ?2")
 _OF_ASKER = plain(
     "SELECT count(*) FROM referral_codes c WHERE c.asker = ?1 AND c.created_at > ?2",
@@ -379,6 +383,8 @@ def is_over(link: Link, asker: str, now: int) -> Steps[bool]:
     """Tell whether too many codes were asked for: of a link, at its shop, or from one address (empty = not told)."""
     since = now - WITHIN
     if len((yield from open_codes(link, now))) >= MOST_OPEN:
+        return True
+    if (yield from ask(_OF_LINK, (link.merchant_id, link.code, since)))[0][0] >= MOST_OF_LINK:
         return True
     if (yield from ask(_OF_SHOP, (link.merchant_id, since)))[0][0] >= MOST_OF_SHOP:
         return True

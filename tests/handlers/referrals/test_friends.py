@@ -7,7 +7,7 @@ import pytest
 from handlers.merchants.rules import Refused
 from handlers.referrals import store
 from handlers.referrals.rules import MOST_MISUSED
-from handlers.referrals.store import MOST_OPEN
+from handlers.referrals.store import MOST_OF_LINK
 from integration.clock import DAY, to_iso
 from integration.sandbox.shopify_discounts import CannotUse
 from tests.handlers.referrals.circle import Circle
@@ -176,10 +176,15 @@ async def test_a_link_that_brings_no_friends_is_closed(circle: Circle):
         await circle.wants()
 
 
-async def test_only_so_many_codes_are_open_at_once(circle: Circle, monkeypatch: pytest.MonkeyPatch):
-    """Of one link, from one address, at one shop; one that is used or has ended makes room."""
-    for _ in range(MOST_OPEN - 1):
+async def test_only_so_many_codes_are_asked_for_and_open_at_once(circle: Circle, monkeypatch: pytest.MonkeyPatch):
+    """Of one link, from one address, at one shop; an hour makes room, and one that is used or has ended."""
+    for _ in range(MOST_OF_LINK - 1):
         await circle.wants()
+    with pytest.raises(Refused):
+        await circle.wants()
+    circle.market.passes(minutes=61)
+    await circle.wants()
+    monkeypatch.setattr(store, "MOST_OPEN", MOST_OF_LINK + 1)
     with pytest.raises(Refused):
         await circle.wants()
     circle.market.passes(days=31)

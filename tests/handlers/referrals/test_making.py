@@ -80,7 +80,7 @@ async def test_all_of_it_twice_at_once_comes_to_the_same(circle: Circle) -> None
     await circle.is_sound()
 
 
-async def test_asking_by_the_dozen_at_once_gives_as_many_codes_as_may_be_open(circle: Circle) -> None:
+async def test_asking_by_the_dozen_at_once_gives_as_many_codes_as_a_link_may(circle: Circle) -> None:
     """Forty friends press the button together; no letter of a code tells of another."""
 
     async def one() -> store.Code | None:
@@ -90,7 +90,7 @@ async def test_asking_by_the_dozen_at_once_gives_as_many_codes_as_may_be_open(ci
             return None
 
     given = [code for code in await asyncio.gather(*(one() for _ in range(40))) if code is not None]
-    assert len(given) == store.MOST_OPEN - 1
+    assert len(given) == store.MOST_OF_LINK - 1
     assert len({code.code for code in given}) == len(given) and {len(code.code) for code in given} == {CODE_LETTERS}
 
 
