@@ -211,9 +211,7 @@ _OPEN = plain(
     f"SELECT {_CODE} FROM referral_codes c WHERE c.merchant_id = ?1 AND c.link = ?2 AND c.expires_at > ?3"
     " AND c.used_at IS NULL AND c.state IN ('asked', 'made') LIMIT ?4"
 )
-_OF_LINK = plain(
-    "SELECT count(*) FROM referral_codes c WHERE c.merchant_id = ?1 AND c.link = ?2 AND c.created_at > ?3"
-)
+_OF_LINK = plain("SELECT count(*) FROM referral_codes c WHERE c.merchant_id = ?1 AND c.link = ?2 AND c.created_at > ?3")
 _OF_SHOP = plain("SELECT count(*) FROM referral_codes c WHERE c.merchant_id = ?1 AND c.created_at > ?2")
 _OF_ASKER = plain(
     "SELECT count(*) FROM referral_codes c WHERE c.asker = ?1 AND c.created_at > ?2",

@@ -29,7 +29,7 @@ CODES = "ix_referral_codes"
         (store._OF_PLATFORM, f"{CODES}_platform (platform_id=? AND merchant_id=?)"),
         (store._PRUNE, f"{CODES}_ended (expires_at<?)"),
         (store._OPEN, f"{CODES}_link (merchant_id=? AND link=? AND expires_at>?)"),
-        (store._OF_LINK, f"{CODES}_link (merchant_id=? AND link=?)"),
+        (store._OF_LINK, f"{CODES}_made (merchant_id=? AND created_at>?)"),
         (store._OF_SHOP, f"{CODES}_made (merchant_id=? AND created_at>?)"),
         (store._OF_ASKER, f"{CODES}_asker (asker=? AND created_at>?)"),
         (store._WAITS, f"{CODES}_made (merchant_id=? AND created_at>?)"),
