@@ -147,7 +147,8 @@ class PretendShopify:
             exports = self.exports.setdefault(shop.domain, shop_exports(shop, _root))
             root = _with_purse(_root(shop), self.purse(shop))
             root |= _if_allowed("write_customers", shop, self.beside(shop).fields())
-            root["nodes"] = self.beside(shop).nodes
+            nodes, beside = root["nodes"], self.beside(shop)
+            root["nodes"] = lambda ids: beside.tagged(nodes(ids))
             data = document.answer(root | exports.fields(address))
         except Denied as error:
             return {"data": None} | _errors(error.message, "ACCESS_DENIED") | _cost(cost, left, self.restored)

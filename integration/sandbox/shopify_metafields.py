@@ -9,6 +9,7 @@ from integration.sandbox.shopify import Shop
 
 MOST_AT_ONCE = 25
 MOST_TAG = 40  # characters
+_CUSTOMER = "/Customer/"
 _KINDS = ("number_integer", "single_line_text_field", "json")
 
 
@@ -37,9 +38,11 @@ class Metafields:
             "tagsRemove": self._untag,
         }
 
-    def nodes(self, ids: Sequence[str]) -> list[Node | None]:
-        """Customers by id, with their tags; None where there is no such one."""
-        return [{"id": one, "tags": self.tags.get(one, [])} if self._knows(one) else None for one in ids]
+    def tagged(self, nodes: Sequence[Node | None]) -> list[Node | None]:
+        """Show the customers among nodes with their tags."""
+        return [
+            one | {"tags": self.tags.get(one["id"], [])} if one and _CUSTOMER in one["id"] else one for one in nodes
+        ]
 
     def _tag(self, id: str, tags: Sequence[str]) -> Node:
         """Add tags; what is there already, in whatever case, stays as it is."""
