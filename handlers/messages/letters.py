@@ -95,9 +95,15 @@ def preview(
     now: int,
     unsubscribe_url: str = "#",
     test: bool = False,
+    points: int | None = None,
 ) -> Set:
-    """Set words as a kind's letter with made-up facts, so that a merchant sees them before anybody else does."""
+    """Set words as a kind's letter with made-up facts, so that a merchant sees them before anybody else does.
+
+    `points` are those it tells of, where the programme says how many.
+    """
     values = _made_up(language, shop_name, timezone, currency, now)
+    if points is not None:
+        values["points"] = number(points, language)
     values = {name: value for name, value in values.items() if name in kind.placeholders}
     content = kind.example(fill(words.subject, values), fill(words.body, values), language, values)
     return set_letter(

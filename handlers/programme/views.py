@@ -203,6 +203,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
     spoken_in = language(None, desk.shop.country)
     letters = {}
     names = {}
+    brought = {"birthday_gift": program.ways.birthday_points, "anniversary_gift": program.ways.anniversary_points}
     for what, name in LETTERS.items():
         if (kind := context.kinds.get(name)) is not None:
             words = choose_words(program, name, spoken_in, kind.words)
@@ -215,6 +216,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
                 timezone=visit.timezone,
                 currency=visit.currency,
                 now=now,
+                points=brought.get(name),
             )
     reader = reader_of(visit, desk)
     return {

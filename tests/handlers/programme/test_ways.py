@@ -31,7 +31,8 @@ async def test_letters_about_occasions_are_off_until_they_were_seen(house: House
     assert "Une année de plus avec Nora" in page and "120 points de Nora" in page
     ways = (await versions(house))[-1][1].ways
     assert not ways.tell_days and not ways.tell_gifts
-    path, review = await reviewed(nora, form(ways__birthday="on", ways__tell_days="on"))
+    path, review = await reviewed(nora, form(ways__birthday="on", ways__birthday_points="275", ways__tell_days="on"))
+    assert "Un cadeau vous attend : 275 points" in review.text
     assert (
         "This goes live for the first time" in review.text and "Joyeux anniversaire de la part de Nora" in review.text
     )
