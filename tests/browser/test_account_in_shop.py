@@ -77,7 +77,7 @@ def test_points_are_spent_at_the_shops_own_address(
     for fold in page.locator("summary").all():
         fold.click()
     is_fine(page, f"shop-open-{width}")
-    page.get_by_label("Day").select_option("29")
+    page.get_by_label("Day", exact=True).select_option("29")
     page.get_by_label("Month").select_option(label="February")
     page.locator("form", has=page.get_by_label("Month")).get_by_role("button", name="Save").click()
     expect(page.get_by_text("Your birthday is noted: 29 February.")).to_be_visible()
