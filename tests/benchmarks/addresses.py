@@ -355,7 +355,8 @@ SHOTS: tuple[Shot, ...] = (
     get("alive", "/healthz"),
     get("ready", "/readyz"),
     get("metrics", "/metrics"),
-    # Forms: each changes one thing.
+    # Forms: each changes one thing. Friends come first: which programme is in force is changed below.
+    post("friend: a code", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(1 + v.turn % v.crowd.friends)}"),
     post("programme: preview", "/app/programme", on=lambda v: "/app/programme", do="preview", earning__hold_days="9"),
     post(
         "programme: preview while typing",
@@ -394,7 +395,6 @@ SHOTS: tuple[Shot, ...] = (
     post("data: look at a file", "/app/connections/data")._replace(files=balances),
     post("data: forget a file", "/app/connections/data/{number:int}", lambda v: v.uploaded(), act="drop"),
     post("activity: replay one", "/app/activity/events/{number}/replay", lambda v: f"{v.amiss}/replay"),
-    post("friend: a code", "/c/friend/{code}", lambda v: f"/c/friend/{friends_code(1 + v.turn % v.crowd.friends)}"),
     post("friend: let count", "/app/friends/{number}", lambda v: f"/app/friends/{5 + 5 * v.turn}", do="allow"),
     post("rewards: give back", "/app/rewards/switched-off/{discount}", lambda v: "/app/rewards/switched-off/1"),
     post(
