@@ -4,7 +4,6 @@ A page is `async def page(request, caller) -> Response`. `by_link` lets whoever 
 `by_proxy` let people act: who opened a link mailed to them within the last hour, and who is signed in to the shop.
 """
 
-import hashlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +25,7 @@ from handlers.account.views import MOST_LINES, Seen, history, reader_of, see, sh
 from handlers.context import Context
 from handlers.customers.rules import normalise
 from handlers.customers.timeline import Bound
-from handlers.merchants.door import COOKIE, LOOPBACK, is_from_elsewhere, own_cookie
+from handlers.merchants.door import COOKIE, caller_address, is_from_elsewhere, own_cookie
 from handlers.merchants.look import OwnPage
 from handlers.messages.letters import words_file
 from handlers.messages.pages import Look, TooLarge, accepted_language, language_of, page, read_form
@@ -387,23 +386,17 @@ async def open_now(request: Request) -> Response:
 def _asker(request: Request, caller: Caller) -> str:
     """Stand for the address of the network a browser calls from; empty where that is not to be told.
 
-    Shopify's servers call for everybody, and so does a proxy of our own that does not say for whom.
+    Shopify's servers call for everybody.
     """
     context: Context = request.app.state.context
-    if caller.way == "proxy":
-        return ""
-    if context.client_header is not None:
-        address = request.headers.get(context.client_header, "")
-    else:
-        address = request.client.host if request.client is not None else ""
-        address = "" if address in LOOPBACK else address
-    return _digest(context, "asker", address[:100]) if address else ""
+    address = "" if caller.way == "proxy" else caller_address(request)
+    return context.vault.stand_in("asker", address) if address else ""
 
 
 async def _find(request: Request, caller: Caller, email: str, asker: str) -> None:
     context: Context = request.app.state.context
     now = context.clock.now()
-    target = _digest(context, "typed address", caller.merchant_id, email)
+    target = context.vault.stand_in("typed address", caller.merchant_id, email)
     found = await context.database.run(lambda: store.typed(caller.merchant_id, email, target, asker, now))
     if found is None:
         return
@@ -412,11 +405,6 @@ async def _find(request: Request, caller: Caller, email: str, asker: str) -> Non
     if seen is not None and seen.person is not None:
         spoken = language_of(seen.shop, seen.person, request)
         await _mail(context, owner, seen, reader_of(seen, spoken, words_file(WORDS)[spoken]), None, asker)
-
-
-def _digest(context: Context, purpose: str, *parts: str | int) -> str:
-    """Stand for something without naming it: the same again, and nobody else can tell what."""
-    return hashlib.sha256(context.vault.sign(purpose, *parts).encode()).hexdigest()[:32]
 
 
 async def _mail(context: Context, caller: Caller, seen: Seen, reader: Reader, reward: str | None, asker: str) -> None:

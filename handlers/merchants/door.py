@@ -127,6 +127,18 @@ def opened(
     return endpoint
 
 
+def caller_address(request: Request) -> str:
+    """Name the address of the network a browser calls from, at most 100 characters.
+
+    Empty where a proxy of our own that does not say for whom calls: it calls for everybody.
+    """
+    context: Context = request.app.state.context
+    if context.client_header is not None:
+        return request.headers.get(context.client_header, "")[:100]
+    address = request.client.host if request.client is not None else ""
+    return "" if address in LOOPBACK else address
+
+
 def own_cookie(request: Request) -> str | None:
     """Name the cookie a session lives in here; None where none may be given out.
 

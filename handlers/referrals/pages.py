@@ -1,6 +1,5 @@
 """The friend's page: what somebody who was invited gets, and the code for it. Nobody's name stands on it."""
 
-import hashlib
 import re
 import time
 from collections import OrderedDict
@@ -19,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 
 from handlers.context import Context
 from handlers.merchants.books import shops
-from handlers.merchants.door import LOOPBACK
+from handlers.merchants.door import caller_address
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Refused, Shop
 from handlers.messages.letters import words_file
@@ -95,7 +94,7 @@ async def _answered(
     request: Request, answer: Callable[[Request, Context, str], Awaitable[Response | None]]
 ) -> Response:
     context: Context = request.app.state.context
-    asker, now = _asker(request, context), time.monotonic()
+    asker, now = caller_address(request), time.monotonic()
     code = request.path_params["code"]
     if not _CODE.fullmatch(code) or (asker and _MISSES.is_over(asker, now)):
         return _gone(request)
@@ -124,8 +123,8 @@ async def _ask_for(request: Request, context: Context, code: str) -> Response | 
     if found is None:
         return None
     link, shop = found
-    now, asker = context.clock.now(), _asker(request, context)
-    asker = hashlib.sha256(context.vault.sign("asker", asker).encode()).hexdigest()[:32] if asker else ""
+    now, asker = context.clock.now(), caller_address(request)
+    asker = context.vault.stand_in("asker", asker) if asker else ""
     try:
         made = await context.database.run(lambda: ask_welcome(shop, link, asker, now))
     except Refused:
@@ -218,11 +217,3 @@ def _gone(request: Request, status: int = 404, said: str = "gone") -> Response:
     spoken = language_of(None, None, request)
     words = words_file(WORDS)[spoken]
     return page("page.html", spoken, status, title=words[f"{said}_title"], text=words[said], shop_name="")
-
-
-def _asker(request: Request, context: Context) -> str:
-    """Name the address a browser calls from; empty where a proxy of ours that does not say for whom calls."""
-    if context.client_header is not None:
-        return request.headers.get(context.client_header, "")[:100]
-    address = request.client.host if request.client is not None else ""
-    return "" if address in LOOPBACK else address

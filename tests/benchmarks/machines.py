@@ -1,4 +1,4 @@
-"""Processes to measure: servers and the load generator, each on its core."""
+"""What is measured: processes, each on its core, and empty databases."""
 
 import os
 import shutil
@@ -9,9 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from config.migrate import upgrade
+from tests.servers import postgres_binaries, private_postgres
 
 SERVER_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 60
@@ -99,3 +102,18 @@ def machine_busy_seconds() -> tuple[float, float]:
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     idle = fields[3] + fields[4]
     return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK"), idle / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def new_database(engine: str) -> Iterator[tuple[str, Path]]:
+    """Make an empty database of SQLite or PostgreSQL with all its tables; yields its address and a folder."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-bench-")))
+        url = f"sqlite:///{folder / 'regulars.db'}"
+        if engine == "PostgreSQL":
+            binaries = postgres_binaries()
+            if binaries is None:
+                raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
+            url = stack.enter_context(private_postgres(binaries))
+        upgrade(url)
+        yield url, folder

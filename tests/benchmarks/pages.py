@@ -2,10 +2,8 @@
 
 import asyncio
 import gc
-import tempfile
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +13,6 @@ from rich.progress import track
 from config import logs
 from config.asgi import build
 from config.commands.run import COLLECT_AFTER
-from config.migrate import upgrade
 from config.settings import Settings
 from config.wiring import opened
 from handlers.context import Context
@@ -26,7 +23,7 @@ from tests.benchmarks import addresses, customers
 from tests.benchmarks.addresses import Shot, Visit
 from tests.benchmarks.crowd import CUSTOMERS, ENTRIES, NOW, Crowd, fill
 from tests.benchmarks.figures import console, show
-from tests.servers import postgres_binaries, private_postgres
+from tests.benchmarks.machines import new_database
 
 ENGINES = ("SQLite", "PostgreSQL")
 SHOTS = (*customers.SHOTS, *addresses.SHOTS, *customers.LAST)
@@ -53,15 +50,7 @@ def measure(people: int = CUSTOMERS, entries: int = ENTRIES, engines: tuple[str,
     logs.configure("warning", "console")
     found: dict[str, dict[str, Slow | str]] = {}
     for engine in engines:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-bench-")))
-            url = f"sqlite:///{folder / 'regulars.db'}"
-            if engine == "PostgreSQL":
-                binaries = postgres_binaries()
-                if binaries is None:
-                    raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
-                url = stack.enter_context(private_postgres(binaries, fsync=False))
-            upgrade(url)
+        with new_database(engine) as (url, folder):
             crowd = asyncio.run(filled(url, folder, people, entries))
             # As the program does before it serves.
             gc.collect()

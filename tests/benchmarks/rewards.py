@@ -5,15 +5,13 @@ difference given back; 100 points a second on the standard plan, 1,000 on Plus, 
 """
 
 import asyncio
-import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 from rich.progress import track
 
-from config.migrate import upgrade
 from config.settings import Settings
 from config.wiring import REWARDS, opened
 from handlers.context import Context
@@ -30,7 +28,7 @@ from integration.sandbox.shopify import Shop
 from integration.sandbox.shopify_api import BUCKET_SECONDS, PretendShopify
 from integration.shopify.admin import Admin
 from tests.benchmarks.figures import show
-from tests.servers import postgres_binaries, private_postgres
+from tests.benchmarks.machines import new_database
 
 ENGINES = ("SQLite", "PostgreSQL")
 SECONDS = 30
@@ -83,15 +81,7 @@ def measure(seconds: int = SECONDS, engines: tuple[str, ...] = ENGINES) -> bool:
     rows, held = [], True
     for engine in engines:
         for case in track(CASES, f"rewards, {engine}", transient=True):
-            with ExitStack() as stack:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-bench-")))
-                url = f"sqlite:///{folder / 'regulars.db'}"
-                if engine == "PostgreSQL":
-                    binaries = postgres_binaries()
-                    if binaries is None:
-                        raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
-                    url = stack.enter_context(private_postgres(binaries))
-                upgrade(url)
+            with new_database(engine) as (url, folder):
                 found = asyncio.run(_run(url, folder, case, seconds))
             held &= _told(rows, engine, case, found)
     heads = ("engine", "case", "made/min", "floor", "waits s p50 / p95", "throttled", "points", "allowed", "used",

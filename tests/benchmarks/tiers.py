@@ -1,15 +1,13 @@
 """How fast a large merchant's customers are placed on the ladder, and how long one who buys much locks the books."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from config.migrate import upgrade
 from handlers.context import Context
 from handlers.ladder import NOBODY
 from handlers.merchants.programs import change_program, read_program
@@ -21,7 +19,7 @@ from integration.database.engine import Database
 from integration.database.steps import Steps, ask, plain
 from tests.benchmarks.crowd import BUSY, NOW, fill
 from tests.benchmarks.figures import console, show
-from tests.servers import postgres_binaries, private_postgres
+from tests.benchmarks.machines import new_database
 
 CUSTOMERS = 100_000
 ENTRIES = 500_000
@@ -43,15 +41,7 @@ def measure(customers: int = CUSTOMERS, engines: tuple[str, ...] = ENGINES) -> b
     """Measure once on each engine and print; tells whether floor and limit held."""
     rows, held = [], True
     for engine in engines:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regulars-bench-")))
-            url = f"sqlite:///{folder / 'regulars.db'}"
-            if engine == "PostgreSQL":
-                binaries = postgres_binaries()
-                if binaries is None:
-                    raise SystemExit("This benchmark needs PostgreSQL (Debian: apt-get install postgresql).")
-                url = stack.enter_context(private_postgres(binaries))
-            upgrade(url)
+        with new_database(engine) as (url, folder):
             rate, saved, counted, whole, locked = asyncio.run(_run(url, folder, customers))
         held &= rate >= FLOOR and locked <= MOST_LOCKED
         rows.append(
