@@ -33,7 +33,7 @@ from handlers.points.rules import Move, Target, account, moves
 from handlers.points.standing import seen
 from handlers.sales.books import load_sales, sales_of
 from handlers.sales.rules import Sale
-from handlers.sales.settle import attempt
+from handlers.sales.settle import all_or_each
 from integration.clock import HOUR
 from integration.database.steps import Steps
 from integration.facts import CustomerSeen, PromotionSeen
@@ -148,18 +148,15 @@ def _purchases(shop: Shop, numbers: Iterable[Key]) -> Steps[dict[Key, list[Purch
 
 def look(merchant_id: int, people: Collection[int], forgotten: Mapping[int, int], now: int) -> Steps[int]:
     """Settle people of one merchant whose time has come; one who cannot be is put off, and says so in the log."""
-    done = yield from attempt(lambda: _look(merchant_id, people, forgotten, now))
-    if not isinstance(done, Exception):
-        return done
-    settled = 0
-    for customer in sorted(people):
-        alone = yield from attempt(lambda one=customer: _look(merchant_id, [one], forgotten, now))  # type: ignore[misc]
-        if isinstance(alone, Exception):
-            log.error("earning_failed", merchant=merchant_id, customer=customer, exc_info=alone)
-            yield from store.looked([(merchant_id, customer)], {(merchant_id, customer): now + PUT_OFF})
-        else:
-            settled += alone
-    return settled
+
+    def put_off(customer: int, error: Exception) -> Steps[None]:
+        log.error("earning_failed", merchant=merchant_id, customer=customer, exc_info=error)
+        yield from store.looked([(merchant_id, customer)], {(merchant_id, customer): now + PUT_OFF})
+
+    def settle(some: Collection[int]) -> Steps[int]:
+        return (yield from _look(merchant_id, some, forgotten, now))
+
+    return sum((yield from all_or_each(sorted(people), settle, put_off)))
 
 
 def _look(merchant_id: int, people: Collection[int], forgotten: Mapping[int, int], now: int) -> Steps[int]:

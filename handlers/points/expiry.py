@@ -13,7 +13,7 @@ from handlers.points.posting import Posting, post
 from handlers.points.purses import Purse, purses, roots_of
 from handlers.points.rules import EXPIRED, MICRO, account
 from handlers.sales.rules import Sale
-from handlers.sales.settle import attempt
+from handlers.sales.settle import all_or_each
 from integration.clock import DAY, HOUR, to_datetime
 from integration.database.steps import BIG, Steps, ask, insert, keyed, plain
 
@@ -217,18 +217,12 @@ def stir(people: Iterable[tuple[int, int]], now: int) -> Steps[None]:
 
 def look(merchant_id: int, people: Sequence[int], now: int) -> Steps[int]:
     """Settle people of one merchant whose time has come; one who cannot be is put off, and says so in the log."""
-    done = yield from attempt(lambda: _look(merchant_id, people, now))
-    if not isinstance(done, Exception):
-        return done
-    kept = 0
-    for customer in people:
-        alone = yield from attempt(lambda one=customer: _look(merchant_id, [one], now))  # type: ignore[misc]
-        if isinstance(alone, Exception):
-            log.error("expiry_failed", merchant=merchant_id, customer=customer, exc_info=alone)
-            yield from ask(_PUT_OFF, (merchant_id, customer, now + PUT_OFF))
-        else:
-            kept += alone
-    return kept
+
+    def put_off(customer: int, error: Exception) -> Steps[None]:
+        log.error("expiry_failed", merchant=merchant_id, customer=customer, exc_info=error)
+        yield from ask(_PUT_OFF, (merchant_id, customer, now + PUT_OFF))
+
+    return sum((yield from all_or_each(people, lambda some: _look(merchant_id, some, now), put_off)))
 
 
 def _look(merchant_id: int, people: Sequence[int], now: int) -> Steps[int]:

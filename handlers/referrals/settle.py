@@ -20,7 +20,7 @@ from handlers.referrals.rules import FOR_GOOD, Caps, Case, Verdict, has_got_abou
 from handlers.referrals.store import Key, Referral
 from handlers.sales.books import load_sales
 from handlers.sales.rules import Sale
-from handlers.sales.settle import attempt
+from handlers.sales.settle import all_or_each
 from integration.clock import DAY, HOUR, to_datetime
 from integration.database.steps import Steps
 
@@ -89,18 +89,15 @@ def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
 
 def look(merchant_id: int, sales: Collection[int], privacy: Privacy | None, now: int) -> Steps[int]:
     """Settle whoever brought the buyers of these sales; one who cannot be is put off, and says so in the log."""
-    done = yield from attempt(lambda: _look(merchant_id, sales, privacy, now))
-    if not isinstance(done, Exception):
-        return done
-    settled = 0
-    for sale in sorted(sales):
-        alone = yield from attempt(lambda one=sale: _look(merchant_id, [one], privacy, now))  # type: ignore[misc]
-        if isinstance(alone, Exception):
-            log.error("referral_failed", merchant=merchant_id, sale=sale, exc_info=alone)
-            yield from store.stir([(merchant_id, sale)], (), now + PUT_OFF)
-        else:
-            settled += alone
-    return settled
+
+    def put_off(sale: int, error: Exception) -> Steps[None]:
+        log.error("referral_failed", merchant=merchant_id, sale=sale, exc_info=error)
+        yield from store.stir([(merchant_id, sale)], (), now + PUT_OFF)
+
+    def settle(some: Collection[int]) -> Steps[int]:
+        return (yield from _look(merchant_id, some, privacy, now))
+
+    return sum((yield from all_or_each(sorted(sales), settle, put_off)))
 
 
 class Referrer(NamedTuple):

@@ -62,7 +62,7 @@ Wakes = dict[tuple[int, int], int]
 WHOLE = "sale"  # stands for a capability where the sale itself could not be valued
 
 T = TypeVar("T")
-
+Each = TypeVar("Each")
 
 Listener = Callable[[int, PromotionSeen | CustomerSeen, int | None, Counters, int], Steps[None]]
 """Hears of a promotion code, or of somebody's new account, of a merchant whose books are locked and open: (merchant,
@@ -120,16 +120,12 @@ def _each_or_all(
 ) -> Steps[list[T]]:
     """Run a capability over all sales, or over each alone where one of them trips it; that one is tried again later."""
     failed: set[tuple[int, int]] = set()
-    found = yield from attempt(lambda: run(sales, now))
-    results = [] if isinstance(found, Exception) else [found]
-    if isinstance(found, Exception):
-        for sale in sales:
-            alone = yield from attempt(lambda one=sale: run([one], now))  # type: ignore[misc]
-            if isinstance(alone, Exception):
-                failed.add((sale.shop.id, sale.number))
-                yield from note_failure((sale.shop.id, sale.number, name), sale.revision, alone, now)
-            else:
-                results.append(alone)
+
+    def put_off(sale: Sale, error: Exception) -> Steps[None]:
+        failed.add((sale.shop.id, sale.number))
+        yield from note_failure((sale.shop.id, sale.number, name), sale.revision, error, now)
+
+    results = yield from all_or_each(sales, lambda some: run(some, now), put_off)
     if some_behind:
         well = [(s.shop.id, s.number) for s in sales if (s.shop.id, s.number) not in failed]
         yield from ask(_CAUGHT_UP, [(*key, each) for key in well for each in (name, WHOLE)])
@@ -155,6 +151,32 @@ def attempt(make: Callable[[], Steps[T]]) -> Steps[T | Exception]:
         return error
     yield from ask(_RELEASE, ())
     return result
+
+
+def all_or_each(
+    several: Sequence[Each],
+    run: Callable[[Sequence[Each]], Steps[T]],
+    put_off: Callable[[Each, Exception], Steps[None]],
+) -> Steps[list[T]]:
+    """Run steps over several at once, or over each alone where one of them trips the others; list what came of it.
+
+    `put_off` is called for one that trips alone, with everything its run wrote undone: it says so, and when to try
+    again.
+    """
+    found = yield from attempt(lambda: run(several))
+    if not isinstance(found, Exception):
+        return [found]
+    if len(several) == 1:
+        yield from put_off(several[0], found)
+        return []
+    results = []
+    for each in several:
+        alone = yield from attempt(lambda one=each: run([one]))  # type: ignore[misc]
+        if isinstance(alone, Exception):
+            yield from put_off(each, alone)
+        else:
+            results.append(alone)
+    return results
 
 
 def forget_failures(merged: Iterable[tuple[int, int]]) -> Steps[None]:

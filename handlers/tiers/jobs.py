@@ -9,7 +9,7 @@ from handlers.merchants.books import shops
 from handlers.sales.books import Stamp, stamps_of
 from handlers.tiers import store
 from handlers.tiers.rules import replaces
-from handlers.tiers.settle import Ahead, Bought, look, look_at_one, read_ahead
+from handlers.tiers.settle import Ahead, Bought, look, read_ahead
 from integration.clock import MINUTE
 from integration.database.shares import Limit, each_due, numbers_due
 from integration.database.steps import Steps
@@ -39,13 +39,13 @@ async def look_due(context: Context) -> int:
 
 async def _look(context: Context, merchant_id: int, people: Sequence[int], now: int) -> None:
     """Place people; whoever bought very much has their sales read first, while nobody waits for the books."""
-    for customer in sorted(await context.database.run(lambda: look(merchant_id, people, now, context.rises))):
+    for customer in sorted(await context.database.run(lambda: look(merchant_id, people, now, heard=context.rises))):
         await _look_ahead(context, merchant_id, customer, now)
 
 
 async def _look_ahead(context: Context, merchant_id: int, customer: int, now: int) -> None:
     ahead = await _read_ahead(context, merchant_id, customer)
-    if await context.database.run(lambda: look_at_one(merchant_id, customer, now, ahead, context.rises)):
+    if await context.database.run(lambda: look(merchant_id, [customer], now, ahead, context.rises)):
         # They buy faster than we read, or the programme has just changed.
         await context.database.run(lambda: store.call([(merchant_id, customer)], now + MINUTE))
 

@@ -20,7 +20,7 @@ from handlers.points.standing import seen
 from handlers.sales.bonus import differ
 from handlers.sales.books import LoadedSale, Stamp, load_sales, stamps_of
 from handlers.sales.rules import Sale
-from handlers.sales.settle import attempt
+from handlers.sales.settle import all_or_each
 from handlers.tiers import store
 from handlers.tiers.rules import (
     Grant,
@@ -335,30 +335,22 @@ def read_ahead(shop: Shop, stamps: Collection[Stamp]) -> Steps[dict[int, tuple[S
     }
 
 
-def look(merchant_id: int, people: Collection[int], now: int, heard: Heard | None = None) -> Steps[set[int]]:
+def look(
+    merchant_id: int, people: Collection[int], now: int, ahead: Ahead | None = None, heard: Heard | None = None
+) -> Steps[set[int]]:
     """Place people of one merchant whose time has come; one who cannot be is put off, and says so in the log.
 
-    Returns who has more sales than are read under a lock: see `look_at_one`.
+    Returns who has more sales than are read under a lock: with those read `ahead`, who has bought too much since.
     """
-    done = yield from attempt(lambda: _look(merchant_id, people, now, heard=heard))
-    if not isinstance(done, Exception):
-        return done
-    many: set[int] = set()
-    for customer in sorted(people):
-        many |= yield from look_at_one(merchant_id, customer, now, heard=heard)
-    return many
 
+    def put_off(customer: int, error: Exception) -> Steps[None]:
+        log.error("tier_failed", merchant=merchant_id, customer=customer, exc_info=error)
+        yield from store.call([(merchant_id, customer)], now + PUT_OFF)
 
-def look_at_one(
-    merchant_id: int, customer: int, now: int, ahead: Ahead | None = None, heard: Heard | None = None
-) -> Steps[set[int]]:
-    """Place somebody whose sales were read ahead; they are returned where too many of those have changed since."""
-    alone = yield from attempt(lambda: _look(merchant_id, [customer], now, ahead, heard))
-    if not isinstance(alone, Exception):
-        return alone
-    log.error("tier_failed", merchant=merchant_id, customer=customer, exc_info=alone)
-    yield from store.stir([(merchant_id, customer)], now + PUT_OFF)
-    return set()
+    def settle(some: Collection[int]) -> Steps[set[int]]:
+        return (yield from _look(merchant_id, some, now, ahead, heard))
+
+    return set().union(*(yield from all_or_each(sorted(people), settle, put_off)))
 
 
 def _look(

@@ -171,6 +171,22 @@ async def test_one_who_cannot_be_placed_keeps_nobody_else_back(nora: Stage, monk
     assert [rows[0][0], rows[1]] == ["silver", (None, nora.clock.now() + HOUR)]
 
 
+async def test_one_who_stands_nowhere_and_cannot_be_placed_is_tried_again(
+    nora: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New terms are looked at once by everybody: who trips then is not passed over for good."""
+    await nora.set({"tiers": {"enabled": False}})
+    await nora.hears(nora.order())
+    await strikes(nora, SECOND)
+    assert await nora.rows("SELECT customer FROM standings") == []
+    await nora.set({"tiers": {"enabled": True}})
+    with monkeypatch.context() as bug:
+        bug.setattr(settle, "merit", lambda sale: 1 / 0)
+        await strikes(nora, SECOND)
+    await strikes(nora, HOUR)
+    assert await tier(nora) == "Silver"
+
+
 async def test_sales_of_a_shop_without_tiers_ask_the_database_nothing(nora: Stage) -> None:
     """They cost the hot path nothing."""
     await nora.set({"tiers": {**LADDER, "enabled": False}})
