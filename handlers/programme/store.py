@@ -21,6 +21,8 @@ MOST_FORECASTS = 20  # of one merchant that are kept
 MOST_AT_ONCE = 2  # forecasts of one merchant that are worked out at a time
 FRESH = DAY  # older ones are worked out again
 STALLED = 5 * MINUTE  # without a sign of life: whoever worked it out is gone
+# What stands for an answer that only another version of the program can read.
+UNREADABLE = "The program was just renewed. Look again in a minute, and this will be worked out anew."
 LATEST = 20  # sales a preview is made of
 MOST_SEEN = 200  # previews of one merchant that are remembered
 
@@ -217,8 +219,8 @@ class Question(msgspec.Struct, frozen=True):
     what: Literal["sales", "tiers"] = "sales"
 
 
-class Moved(NamedTuple):
-    """What other tiers would do, counted over everybody."""
+class Moved(msgspec.Struct, frozen=True, array_like=True):
+    """What other tiers would do, counted over everybody; a newer version of the program may add to its end."""
 
     moves: tuple[tuple[str | None, str | None, int], ...]  # tier now, tier then, how many; who stays among them
     given: tuple[tuple[str, int], ...] = ()  # tier, how many would get its points for reaching it
@@ -245,12 +247,10 @@ class Asked(NamedTuple):
         return self.answered_at is None and self.failure is None and now - self.alive_at < STALLED
 
     def is_fresh(self, now: int) -> bool:
-        """Tell whether its answer still serves."""
-        return (
-            (self.answer is not None or self.moves is not None)
-            and self.answered_at is not None
-            and now - self.answered_at < FRESH
-        )
+        """Tell whether its answer still serves; one that cannot be read is let stand for a moment."""
+        if self.answered_at is None or (self.answer is None and self.moves is None and self.failure != UNREADABLE):
+            return False
+        return now - self.answered_at < (MINUTE if self.failure == UNREADABLE else FRESH)
 
 
 def count_people(merchant_id: int, limit: int) -> Steps[int]:
@@ -277,10 +277,14 @@ def read_forecast(merchant_id: int, digest: str) -> Steps[Asked | None]:
     _, question, asked_at, alive_at, done, due, answer, answered_at, failure = rows[0]
     asked = msgspec.json.decode(question, type=Question)
     decoded, moved = None, None
-    if answer and asked.what == "tiers":
-        moved = msgspec.json.decode(answer, type=Moved)
-    elif answer:
-        decoded = msgspec.json.decode(answer, type=tuple[Forecast, ...])
+    try:
+        if answer and asked.what == "tiers":
+            moved = msgspec.json.decode(answer, type=Moved)
+        elif answer:
+            decoded = msgspec.json.decode(answer, type=tuple[Forecast, ...])
+    except msgspec.DecodeError:
+        # While one version of the program takes the place of another, both work out what either asks.
+        failure = UNREADABLE
     return Asked(digest, asked, asked_at, alive_at, done, due, decoded, answered_at, failure, moved)
 
 

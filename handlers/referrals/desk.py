@@ -14,7 +14,7 @@ from handlers.merchants.frame import moved, show
 from handlers.merchants.journal import is_looking, looked, note
 from handlers.merchants.rules import Refused
 from handlers.points.rules import MICRO
-from handlers.referrals import store
+from handlers.referrals import codes, store
 from handlers.referrals.settle import decide
 from handlers.referrals.store import Referral
 from handlers.referrals.views import REASONS, STATES, called, names_of
@@ -58,7 +58,7 @@ async def friends_page(request: Request, visit: Visit) -> Response:
 
     def rows() -> Steps[tuple[list[Shown], str | None]]:
         found = yield from store.page(visit.merchant_id, before, PAGE + 1, waiting=waiting)
-        trouble = yield from store.why_waits(visit.merchant_id, since)
+        trouble = yield from codes.why_waits(visit.merchant_id, since)
         return (yield from _shown(visit.merchant_id, found)), trouble
 
     found, trouble = await context.database.read(rows)

@@ -9,9 +9,9 @@ import structlog
 from handlers.context import Context
 from handlers.coupons import Answer, Coupon, Coupons
 from handlers.merchants.books import lock_books
-from handlers.referrals import store
+from handlers.referrals import codes
+from handlers.referrals.codes import Code
 from handlers.referrals.settle import look
-from handlers.referrals.store import Code
 from integration.clock import HOUR, MINUTE, SECOND
 from integration.database.shares import Limit, Want, due_by_merchant, each_due, numbers_due, take
 from integration.database.steps import Steps
@@ -52,9 +52,9 @@ async def make(context: Context) -> int:
     taken = await context.database.read(lambda: take(_TO_ASK, now, Want(MOST_CODES, MOST_CODES)))
     free = asyncio.Semaphore(SHOPS_AT_ONCE)
 
-    async def shop(merchant_id: int, codes: list[str]) -> None:
+    async def shop(merchant_id: int, mine: list[str]) -> None:
         async with free:
-            for code in codes:
+            for code in mine:
                 try:
                     await _one(context, merchant_id, code)
                 except Exception:
@@ -71,7 +71,7 @@ async def prune(context: Context) -> int:
     """Delete codes that ended long ago and that nobody used; returns how many."""
     now, deleted = context.clock.now(), 0
     for _ in range(MOST_ROUNDS):
-        some = await context.database.run(lambda: store.prune(now))
+        some = await context.database.run(lambda: codes.prune(now))
         deleted += some
         if not some:
             break
@@ -117,7 +117,7 @@ def _coupon(code: Code, connection: int) -> Coupon:
 def _begin(coupons: Coupons, merchant_id: int, code: str, token: str, now: int) -> Steps[tuple[Code, bool] | None]:
     """Claim a code and write down where its platform is about to be asked, and whether it may have been before."""
     yield from lock_books([merchant_id])
-    found = yield from store.claim(merchant_id, code, token, now)
+    found = yield from codes.claim(merchant_id, code, token, now)
     if found is None:
         return None
     again = found.tried_at is not None or found.platform_id is not None
@@ -125,19 +125,19 @@ def _begin(coupons: Coupons, merchant_id: int, code: str, token: str, now: int) 
         found = found._replace(state="closing")
     if found.state == "closing" and not again:
         # It never was there, and need not be any more.
-        yield from store.put_code(found._replace(state="closed", next_at=None, claim=None, claimed_until=None))
+        yield from codes.put_code(found._replace(state="closed", next_at=None, claim=None, claimed_until=None))
         return None
     if not again:
         connection = yield from coupons.account(merchant_id, found.kind)
         found = found._replace(connection=connection, tried_at=now if connection is not None else None)
-    yield from store.put_code(found)
+    yield from codes.put_code(found)
     return found, again
 
 
 def _answered(asked: Code, answer: Answer, now: int) -> Steps[None]:
     """Note what the platform said; nothing where somebody else has taken the asking over."""
     yield from lock_books([asked.merchant_id])
-    present = yield from store.code_of(asked.merchant_id, asked.code)
+    present = yield from codes.code_of(asked.merchant_id, asked.code)
     if present is None or present.claim != asked.claim:
         return
     free = present._replace(claim=None, claimed_until=None)
@@ -145,12 +145,12 @@ def _answered(asked: Code, answer: Answer, now: int) -> Steps[None]:
     if answer.state == "done" and asked.state == "asked":
         there = free._replace(platform_id=answer.platform_id, reason=None, attempts=0)
         # Its link may have been closed, or its owner forgotten, while it was being made.
-        yield from store.put_code(there._replace(state="made", next_at=None) if present.state == "asked" else there)
+        yield from codes.put_code(there._replace(state="made", next_at=None) if present.state == "asked" else there)
     elif answer.state == "done":
-        yield from store.put_code(free._replace(state="closed", next_at=None, reason=None))
+        yield from codes.put_code(free._replace(state="closed", next_at=None, reason=None))
     elif refused and present.state == "asked" and asked.connection is not None:
-        yield from store.put_code(free._replace(state="refused", next_at=None, reason=answer.reason))
+        yield from codes.put_code(free._replace(state="refused", next_at=None, reason=answer.reason))
     else:
         pause = PAUSES[min(present.attempts, len(PAUSES)) - 1]
         again = free._replace(next_at=now + max(pause, round(answer.seconds * SECOND)), reason=answer.reason)
-        yield from store.put_code(again._replace(tried_at=None) if answer.nothing_done else again)
+        yield from codes.put_code(again._replace(tried_at=None) if answer.nothing_done else again)

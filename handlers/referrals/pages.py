@@ -24,10 +24,10 @@ from handlers.merchants.rules import Refused, Shop
 from handlers.messages.letters import words_file
 from handlers.messages.pages import language_of, page
 from handlers.messages.zones import zone
-from handlers.referrals import store
+from handlers.referrals import codes
+from handlers.referrals.codes import Code, Link
 from handlers.referrals.jobs import MAKE
 from handlers.referrals.rules import ALPHABET, CODE_LETTERS
-from handlers.referrals.store import Code, Link
 from handlers.referrals.views import welcome as ask_welcome
 from integration.clock import to_datetime
 from integration.database.steps import Steps, ask, plain
@@ -136,7 +136,7 @@ async def _ask_for(request: Request, context: Context, code: str) -> Response | 
 
 
 async def _show(request: Request, context: Context, code: str) -> Response | None:
-    found = await context.database.read(lambda: store.code_called(code))
+    found = await context.database.read(lambda: codes.code_called(code))
     now = context.clock.now()
     if found is None or found.state not in ("asked", "made") or found.expires_at <= now or found.used_at is not None:
         return None
@@ -157,7 +157,7 @@ async def _show(request: Request, context: Context, code: str) -> Response | Non
 
 async def _linked(context: Context, code: str) -> tuple[Link, Shop] | None:
     """Find a link that works, and its shop; None where it works no more."""
-    link = await context.database.read(lambda: store.link_called(code))
+    link = await context.database.read(lambda: codes.link_called(code))
     if link is None or link.state != "open":
         return None
     keep_within(link.merchant_id)

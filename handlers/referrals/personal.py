@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from handlers.holders import Holder, Sections, Subject, deleting
-from handlers.referrals import store
+from handlers.referrals import codes, store
 from integration.clock import to_iso
 from integration.database.steps import BIG, Steps, ask, keyed
 
@@ -40,7 +40,7 @@ def give_up(merchant_id: int, numbers: Sequence[int]) -> Steps[int]:
 def export(subject: Subject) -> Steps[Sections]:
     """Show the person's link, and what came of it; friends are nobody's business but their own."""
     keys = [(subject.merchant_id, number) for number in sorted(subject.numbers)]
-    links = yield from store.links_of(keys)
+    links = yield from codes.links_of(keys)
     rows = sorted((yield from store.of_referrers(keys)), key=lambda row: row.sale)
     return {
         "referral_links": [{"code": one.code, "since": to_iso(one.created_at)} for one in links],

@@ -15,7 +15,7 @@ from handlers.points.expiry import has_terms, settle_people
 from handlers.points.posting import Posting, post
 from handlers.points.rules import MICRO, Target, account, moves
 from handlers.points.standing import seen
-from handlers.referrals import store
+from handlers.referrals import codes, store
 from handlers.referrals.rules import FOR_GOOD, Caps, Case, Verdict, has_got_about, judge, likeness
 from handlers.referrals.store import Key, Referral
 from handlers.sales.books import load_sales
@@ -49,7 +49,7 @@ class ReferralsSettler:
             return {}
         typed = {(sale.shop.id, code) for sale in concerned for code in _codes(sale)}
         promotions = {(sale.shop.id, name) for sale in concerned for name in _promotions(sale)}
-        whose = (yield from store.owners(typed, promotions)) if typed or promotions else {}
+        whose = (yield from codes.owners(typed, promotions)) if typed or promotions else {}
         brought, used = [], []
         for sale in concerned:
             names = [(sale.shop.id, one) for one in (*_codes(sale), *_promotions(sale)) if (sale.shop.id, one) in whose]
@@ -59,7 +59,7 @@ class ReferralsSettler:
                 used += [(sale.shop.id, whose[name][1]) for name in names]
         if brought:
             yield from store.told(brought, now)
-            yield from store.used(used, now)
+            yield from codes.used(used, now)
         numbers = {(sale.shop.id, n) for sale in concerned for n in (sale.number, *sale.absorbed)}
         people = {(sale.shop.id, sale.customer) for sale in concerned if sale.customer is not None}
         found = yield from persons(people)
@@ -265,11 +265,11 @@ def _close(shop: Shop, one: Referrer, now: int) -> Steps[None]:
     """Close a link that has got about, and take its codes off."""
     if not has_got_about(one.verdicts.values(), shop.current.referrals.most_in_all):
         return
-    for link in (yield from store.links_of((shop.id, n) for n in {row.referrer for row in one.rows} | {one.root})):
+    for link in (yield from codes.links_of((shop.id, n) for n in {row.referrer for row in one.rows} | {one.root})):
         if link.state == "open":
-            yield from store.put_link(link._replace(state="closed"))
-            for code in (yield from store.open_codes(link, now)):
-                yield from store.put_code(code._replace(state="closing", next_at=now, attempts=0))
+            yield from codes.put_link(link._replace(state="closed"))
+            for code in (yield from codes.open_codes(link, now)):
+                yield from codes.put_code(code._replace(state="closing", next_at=now, attempts=0))
 
 
 def decide(merchant_id: int, sale: int, decision: str, now: int) -> Steps[Referral]:

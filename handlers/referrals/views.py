@@ -11,9 +11,10 @@ from handlers.inviting import Invitation
 from handlers.merchants.books import lock_books, shops
 from handlers.merchants.rules import Refused, Shop
 from handlers.points.rules import MICRO
-from handlers.referrals import store
+from handlers.referrals import codes, store
+from handlers.referrals.codes import Code, Link
 from handlers.referrals.rules import spelt
-from handlers.referrals.store import Code, Link, Referral
+from handlers.referrals.store import Referral
 from integration.clock import DAY
 from integration.database.steps import BIG, Steps, ask, keyed
 from integration.money import exponent
@@ -66,7 +67,7 @@ class Doorway:
         if not customer:
             return Invitation("new", None, terms.points, terms.welcome, 0, 0)
         numbers = yield from _numbers(shop.id, customer)
-        links = yield from store.links_of(numbers)
+        links = yield from codes.links_of(numbers)
         counts = yield from store.counted(numbers)
         mine = next((one for one in links if one.state == "open"), None)
         return Invitation(
@@ -87,14 +88,14 @@ class Doorway:
             raise Refused("There is no link to be had.")
         if offered.state == "new":
             ((_, root), _), *_ = (yield from persons([(shop.id, customer)])).items()
-            yield from store.put_link(Link(shop.id, spelt(secrets.token_bytes(16)), root, "open", now))
+            yield from codes.put_link(Link(shop.id, spelt(secrets.token_bytes(16)), root, "open", now))
 
 
 def welcome(shop: Shop, link: Link, asker: str, now: int) -> Steps[Code]:
     """Give whoever has a link a code of their own, and have it made. Raises Refused where too many were asked for."""
     yield from lock_books([shop.id])
-    present = yield from store.link_of(shop.id, link.code)
-    if present is None or present.state != "open" or (yield from store.is_over(link, asker, now)):
+    present = yield from codes.link_of(shop.id, link.code)
+    if present is None or present.state != "open" or (yield from codes.is_over(link, asker, now)):
         raise Refused("There is no code to be had now.")
     reward = shop.current.referrals.welcome
     code = Code(
@@ -105,14 +106,14 @@ def welcome(shop: Shop, link: Link, asker: str, now: int) -> Steps[Code]:
         asker=asker,
         state="asked",
         kind=reward.kind,
-        terms=store.terms_of(reward),
+        terms=codes.terms_of(reward),
         value_minor=int(reward.value.scaleb(exponent(shop.currency))),
         currency=shop.currency,
         created_at=now,
         expires_at=now + reward.valid_days * DAY,
         next_at=now,
     )
-    yield from store.put_code(code)
+    yield from codes.put_code(code)
     return code
 
 

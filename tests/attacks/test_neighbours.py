@@ -33,7 +33,7 @@ ASKED_ACROSS = {
     # Deliveries of nobody become those of who proves to have their connection.
     "handlers.inbox.record._ADOPT",
     # A limit on what one address of the network asks for, wherever it asks.
-    "handlers.account.store._ASKED", "handlers.account.store._OF_ASKER", "handlers.referrals.store._OF_ASKER",
+    "handlers.account.store._ASKED", "handlers.account.store._OF_ASKER", "handlers.referrals.codes._OF_ASKER",
 }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Journeys of friends: who brought whom, what both sides get for it, and when it is nothing."""
 
 from handlers.customers.identify import find
-from handlers.referrals import store
-from handlers.referrals.store import Code
+from handlers.referrals import codes
+from handlers.referrals.codes import Code
 from integration.clock import DAY
 from tests.journeys.street import journey
 from tests.journeys.town import Person, Town
@@ -24,7 +24,7 @@ async def opens(town: Town) -> None:
             merchant_id=town.merchant, code=f"FRIEND{number}", link="LINK", customer=ana, asker="", state="made",
             kind="amount_off", terms="{}", value_minor=1000, currency="USD", created_at=now, expires_at=now + 30 * DAY,
         )  # fmt: skip
-        await town.street.context.database.run(lambda code=code: store.put_code(code))  # type: ignore[misc]
+        await town.street.context.database.run(lambda code=code: codes.put_code(code))  # type: ignore[misc]
 
 
 def comes(town: Town, who: Person, number: int = 1) -> PretendOrder:

@@ -8,9 +8,9 @@ import pytest
 from handlers.merchants.rules import Program
 from handlers.merchants.tiering import Tiers
 from handlers.programme import jobs
-from handlers.programme.store import Asked, Moved, Question
+from handlers.programme.store import UNREADABLE, Asked, Moved, Question
 from handlers.programme.views import keep_chosen, reshapes, shifted
-from integration.clock import DAY, SECOND
+from integration.clock import DAY, MINUTE, SECOND
 from tests.handlers.programme.test_pages import follows, form, proof, reviewed, sells, versions
 from tests.visits import NORA, House, Visitor
 
@@ -138,6 +138,22 @@ async def test_many_customers_are_counted_by_a_job_while_the_page_says_how_far_i
     await jobs.forecast(house.context, merchant, digest)
     page = (await nora.get(path)).text
     assert f"<strong>1</strong> of {more + 1} customers would have a lower tier than now" in page
+
+
+async def test_an_answer_of_another_version_of_the_program_is_read_as_far_as_it_can_be(
+    house: House, nora: Visitor
+) -> None:
+    """More at its end changes nothing; of another shape, the page says to look again, and a minute later asks anew."""
+    path, _, _ = await harder(nora)
+    says = "<strong>1</strong> of 1 customer would have a lower tier"
+    more = '[[["silver",null,1]],[],[],[],{"new":"words"}]'
+    await house.does("UPDATE program_forecasts SET answer = ?1", more)
+    assert says in (await nora.get(path)).text
+    await house.does("UPDATE program_forecasts SET answer = ?1", '{"moves":[]}')
+    page = (await nora.get(path)).text
+    assert UNREADABLE in page and says not in page
+    house.clock.instant += 2 * MINUTE
+    assert says in (await nora.get(path)).text
 
 
 def test_only_what_somebody_takes_can_move_them() -> None:

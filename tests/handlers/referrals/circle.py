@@ -7,8 +7,9 @@ from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
 from handlers.points.audit import audit_books
 from handlers.points.seal import seal_all
-from handlers.referrals import jobs, store
-from handlers.referrals.store import Code, Link, Referral
+from handlers.referrals import codes, jobs, store
+from handlers.referrals.codes import Code, Link
+from handlers.referrals.store import Referral
 from handlers.referrals.views import Doorway, welcome
 from integration.sandbox.shopify_records import Customer, Order
 from tests.handlers.rewards.counter import Counter
@@ -41,7 +42,7 @@ class Circle:
         """Have a customer ask for their link."""
         shop, now = await self.shop(), self.market.clock.now()
         await self.context.database.run(lambda: self.door.invite(shop, customer, now))
-        return (await self.context.database.read(lambda: store.links_of([(self.stall.merchant, customer)])))[-1]
+        return (await self.context.database.read(lambda: codes.links_of([(self.stall.merchant, customer)])))[-1]
 
     async def wants(self, link: Link | None = None, asker: str = "") -> Code:
         """Somebody with a link asks for a code of their own."""
@@ -56,7 +57,7 @@ class Circle:
 
     async def now(self, code: Code) -> Code:
         """What a code is by now."""
-        found = await self.context.database.read(lambda: store.code_of(code.merchant_id, code.code))
+        found = await self.context.database.read(lambda: codes.code_of(code.merchant_id, code.code))
         assert found is not None
         return found
 

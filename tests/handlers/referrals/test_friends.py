@@ -5,9 +5,9 @@ import random
 import pytest
 
 from handlers.merchants.rules import Refused
-from handlers.referrals import store
+from handlers.referrals import codes
+from handlers.referrals.codes import MOST_OF_LINK
 from handlers.referrals.rules import MOST_MISUSED
-from handlers.referrals.store import MOST_OF_LINK
 from integration.clock import DAY, to_iso
 from integration.sandbox.shopify_discounts import CannotUse
 from tests.handlers.referrals.circle import Circle
@@ -184,15 +184,15 @@ async def test_only_so_many_codes_are_asked_for_and_open_at_once(circle: Circle,
         await circle.wants()
     circle.market.passes(minutes=61)
     await circle.wants()
-    monkeypatch.setattr(store, "MOST_OPEN", MOST_OF_LINK + 1)
+    monkeypatch.setattr(codes, "MOST_OPEN", MOST_OF_LINK + 1)
     with pytest.raises(Refused):
         await circle.wants()
     circle.market.passes(days=31)
-    monkeypatch.setattr(store, "MOST_ASKED", 1)
+    monkeypatch.setattr(codes, "MOST_ASKED", 1)
     await circle.wants(asker="somewhere")
     with pytest.raises(Refused):
         await circle.wants(asker="somewhere")
-    monkeypatch.setattr(store, "MOST_OF_SHOP", 2)
+    monkeypatch.setattr(codes, "MOST_OF_SHOP", 2)
     await circle.wants(asker="elsewhere")
     with pytest.raises(Refused):
         await circle.wants(asker="nowhere")

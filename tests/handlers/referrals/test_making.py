@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.merchants.rules import Refused
-from handlers.referrals import jobs, store
+from handlers.referrals import codes, jobs
 from handlers.referrals.rules import CODE_LETTERS
 from integration.faults import arm
 from tests.handlers.referrals.circle import Circle
@@ -20,7 +20,7 @@ def faults() -> Iterator[Any]:
     arm("")
 
 
-async def one_more(circle: Circle, code: store.Code) -> None:
+async def one_more(circle: Circle, code: codes.Code) -> None:
     """The clock comes by until nobody holds the code any more."""
     for _ in range(3):
         circle.market.passes(minutes=6)
@@ -83,21 +83,21 @@ async def test_all_of_it_twice_at_once_comes_to_the_same(circle: Circle) -> None
 async def test_asking_by_the_dozen_at_once_gives_as_many_codes_as_a_link_may(circle: Circle) -> None:
     """Forty friends press the button together; no letter of a code tells of another."""
 
-    async def one() -> store.Code | None:
+    async def one() -> codes.Code | None:
         try:
             return await circle.wants()
         except Refused:
             return None
 
     given = [code for code in await asyncio.gather(*(one() for _ in range(40))) if code is not None]
-    assert len(given) == store.MOST_OF_LINK - 1
+    assert len(given) == codes.MOST_OF_LINK - 1
     assert len({code.code for code in given}) == len(given) and {len(code.code) for code in given} == {CODE_LETTERS}
 
 
 async def test_a_code_that_fails_inside_keeps_nobody_waiting(circle: Circle) -> None:
     """The failure is logged; the next code is made all the same."""
     first, second = await circle.wants(), await circle.wants()
-    await circle.context.database.run(lambda: store.put_code(first._replace(terms="")))
+    await circle.context.database.run(lambda: codes.put_code(first._replace(terms="")))
     await jobs.make(circle.context)
     assert [(await circle.now(each)).state for each in (first, second)] == ["asked", "made"]
 
@@ -113,5 +113,5 @@ async def test_codes_nobody_used_are_gone_in_the_end_and_used_ones_stay(circle: 
     assert await jobs.prune(circle.context) == 2
     left = await circle.market.rows("SELECT asker, used_at IS NOT NULL FROM referral_codes")
     assert [(asker, bool(used)) for asker, used in left] == [("", True)]
-    assert await circle.context.database.read(lambda: store.code_of(unused.merchant_id, unused.code)) is None
+    assert await circle.context.database.read(lambda: codes.code_of(unused.merchant_id, unused.code)) is None
     await circle.is_sound()

@@ -7,9 +7,9 @@ from config.asgi import build
 from handlers.customers.timeline import LATEST, Bound, Whose
 from handlers.privacy import jobs as privacy_jobs
 from handlers.privacy import store as privacy_store
-from handlers.referrals import jobs, pages, store
+from handlers.referrals import codes, jobs, pages
+from handlers.referrals.codes import links_of
 from handlers.referrals.settle import decide
-from handlers.referrals.store import links_of
 from handlers.referrals.views import Friends
 from integration.clock import SECOND
 from integration.sandbox.stripe_rewards import Refuses
@@ -51,7 +51,7 @@ async def test_a_friend_asks_for_a_code_and_finds_nobodys_name(circle: Circle, l
 async def test_too_many_codes_asked_for_are_refused_in_words(circle: Circle) -> None:
     """Whoever asks is told to come back later."""
     friend, here = browser(circle), f"/c/friend/{circle.link.code}"
-    for _ in range(store.MOST_OF_LINK - 1):
+    for _ in range(codes.MOST_OF_LINK - 1):
         assert (await friend.post(here)).status_code == 303
     answer = await friend.post(here)
     assert answer.status_code == 429 and "Try again later" in answer.text
