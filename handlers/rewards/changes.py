@@ -12,7 +12,9 @@ from handlers.points.expiry import settle_before_taking
 from handlers.points.posting import Posting, post
 from handlers.points.rules import account
 from handlers.rewards import store
+from handlers.rewards.claims import renew
 from handlers.rewards.kinds import Issued
+from handlers.rewards.kinds.discounts_off import SwitchedOff, is_switched_off, note_switched_off
 from handlers.rewards.rules import (
     KEEPS,
     OPEN,
@@ -87,7 +89,12 @@ def redeem(wish: Wish, platforms: Mapping[str, str | None], now: int) -> Steps[R
     platform = platforms.get(reward.kind)
     if platform is not None and platform not in shop.platforms:
         raise Refused("The shop cannot make this reward at the moment.")
-    redemption = Redemption(
+    return (yield from settled((yield from _taken(shop, root, wish, reward, now)), counters, now))
+
+
+def _taken(shop: Shop, root: int, wish: Wish, reward: Reward, now: int) -> Steps[Redemption]:
+    """Write down what a wish comes to: to be asked for at once, under a new code, at what it costs now."""
+    return Redemption(
         merchant_id=shop.id,
         number=(yield from store.next_number(shop.id)),
         key=wish.key,
@@ -121,7 +128,6 @@ def redeem(wish: Wish, platforms: Mapping[str, str | None], now: int) -> Steps[R
         restored=0,
         postings=0,
     )
-    return (yield from settled(redemption, counters, now))
 
 
 def holdings(shop: Shop, root: int, numbers: list[int], reward: str) -> Steps[Holdings]:
@@ -133,14 +139,6 @@ def holdings(shop: Shop, root: int, numbers: list[int], reward: str) -> Steps[Ho
     everybody = (yield from store.taken(shop.id, reward)) if offer is not None and offer.stock is not None else 0
     stands = (yield from ask(_TIER, (shop.id, root))) if offer is not None and offer.tiers else []
     return Holdings(rows[0][0] if rows else 0, stands[0][0] if stands else None, mine, everybody)
-
-
-def is_switched_off(merchant_id: int, name: str, reward: Reward) -> Steps[bool]:
-    """Tell whether the merchant has switched the discount off, at the platform, that codes of a reward share."""
-    if not reward.shared:
-        return False
-    terms = store.terms_of(reward)
-    return any((one.reward, one.terms) == (name, terms) for one in (yield from store.switched_off(merchant_id)))
 
 
 def settled(redemption: Redemption, counters: Counters, now: int) -> Steps[Redemption]:
@@ -213,7 +211,7 @@ def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Beg
         waiting = present._replace(claim=None, claimed_until=None, next_at=now + TURN_PAUSE, attempts=attempts)
         yield from store.put([waiting])
         return None
-    if not (yield from store.renew(present)):
+    if not (yield from renew(present)):
         return None
     again = present.tried_at is not None
     if not again:
@@ -293,18 +291,9 @@ def declined(claimed: Redemption, reason: str, now: int) -> Steps[Redemption | N
 
 def switched_off(claimed: Redemption, discount: str, now: int) -> Steps[None]:
     """Note that the merchant has switched off what a code was to be added to: its points come back, and it is told."""
-    off = store.SwitchedOff(discount, claimed.reward, claimed.terms, now)
+    off = SwitchedOff(discount, claimed.reward, claimed.terms, now)
     yield from note_switched_off(claimed.merchant_id, off, now)
     yield from declined(claimed, "The discount of this reward was switched off in Shopify.", now)
-
-
-def note_switched_off(merchant_id: int, off: store.SwitchedOff, now: int) -> Steps[None]:
-    """Keep and journal, once, that a shared discount was switched off at the platform."""
-    yield from lock_books([merchant_id])
-    if (yield from store.note_off(merchant_id, off)):
-        detail = {"discount": off.platform_id}
-        about = f"reward:{off.reward}"
-        yield from note(merchant_id, "Shopify", "has a reward's discount switched off", about, detail, now)
 
 
 def note_unfinished(one: Redemption, rewards: int, now: int) -> Steps[None]:

@@ -17,6 +17,7 @@ from handlers.merchants.journal import is_looking, looked, note
 from handlers.merchants.rules import Refused
 from handlers.rewards import changes, feeds, store
 from handlers.rewards.jobs import BELL
+from handlers.rewards.kinds import discounts_off
 from handlers.rewards.rules import State
 from handlers.rewards.store import Redemption
 from integration.database.steps import Steps
@@ -99,7 +100,7 @@ async def _switched_off(context: Context, visit: Visit) -> list[_Off]:
 
     def steps() -> Steps[list[_Off]]:
         found = []
-        for one in (yield from store.switched_off(visit.merchant_id)):
+        for one in (yield from discounts_off.known(visit.merchant_id)):
             unused = yield from store.unused_of(visit.merchant_id, one.platform_id, MOST_COUNTED + 1)
             number = one.platform_id.rpartition("/")[2]
             href = f"{SHOPIFY_ADMIN}/store/{store_name}/discounts/{number}" if store_name else ""

@@ -9,15 +9,19 @@ import time
 from collections.abc import Mapping, Sequence
 
 import structlog
+from sqlalchemy import Column, Table
 
 from handlers.context import Context
 from handlers.merchants.books import lock_books, shops
 from handlers.merchants.offers import CODES
 from handlers.rewards import changes, store
+from handlers.rewards.kinds import discounts_off
 from handlers.rewards.kinds.asking import Account, At, account_at
+from handlers.rewards.kinds.discounts_off import SwitchedOff
 from handlers.rewards.kinds.shopify_codes import Condition, conditions
-from handlers.rewards.store import Redemption, SwitchedOff
+from handlers.rewards.store import Redemption
 from integration.clock import DAY, HOUR, MINUTE
+from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, Steps, ask, insert, plain
 from integration.errors import OutsideError, Revoked
 from integration.vault import Unsealable
@@ -33,6 +37,14 @@ SECONDS = 240.0  # of one run
 REST = 15 * MINUTE  # before the next part of a shop with many codes is looked at
 FAILED_REST = 6 * HOUR  # before a shop that could not be asked is asked again
 
+# When a merchant's codes are looked at next, and behind which redemption a look goes on.
+discount_looks = Table(
+    "discount_looks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("next_at", Instant, nullable=False),
+    Column("after_number", Number, nullable=False, server_default="0"),
+)
 _SHOPIFY = "shopify"
 _OURS = tuple(sorted(CODES - {"promotion_code"}))
 _DUE = plain(
@@ -115,7 +127,7 @@ async def _look_at_shop(context: Context, merchant_id: int) -> None:
 
 async def _look_at_known(context: Context, merchant_id: int, at: At, account: Account) -> dict[str, Condition]:
     """Look at the shared discounts that were off when they were looked at last."""
-    known = await context.database.read(lambda: store.switched_off(merchant_id))
+    known = await context.database.read(lambda: discounts_off.known(merchant_id))
     stands = await _asked(at, sorted({each.platform_id for each in known}))
     await _settle(context, merchant_id, account, [], stands)
     return stands
@@ -150,11 +162,11 @@ async def _settle(
 
     def steps() -> Steps[None]:
         yield from lock_books([merchant_id])
-        for one in (yield from store.switched_off(merchant_id)):
+        for one in (yield from discounts_off.known(merchant_id)):
             if stands.get(one.platform_id) in ("on", "gone") or (yield from _is_over(merchant_id, one)):
-                yield from store.note_on(merchant_id, one.platform_id)
+                yield from discounts_off.note_on(merchant_id, one.platform_id)
         for one in off.values():
-            yield from changes.note_switched_off(merchant_id, one, now)
+            yield from discounts_off.note_switched_off(merchant_id, one, now)
         for number in lost:
             yield from changes.lapse(merchant_id, number, now)
 

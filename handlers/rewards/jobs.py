@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import structlog
 
 from handlers.context import Context
-from handlers.rewards import changes, feeds, store
+from handlers.rewards import changes, claims, feeds
+from handlers.rewards.claims import Lapsed
 from handlers.rewards.kinds.asking import PAUSES, Errands, put_off, together
-from handlers.rewards.store import Lapsed, Redemption
+from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.errors import Unavailable
 
@@ -45,20 +46,11 @@ async def ask_for_ever(context: Context, stop: asyncio.Event) -> None:
             await asyncio.wait({bell, *rounds.under_way}, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def ask_due(context: Context) -> int:
-    """Ask the platforms once for what is due, some of every merchant's; returns how many rewards were looked at."""
-    async with asyncio.TaskGroup() as group:
-        rounds = Rounds(context, asyncio.Event(), group)
-        await rounds.begin()
-        begun = rounds.under_way
-    return sum(each.result() for each in begun)
-
-
 async def lapse(context: Context) -> None:
     """Have looked after what has lapsed unused; one that cannot be holds up no other."""
     now, last = context.clock.now(), Lapsed(0, 0, 0)
     for _ in range(MOST_LAPSED):
-        page = await context.database.read(lambda after=last: store.lapsed(now, after, LAPSED_AT_ONCE))  # type: ignore[misc]
+        page = await context.database.read(lambda after=last: claims.lapsed(now, after, LAPSED_AT_ONCE))  # type: ignore[misc]
         for each in page:
             try:
                 await context.database.run(lambda at=each: changes.lapse(at.merchant_id, at.number, now))  # type: ignore[misc]
@@ -99,15 +91,15 @@ class Rounds:
     async def begin(self) -> None:
         """Begin a round for every merchant who has something due, as far as there are seats."""
         now, database = self._context.clock.now(), self._context.database
-        is_due, is_left = await database.read(lambda: store.anything_due(now))
+        is_due, is_left = await database.read(lambda: claims.anything_due(now))
         if is_left:
-            await database.run(store.free_left_behind)
+            await database.run(claims.free_left_behind)
         elif not is_due:
             return
         self._seats = {merchant: task for merchant, task in self._seats.items() if not task.done()}
         # Those who have a seat may fill one look; behind them others may wait.
         for _ in range(2):
-            found, self._after = await database.read(lambda: store.merchants_due(now, self._after))
+            found, self._after = await database.read(lambda: claims.merchants_due(now, self._after))
             for merchant_id in found:
                 if len(self._seats) >= MERCHANTS_AT_ONCE:
                     return
@@ -121,7 +113,7 @@ class Rounds:
         """Ask for what one merchant has due, at most a batch of it."""
         try:
             token, now = secrets.token_hex(8), self._context.clock.now()
-            claimed = await self._context.database.run(lambda: store.claim(merchant_id, token, now, BATCH))
+            claimed = await self._context.database.run(lambda: claims.claim(merchant_id, token, now, BATCH))
             self._asked_at = {one: at for one, at in self._asked_at.items() if now - at < GATHER}
             await _Round(self._context, self._errands, self._stop, self._asked_at).ask(claimed)
             return len(claimed)
@@ -155,7 +147,7 @@ class _Round:
         rest = [each for group in left for each in group]
         if rest:
             until = self._context.clock.now() + PAUSES[0]
-            await self._context.database.run(lambda: store.put_back(rest, until))
+            await self._context.database.run(lambda: claims.put_back(rest, until))
 
     async def _gather(self, one: tuple[object, ...], groups: dict[tuple[object, ...], list[Redemption]]) -> None:
         """Put codes of a shared discount back until the others of the moment have come, too."""
@@ -165,7 +157,7 @@ class _Round:
             self._asked_at[key] = now
             return
         group = groups.pop(one)
-        await self._context.database.run(lambda: store.put_back(group, last + GATHER))
+        await self._context.database.run(lambda: claims.put_back(group, last + GATHER))
 
     async def _one(self, group: list[Redemption]) -> list[Redemption]:
         """Ask for what can be asked for at once; returns what was not tried."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from handlers.merchants.rules import Shop
 from handlers.rewards import changes, jobs, store
 from handlers.rewards.changes import Wish, holdings
+from handlers.rewards.kinds import discounts_off
 from handlers.rewards.rules import KEEPS, Holdings, is_code, most_steps, obstacle
 from handlers.rewards.store import Redemption
 from handlers.spending import Offer, Taken
@@ -62,7 +63,7 @@ class Counter:
         }
         root = ((yield from store.root_of(shop.id, customer)) if customer else None) or 0
         numbers = (yield from store.numbers_of(shop.id, root)) if root else []
-        off = {(one.reward, one.terms) for one in (yield from store.switched_off(shop.id))}
+        off = {(one.reward, one.terms) for one in (yield from discounts_off.known(shop.id))}
         offered = {name: each for name, each in offered.items() if (name, store.terms_of(each)) not in off}
         # The tier is looked up for a reward that asks for one.
         first = next((name for name, each in offered.items() if each.tiers), "")

@@ -20,7 +20,7 @@ LAST = ("privacy",)  # may use every capability
 # spends points, places people on a ladder, makes codes or gives out links for friends fulfils.
 OUTSIDE_THE_ORDER = ("context", "holders", "spending", "ladder", "coupons", "inviting")
 FILE_NAMES = {"__init__", "rules", "ledger", "store", "settle", "jobs", "feeds", "letters", "pages", "personal",
-              "timeline", "views", "changes", "codes", "desk", "terms"}  # fmt: skip
+              "timeline", "views", "changes", "codes", "desk", "terms", "claims"}  # fmt: skip
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "service", "services", "base"}
 VAGUE_ENDINGS = ("Manager", "Service", "Helper", "Utils", "Base")
 LONGEST_FILE_LINES = 500

@@ -16,6 +16,7 @@ from handlers.merchants.rules import Refused
 from handlers.points.jobs import enrol_holders, expire_due
 from handlers.privacy import jobs as privacy_jobs
 from handlers.rewards import feeds, store
+from handlers.rewards.kinds import discounts_off
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.delivery import Delivery
@@ -353,7 +354,7 @@ class Spending(RuleBasedStateMachine):
 
     def _holds(self, had: list[Redemption]) -> None:
         shop, merchant = self.counter.stall.shop, self.counter.stall.merchant
-        known = self.run(self.market.context.database.read(lambda: store.switched_off(merchant)))
+        known = self.run(self.market.context.database.read(lambda: discounts_off.known(merchant)))
         off = {f"/{each.platform_id.rpartition('/')[2]}" for each in known}
         texts = [code.text for discount in shop.discounts.all.values() for code in discount.codes]
         assert len(texts) == len(set(texts))

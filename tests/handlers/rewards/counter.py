@@ -1,15 +1,17 @@
 """The counter at which points are spent: a pretend shop, its customer Ana, and what the ledger says."""
 
+import asyncio
 from typing import Any
 
 from config.wiring import REWARDS
+from handlers.context import Context
 from handlers.inbox.work import drain
 from handlers.merchants.programs import change_program
 from handlers.points.adjust import adjust
 from handlers.points.audit import audit_books
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Wish
-from handlers.rewards.jobs import ask_due, lapse
+from handlers.rewards.jobs import Rounds, lapse
 from handlers.rewards.kinds.asking import look
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
@@ -20,6 +22,15 @@ from tests.handlers.reconcile.market import Market, Stall
 FIVE = {"name": "5 off", "kind": "amount_off", "points": 500, "value": "5", "min_order": "10"}
 SCOPES = ("read_orders", "read_customers", "read_fulfillments", "write_discounts")
 PLATFORMS = {kind.name: kind.platform for kind in REWARDS}
+
+
+async def ask_once(context: Context) -> int:
+    """Have the platforms asked once for what is due, some of every merchant's; returns how many rewards that were."""
+    async with asyncio.TaskGroup() as group:
+        rounds = Rounds(context, asyncio.Event(), group)
+        await rounds.begin()
+        begun = rounds.under_way
+    return sum(each.result() for each in begun)
 
 
 class Counter:
@@ -77,7 +88,7 @@ class Counter:
 
     async def asks(self) -> int:
         """Ask the platforms for what is due, once."""
-        return await ask_due(self.context)
+        return await ask_once(self.context)
 
     async def has(self, reward: str = "five", key: str = "first", steps: int = 1) -> Redemption:
         """Have Ana want a reward and get it."""

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from handlers.rewards import store, views
+from handlers.rewards import claims, store, views
 from handlers.rewards.kinds import asking
 from integration.database.engine import _SESSION
 from integration.database.steps import Sql
@@ -19,17 +19,17 @@ ROWS = 30_000
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (store._DUE, "ix_redemptions_waiting (merchant_id=? AND next_at>? AND next_at<?)"),
-        (store._OF_MERCHANT, "ix_redemptions_waiting (merchant_id=? AND next_at>? AND next_at<?)"),
-        (store._LOOK, "ix_redemptions_claimed"),
-        (store._FREE, "ix_redemptions_claimed"),
-        (store._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
+        (claims._DUE, "ix_redemptions_waiting (merchant_id=? AND next_at>? AND next_at<?)"),
+        (claims._OF_MERCHANT, "ix_redemptions_waiting (merchant_id=? AND next_at>? AND next_at<?)"),
+        (claims._LOOK, "ix_redemptions_claimed"),
+        (claims._FREE, "ix_redemptions_claimed"),
+        (claims._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
         (store._PAGE_OF_STATE, "ix_redemptions_state (merchant_id=? AND state=? AND number<?)"),
         (store._UNUSED_AFTER, "ix_redemptions_state (merchant_id=? AND state=? AND number>?)"),
         (store._UNUSED_OF, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
         (views._REFUSED, "ix_redemptions_state (merchant_id=? AND state=?)"),
         (views._WAITING, "ix_redemptions_state (merchant_id=? AND state=?)"),
-        (store._CLAIM, "sqlite_autoindex_redemptions_1 (merchant_id=? AND number=?)"),
+        (claims._CLAIM, "sqlite_autoindex_redemptions_1 (merchant_id=? AND number=?)"),
         (store._BY_CODE, "ix_redemptions_code (code=? AND merchant_id=?)"),
         (store._BY_PLATFORM, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
         (store._OF, "ix_redemptions_customer (customer=? AND merchant_id=?)"),
@@ -60,11 +60,11 @@ async def test_postgresql_finds_rewards_by_index(postgres_database: str, analyse
         if analysed:
             await connection.execute("ANALYZE redemptions")
         for statement, arguments, indexes in (
-            (store._DUE, (0, ROWS, 1, 1), {"ix_redemptions_waiting"}),
-            (store._OF_MERCHANT, (1, ROWS, 100), {"ix_redemptions_waiting"}),
-            (store._LOOK, (ROWS,), {"ix_redemptions_claimed", "ix_redemptions_due", "ix_redemptions_waiting"}),
-            (store._FREE, (), {"ix_redemptions_claimed"}),
-            (store._LAPSED, (5_000_000, 0, 0, 0, 200), {"ix_redemptions_lapse"}),
+            (claims._DUE, (0, ROWS, 1, 1), {"ix_redemptions_waiting"}),
+            (claims._OF_MERCHANT, (1, ROWS, 100), {"ix_redemptions_waiting"}),
+            (claims._LOOK, (ROWS,), {"ix_redemptions_claimed", "ix_redemptions_due", "ix_redemptions_waiting"}),
+            (claims._FREE, (), {"ix_redemptions_claimed"}),
+            (claims._LAPSED, (5_000_000, 0, 0, 0, 200), {"ix_redemptions_lapse"}),
             (store._PAGE_OF_STATE, (1, "asked", ROWS, 50), {"ix_redemptions_state"}),
             (asking._PARENT, (1, "five", "{}", 1), {"ix_redemptions_parent" if analysed else "ix_redemptions_"}),
         ):

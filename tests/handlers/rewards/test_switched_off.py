@@ -8,7 +8,9 @@ from config.wiring import COUNTS
 from handlers.insights.store import state
 from handlers.insights.views import needs
 from handlers.merchants.rules import Refused
-from handlers.rewards import changes, feeds, store
+from handlers.rewards import changes, feeds
+from handlers.rewards.kinds import discounts_off
+from handlers.rewards.kinds.discounts_off import SwitchedOff
 from handlers.rewards.store import Redemption
 from integration.database.steps import ask, plain
 from tests.handlers.rewards.counter import FIVE, Counter
@@ -26,9 +28,9 @@ async def has_codes(counter: Counter, count: int = 2) -> list[Redemption]:
     return [await counter.now(each) for each in wanted]
 
 
-async def is_switched_off(counter: Counter) -> list[store.SwitchedOff]:
+async def is_switched_off(counter: Counter) -> list[SwitchedOff]:
     """What is known to be off."""
-    return await counter.context.database.read(lambda: store.switched_off(counter.stall.merchant))
+    return await counter.context.database.read(lambda: discounts_off.known(counter.stall.merchant))
 
 
 async def journaled(counter: Counter) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from handlers.rewards import jobs, store
+from handlers.rewards import claims, jobs
 from handlers.rewards.jobs import Rounds, ask_for_ever
 from handlers.rewards.store import Redemption
 from integration.database.steps import ask, plain
@@ -106,7 +106,7 @@ async def test_what_somebody_left_behind_is_asked_for(counter: Counter) -> None:
     """A process was killed while it asked: its claims end, and others go on."""
     (wanted,) = await wants(counter, 1)
     now = counter.market.clock.now()
-    await counter.context.database.run(lambda: store.claim(counter.stall.merchant, "gone", now, 9))
+    await counter.context.database.run(lambda: claims.claim(counter.stall.merchant, "gone", now, 9))
     assert await counter.asks() == 0
     ends = plain("UPDATE redemptions SET claimed_until = 1")
     await counter.context.database.run(lambda: ask(ends, ()))
@@ -120,7 +120,7 @@ async def test_two_processes_claim_nothing_twice(counter: Counter) -> None:
     now, merchant = counter.market.clock.now(), counter.stall.merchant
     run = counter.context.database.run
     claimed = await asyncio.gather(
-        *(run(lambda token=str(n): store.claim(merchant, token, now, 20)) for n in range(4))  # type: ignore[misc]
+        *(run(lambda token=str(n): claims.claim(merchant, token, now, 20)) for n in range(4))  # type: ignore[misc]
     )
     numbers = [each.number for rows in claimed for each in rows]
     assert len(numbers) == len(set(numbers)) >= 20
