@@ -257,6 +257,8 @@ def counted(read: Readings, backups: tuple[Sign, ...], now: int) -> Counted:
         quiet=sum(read.quiet.values()),
         rewards=sum(read.rewards.values()),
         reward_age=0 if read.reward_waits_since is None else now - read.reward_waits_since,
+        friends=sum(read.friends.values()),
+        friend_age=0 if read.friend_waits_since is None else now - read.friend_waits_since,
         privacy=sum(read.privacy.values()),
         privacy_left=None if read.privacy_due_at is None else read.privacy_due_at - now,
         workers=len(read.processes) - len(lost),

@@ -31,6 +31,7 @@ READ_SECONDS = 3.0
 BELLS = (EVENTS_BELL, MESSAGES_BELL)
 OPEN_STATES = ("scheduled", "waiting", "sending", "failed")
 OPEN_REWARDS = ("asked", "returning", "used")  # a used one is still to be taken off the discount it shares
+OPEN_FRIENDS = ("asked", "closing")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 # What a proxy adds: then the caller is not the machine it seems to be.
 PASSED_ON = (
@@ -164,6 +165,12 @@ def _of_database(read: Readings, now: int) -> Iterator[GaugeMetricFamily]:
         rewards.add_metric([state], read.rewards.get(state, 0))
     yield rewards
     yield _alone("reward_oldest_seconds", "How long the oldest of them has waited.", _age(read.reward_waits_since, now))
+    friends = _gauge("friend_codes_open", "Friends' codes a platform is still to be asked about, by state.", "state")
+    for state in OPEN_FRIENDS:
+        friends.add_metric([state], read.friends.get(state, 0))
+    yield friends
+    age = _age(read.friend_waits_since, now)
+    yield _alone("friend_code_oldest_seconds", "How long the oldest of them should have been there, or gone.", age)
     alive = sum(now - sign.at < SILENT_AFTER for sign in read.processes)
     yield _alone("workers", "Workers heard of within a minute.", alive)
     yield _alone("audit_drifts", "Things that did not agree at each merchant's last audit, in all.", read.audits.drifts)

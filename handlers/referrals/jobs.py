@@ -127,7 +127,10 @@ def _begin(coupons: Coupons, merchant_id: int, code: str, token: str, now: int) 
         # It never was there, and need not be any more.
         yield from codes.put_code(found._replace(state="closed", next_at=None, claim=None, claimed_until=None))
         return None
-    if not again:
+    if found.state == "closing":
+        # Since then it is to be taken off: who watches is told by it how long that takes.
+        found = found._replace(tried_at=found.tried_at or now)
+    elif not again:
         connection = yield from coupons.account(merchant_id, found.kind)
         found = found._replace(connection=connection, tried_at=now if connection is not None else None)
     yield from codes.put_code(found)
@@ -143,10 +146,11 @@ def _answered(asked: Code, answer: Answer, now: int) -> Steps[None]:
     free = present._replace(claim=None, claimed_until=None)
     refused = answer.state == "refused" or (answer.nothing_done and present.attempts >= MOST_REFUSALS)
     if answer.state == "done" and asked.state == "asked":
-        there = free._replace(platform_id=answer.platform_id, reason=None, attempts=0)
+        there = free._replace(platform_id=answer.platform_id, reason=None, attempts=0, tried_at=None)
         # Its link may have been closed, or its owner forgotten, while it was being made.
         yield from codes.put_code(there._replace(state="made", next_at=None) if present.state == "asked" else there)
-    elif answer.state == "done":
+    elif answer.state == "done" or (asked.expires_at <= now and present.attempts >= MOST_REFUSALS):
+        # What is over ends by itself in the end; a platform that cannot be asked any more is not asked for ever.
         yield from codes.put_code(free._replace(state="closed", next_at=None, reason=None))
     elif refused and present.state == "asked" and asked.connection is not None:
         yield from codes.put_code(free._replace(state="refused", next_at=None, reason=answer.reason))

@@ -44,6 +44,8 @@ class Counted(NamedTuple):
     quiet: int  # connections whose webhooks have gone quiet
     rewards: int  # rewards a platform is still to be asked about
     reward_age: int  # since the oldest of them was asked for
+    friends: int  # friends' codes a platform is still to be asked about
+    friend_age: int  # since the oldest of them should have been there, or gone
     privacy: int  # requests by law that are open
     privacy_left: int | None  # until the nearest deadline of those that do not wait on purpose; below 0 = it has passed
     workers: int
@@ -64,6 +66,7 @@ def judge(seen: Counted) -> Iterator[Finding]:
     yield _settlements(seen)
     yield _messages(seen)
     yield _rewards(seen)
+    yield _friends(seen)
     yield _privacy(seen)
     yield _audit(seen)
     yield _backup(seen)
@@ -186,6 +189,21 @@ def _rewards(seen: Counted) -> Finding:
         f"{words}; the oldest was asked for {spoken(seen.reward_age)} ago.",
         "See the platforms' tokens above. Each one's reason stands on the page Rewards taken (/app/rewards?state=open);"
         " its points are safe meanwhile, and it is asked for again by itself.",
+    )
+
+
+def _friends(seen: Counted) -> Finding:
+    if not seen.friends:
+        return Finding("friends", "ok", "No platform is still to be asked about a friend's code.")
+    words = f"{_many(seen.friends, 'code')} of friends still to be made or taken off"
+    if seen.friend_age <= REWARDS_STUCK:
+        return Finding("friends", "ok", f"{words}.")
+    return Finding(
+        "friends",
+        "warning",
+        f"{words}; the oldest for {spoken(seen.friend_age)}.",
+        "See the platforms' tokens above. Why stands on the merchant's page of friends (/app/friends); it is tried"
+        " again by itself, and a friend whose code is not there sees that it is being made.",
     )
 
 

@@ -70,6 +70,8 @@ class Readings(NamedTuple):
     audits: Audits
     rewards: Mapping[str, int] = {}  # those a platform is still to be asked about, by state
     reward_waits_since: int | None = None  # since when the oldest of them was first asked for
+    friends: Mapping[str, int] = {}  # friends' codes a platform is still to be asked about, by state
+    friend_waits_since: int | None = None  # since when the oldest of them should be there, or gone
 
 
 # Ordered as the worker takes them: what is due comes first, so that its oldest is always among those counted.
@@ -119,6 +121,14 @@ REWARDS = plain(
     " FROM (SELECT state, asked_at, tried_at, next_at"
     " FROM redemptions WHERE next_at IS NOT NULL ORDER BY next_at LIMIT ?1) r GROUP BY r.state"
 )
+# A shop that is gone has nobody who waits.
+FRIENDS = plain(
+    "SELECT f.state, count(*),"
+    " min(CASE WHEN f.state = 'asked' THEN f.created_at ELSE coalesce(f.tried_at, f.next_at) END)"
+    " FROM (SELECT c.state, c.created_at, c.tried_at, c.next_at FROM referral_codes c"
+    " JOIN merchants m ON m.id = c.merchant_id AND m.closed_at IS NULL WHERE c.next_at IS NOT NULL LIMIT ?1) f"
+    " GROUP BY f.state"
+)
 SIGNS = plain("SELECT kind, name, at, count, told FROM vitals WHERE kind = ?1 ORDER BY name LIMIT ?2")
 AUDITS = plain("SELECT count(*), CAST(coalesce(sum(count), 0) AS bigint), min(at) FROM vitals WHERE kind = 'audit'")
 
@@ -152,6 +162,7 @@ def take_readings(now: int) -> Steps[Readings]:
     quiet = yield from ask(QUIET, ())
     privacy = yield from ask(PRIVACY, (MOST_COUNTED, now))
     rewards = yield from ask(REWARDS, (MOST_COUNTED,))
+    friends = yield from ask(FRIENDS, (MOST_COUNTED,))
     processes = yield from signs("process")
     audits = yield from ask(AUDITS, ())
     return Readings(
@@ -171,6 +182,8 @@ def take_readings(now: int) -> Steps[Readings]:
         audits=Audits(int(audits[0][0]), int(audits[0][1]), audits[0][2]),
         rewards={row[0]: int(row[1]) for row in rewards},
         reward_waits_since=min((row[2] for row in rewards), default=None),
+        friends={row[0]: int(row[1]) for row in friends},
+        friend_waits_since=min((row[2] for row in friends), default=None),
     )
 
 

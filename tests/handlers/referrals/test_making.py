@@ -1,7 +1,7 @@
 """A friend's code is made once and never lost, wherever the making is cut off."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from handlers.merchants.rules import Refused
 from handlers.referrals import codes, jobs
 from handlers.referrals.rules import CODE_LETTERS
+from handlers.watch.store import take_readings
 from integration.faults import arm
 from tests.handlers.referrals.circle import Circle
 
@@ -60,6 +61,37 @@ async def test_a_shop_that_is_away_is_asked_again(circle: Circle) -> None:
     assert (await circle.now(wanted)).state == "asked"
     circle.market.pretend.fail_next = []
     await one_more(circle, wanted)
+
+
+async def test_what_waits_for_a_platform_is_told_with_its_age(circle: Circle) -> None:
+    """To whoever watches: a code that is not there, and one that is not gone; what is done is not counted."""
+    wanted, begun = await circle.wants(), circle.market.clock.now()
+    circle.market.pretend.fail_next = [503]
+    await jobs.make(circle.context)
+    assert await watched(circle) == ({"asked": 1}, begun)
+    await one_more(circle, wanted)
+    assert await watched(circle) == ({}, None)
+    made, ends = await circle.now(wanted), circle.market.clock.now()
+    circle.market.pretend.fail_next = [503] * 20
+    await circle.context.database.run(lambda: codes.put_code(made._replace(state="closing", next_at=ends)))
+    for _ in range(3):
+        await jobs.make(circle.context)
+        circle.market.passes(minutes=2)
+    assert await watched(circle) == ({"closing": 1}, ends)
+    # It is over, and the shop never answers again: nobody is asked for ever.
+    circle.market.passes(days=40)
+    circle.market.pretend.fail_next = [503] * 100
+    for _ in range(10):
+        await jobs.make(circle.context)
+        circle.market.passes(minutes=61)
+    assert (await circle.now(wanted)).state == "closed" and await watched(circle) == ({}, None)
+
+
+async def watched(circle: Circle) -> tuple[Mapping[str, int], int | None]:
+    """What waits, and since when, as whoever watches reads it."""
+    now = circle.market.clock.now()
+    read = await circle.context.database.read(lambda: take_readings(now))
+    return read.friends, read.friend_waits_since
 
 
 async def test_all_of_it_twice_at_once_comes_to_the_same(circle: Circle) -> None:

@@ -9,8 +9,9 @@ from integration.clock import DAY, HOUR, MINUTE, SECOND
 
 WELL = Counted(
     backlog=3, backlog_age=SECOND, retrying=0, dead_letters=0, last_dead_age=None, unknown_events=0, messages_failed=0,
-    message_age=0, settlements_retrying=0, settlements_given_up=0, quiet=0, rewards=0, reward_age=0, privacy=0,
-    privacy_left=None, workers=2, workers_lost=(), audited=5, drifts=0, audit_age=HOUR, backup_age=HOUR,
+    message_age=0, settlements_retrying=0, settlements_given_up=0, quiet=0, rewards=0, reward_age=0, friends=0,
+    friend_age=0, privacy=0, privacy_left=None, workers=2, workers_lost=(), audited=5, drifts=0, audit_age=HOUR,
+    backup_age=HOUR,
 )  # fmt: skip
 
 
@@ -50,6 +51,8 @@ def test_a_program_that_works_is_well() -> None:
         ("messages", {"message_age": HOUR}, "broken", "1 hour"),
         ("rewards", {"rewards": 2, "reward_age": MINUTE}, "ok", "2 rewards still to be made"),
         ("rewards", {"rewards": 2, "reward_age": 2 * HOUR}, "warning", "2 hours ago"),
+        ("friends", {"friends": 1, "friend_age": MINUTE}, "ok", "1 code of friends still to be made"),
+        ("friends", {"friends": 2, "friend_age": 2 * HOUR}, "warning", "2 codes of friends still"),
         ("audit", {"drifts": 1}, "broken", "regulars audit"),
         ("audit", {"audit_age": 4 * DAY}, "warning", "4 days"),
         ("audit", {"audited": 0, "audit_age": None}, "ok", "once a day"),

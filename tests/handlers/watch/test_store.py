@@ -24,6 +24,7 @@ COUNTS = (
     "FAILED_MESSAGES",
     "SALES_DUE",
     "REWARDS",
+    "FRIENDS",
     "SETTLEMENTS",
     "QUIET",
 )
