@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from handlers.customers.persons import customers_after
+from handlers.customers.rounds import is_unfinished
 from handlers.earning import store
 from handlers.earning.rules import Given, is_day
 from handlers.earning.settle import ALL_REASONS, names_in, owed, stands
@@ -96,7 +97,7 @@ def _check_people(findings: Findings, shop: Shop, privacy: Privacy | None, now: 
     """Work out afresh what everybody has reached, where occasions ever brought anything."""
     if not any(version.program.ways.occasions for version in shop.versions):
         return
-    is_behind = yield from store.is_unfinished(shop.id, now)
+    is_behind = yield from is_unfinished(store.MARKS, shop.id, now)
     last = 0
     for _ in range(MOST_PAGES):
         people = yield from customers_after(shop.id, last, PEOPLE)

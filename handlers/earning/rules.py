@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from handlers.merchants.rules import Shop
+from handlers.merchants.rules import Shop, Version
 from handlers.merchants.ways import Ways
 from handlers.points.rules import MICRO
 from handlers.sales.rules import Sale
@@ -200,6 +200,21 @@ def _days(person: Person, kind: str, now: int) -> tuple[date | None, date | None
     return max((each for each in listed if each <= today), default=None), min(
         (each for each in listed if each > today), default=None
     )
+
+
+def days_begin(versions: Iterable[Version], after: int, now: int) -> bool:
+    """Tell whether days begin to bring points under a version in force by now, behind one people were looked at under.
+
+    Each is compared with the one before it: whoever was looked at while days brought nothing waits for none.
+    """
+    before = Ways()
+    for version in sorted(versions, key=lambda v: v.number):
+        ways = version.program.ways
+        begins = any(getattr(ways, kind) and not getattr(before, kind) for kind in _YEARLY)
+        if begins and version.number > after and version.in_force_at <= now:
+            return True
+        before = ways
+    return False
 
 
 def brings(ways: Ways, occasion: str) -> int:

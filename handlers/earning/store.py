@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Column, Index, Table, Text, text
 
+from handlers.customers.rounds import marks
 from handlers.earning.rules import Birthday, Given
-from integration.clock import DAY
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
-
-LOOK_BACK = 7 * DAY  # for programmes that changed; longer than any worker is away
 
 # Whoever may have reached an occasion: since when they have an account, and when to look.
 earners = Table(
@@ -53,6 +51,7 @@ earning_marks = Table(
     Column("version", Number, nullable=False),
     Column("after_customer", Number),  # null = everybody was
 )
+MARKS = marks(earning_marks.name)
 
 Key = tuple[int, int]
 """(Merchant, customer)."""
@@ -116,30 +115,6 @@ _LIVES = keyed(
     " FROM {keys} k CROSS JOIN customers c WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
     **_KEY,
 )
-_CHANGED = plain(
-    "SELECT p.merchant_id, max(p.version) FROM program_versions p"
-    " LEFT JOIN earning_marks t ON t.merchant_id = p.merchant_id"
-    " WHERE p.in_force_at > ?1 AND p.in_force_at <= ?2 AND (t.version IS NULL OR t.version < p.version)"
-    " GROUP BY p.merchant_id ORDER BY p.merchant_id LIMIT ?3"
-)
-_MARKED = plain("SELECT version FROM earning_marks WHERE merchant_id = ?1")
-_IS_UNFINISHED = plain(
-    "SELECT 1 FROM earning_marks t WHERE t.merchant_id = ?1 AND t.after_customer IS NOT NULL"
-    " UNION ALL SELECT 1 FROM program_versions p"
-    " WHERE p.merchant_id = ?1 AND p.in_force_at > ?2 AND p.in_force_at <= ?3 AND p.version >"
-    " COALESCE((SELECT t.version FROM earning_marks t WHERE t.merchant_id = ?1), 0)"
-)
-_UNFINISHED = plain(
-    "SELECT merchant_id, version, after_customer FROM earning_marks WHERE after_customer IS NOT NULL"
-    " ORDER BY merchant_id LIMIT ?1"
-)
-_MARK = insert(
-    "earning_marks",
-    "ON CONFLICT (merchant_id) DO UPDATE SET version = excluded.version, after_customer = excluded.after_customer",
-    merchant_id=BIG,
-    version=BIG,
-    after_customer=BIG,
-)
 
 
 def stir(people: Iterable[Key], now: int) -> Steps[None]:
@@ -199,29 +174,3 @@ def lives(numbers: Iterable[Key]) -> Steps[dict[Key, Life]]:
         birthday = Birthday(int(day[:2]), int(day[3:]), told_at) if day and told_at is not None else None
         found[merchant_id, number] = Life(country, region, birthday)
     return found
-
-
-def changed(now: int, limit: int) -> Steps[list[tuple[int, int]]]:
-    """Name merchants whose programme has a version in force that nobody was looked at under, with its number."""
-    return [(row[0], row[1]) for row in (yield from ask(_CHANGED, (now - LOOK_BACK, now, limit)))]
-
-
-def marked(merchant_id: int) -> Steps[int]:
-    """Return the version people of a merchant were last looked at under; 0 = none yet."""
-    rows = yield from ask(_MARKED, (merchant_id,))
-    return int(rows[0][0]) if rows else 0
-
-
-def unfinished(limit: int) -> Steps[list[tuple[int, int, int]]]:
-    """Name (merchant, version, customer): who is still to be looked at, behind whom."""
-    return [(row[0], row[1], row[2]) for row in (yield from ask(_UNFINISHED, (limit,)))]
-
-
-def is_unfinished(merchant_id: int, now: int) -> Steps[bool]:
-    """Tell whether people of a merchant are still to be looked at under a version in force."""
-    return bool((yield from ask(_IS_UNFINISHED, (merchant_id, now - LOOK_BACK, now))))
-
-
-def mark(merchant_id: int, version: int, after: int | None) -> Steps[None]:
-    """Note how far a merchant's customers have been looked at under a version; None = all of them were."""
-    yield from ask(_MARK, [(merchant_id, version, after)])

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from handlers.context import Context
-from handlers.customers.persons import customers_after, persons
+from handlers.customers.persons import persons
+from handlers.customers.rounds import everybody
 from handlers.merchants.books import shops
 from handlers.sales.books import Stamp, stamps_of
 from handlers.tiers import store
@@ -17,7 +18,6 @@ from integration.database.steps import Steps
 BATCH = 100  # people placed in one transaction
 PAGE = 250  # sales of one person read at once, with nobody waiting for them
 MOST_PEOPLE = 100_000  # of one run; the next one goes on
-MOST_MERCHANTS = 500  # whose programme changed, of one run
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 
 _DUE = numbers_due("standings")
@@ -28,9 +28,13 @@ async def look_due(context: Context) -> int:
 
     Returns how many were looked at. Fair between merchants; twice at once, or cut off, it comes to the same.
     """
-    now, ends = context.clock.now(), time.monotonic() + RUN_SECONDS
-    done = await _programmes(context, now, ends)
-    limit = Limit(BATCH, MOST_PEOPLE - done, ends)
+    now, begun, done = context.clock.now(), time.monotonic(), 0
+    # Where new terms reach very many, others' time comes, too.
+    limit = Limit(BATCH, MOST_PEOPLE, begun + RUN_SECONDS / 2)
+    async for merchant_id, people in everybody(context.database, store.MARKS, replaces, now, limit):
+        await _look(context, merchant_id, people, now)
+        done += len(people)
+    limit = Limit(BATCH, MOST_PEOPLE - done, begun + RUN_SECONDS)
     async for merchant_id, people in each_due(context.database, _DUE, now, limit):
         await _look(context, merchant_id, people, now)
         done += len(people)
@@ -64,26 +68,3 @@ async def _read_ahead(context: Context, merchant_id: int, customer: int) -> Ahea
 def _stamps(merchant_id: int, customer: int) -> Steps[list[Stamp]]:
     everybody = yield from persons([(merchant_id, customer)])
     return (yield from stamps_of((m, number) for (m, _), numbers in everybody.items() for number in numbers))
-
-
-async def _programmes(context: Context, now: int, ends: float) -> int:
-    """Look at everybody of merchants whose terms of tiers changed, a page of customers at a time."""
-    for merchant_id, version, marked in await context.database.read(lambda: store.changed(now, MOST_MERCHANTS)):
-        shop = (await context.database.read(lambda m=merchant_id: shops([m])))[merchant_id]  # type: ignore[misc]
-        if replaces(shop.versions, marked, now):
-            await context.database.run(lambda m=merchant_id, v=version: store.mark(m, v, 0))  # type: ignore[misc]
-        else:
-            # A look over everybody that is under way goes on where it is.
-            await context.database.run(lambda m=merchant_id, v=version: store.pass_over(m, v))  # type: ignore[misc]
-    done = 0
-    for merchant_id, version, after in await context.database.read(lambda: store.unfinished(MOST_MERCHANTS)):
-        last: int | None = after
-        while last is not None and done < MOST_PEOPLE and time.monotonic() < ends:
-            page = await context.database.read(
-                lambda m=merchant_id, a=last: customers_after(m, a, BATCH)  # type: ignore[misc]
-            )
-            await _look(context, merchant_id, page, now)
-            last = page[-1] if len(page) == BATCH else None
-            await context.database.run(lambda m=merchant_id, v=version, a=last: store.mark(m, v, a))  # type: ignore[misc]
-            done += len(page)
-    return done

@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Column, Index, Integer, Table, Text, text
 
+from handlers.customers.rounds import marks
 from handlers.tiers.rules import Grant
-from integration.clock import DAY
 from integration.database.schema import Instant, Number, metadata
-from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
-
-LOOK_BACK = 7 * DAY  # for programmes that changed; longer than any worker is away
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed
 
 # Worked out from sales, programme and clock, and kept for who asks: pages, rewards, the next look by the clock.
 standings = Table(
@@ -57,6 +55,7 @@ tier_marks = Table(
     Column("version", Number, nullable=False),
     Column("after_customer", Number),  # null = everybody was
 )
+MARKS = marks(tier_marks.name)
 
 
 class Row(NamedTuple):
@@ -117,27 +116,6 @@ _STIR = keyed(
     merchant_id=BIG,
     customer=BIG,
     at=BIG,
-)
-_CHANGED = plain(
-    "SELECT p.merchant_id, max(p.version), coalesce(max(t.version), 0) FROM program_versions p"
-    " LEFT JOIN tier_marks t ON t.merchant_id = p.merchant_id"
-    " WHERE p.in_force_at > ?1 AND p.in_force_at <= ?2 AND (t.version IS NULL OR t.version < p.version)"
-    " GROUP BY p.merchant_id ORDER BY p.merchant_id LIMIT ?3"
-)
-_UNFINISHED = plain(
-    "SELECT merchant_id, version, after_customer FROM tier_marks WHERE after_customer IS NOT NULL"
-    " ORDER BY merchant_id LIMIT ?1"
-)
-_MARK = insert(
-    "tier_marks",
-    "ON CONFLICT (merchant_id) DO UPDATE SET version = excluded.version, after_customer = excluded.after_customer",
-    merchant_id=BIG,
-    version=BIG,
-    after_customer=BIG,
-)
-_PASS_OVER = plain(
-    "INSERT INTO tier_marks (merchant_id, version, after_customer) VALUES (?1, ?2, NULL)"
-    " ON CONFLICT (merchant_id) DO UPDATE SET version = excluded.version"
 )
 _GRANT = insert(
     "tier_grants",
@@ -232,26 +210,3 @@ def settle_again(sales: Iterable[Key], now: int) -> Steps[None]:
     """Have (merchant, sale) settled by the clock at once."""
     if keys := sorted(sales):
         yield from ask(_SETTLE_AGAIN, [(*key, now) for key in keys])
-
-
-def changed(now: int, limit: int) -> Steps[list[tuple[int, int, int]]]:
-    """Name merchants whose programme has a version in force that is not marked yet: its number, and the marked one's.
-
-    Zero where none is marked.
-    """
-    return [(row[0], row[1], row[2]) for row in (yield from ask(_CHANGED, (now - LOOK_BACK, now, limit)))]
-
-
-def unfinished(limit: int) -> Steps[list[tuple[int, int, int]]]:
-    """Name (merchant, version, customer): who is still to be looked at, behind whom."""
-    return [(row[0], row[1], row[2]) for row in (yield from ask(_UNFINISHED, (limit,)))]
-
-
-def mark(merchant_id: int, version: int, after: int | None) -> Steps[None]:
-    """Note how far a merchant's customers have been looked at under a version; None = all of them were."""
-    yield from ask(_MARK, [(merchant_id, version, after)])
-
-
-def pass_over(merchant_id: int, version: int) -> Steps[None]:
-    """Note that a version moves nobody; how far customers have been looked at stays as it is."""
-    yield from ask(_PASS_OVER, (merchant_id, version))

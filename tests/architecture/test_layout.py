@@ -18,7 +18,7 @@ DUTIES = {
         "look", "naming", "oauth", "offers", "programs", "referring", "sessions", "stripe_accounts", "tiering", "told",
         "typed", "unsent", "ways", "wording",
     },
-    "customers": {"consent", "correct", "identify", "persons"},
+    "customers": {"consent", "correct", "identify", "persons", "rounds"},
     "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},
     "messages": {
         "desk", "editor", "falls", "holding", "kinds", "lastlook", "letters", "looks", "outbox", "people", "permission",

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from handlers.earning import settle
+from handlers.earning import jobs, settle
 from handlers.earning.personal import HOLDER
 from handlers.holders import Subject
 from handlers.inbox.idle import busy
@@ -208,6 +208,44 @@ async def test_switching_days_on_reaches_everybody_from_then_on(nora: Fair) -> N
     assert await nora.given() == {"anniversary:2027-11-24": (0, 50)}
     await nora.strikes(YEAR + DAY)
     assert sorted(await nora.given()) == ["anniversary:2027-11-24", "anniversary:2028-11-23", "anniversary:2028-11-24"]
+
+
+async def _are_off(nora: Fair) -> None:
+    """Two bought a year ago, when years brought nothing."""
+    await nora.set({"ways": {"anniversary": False, "first_order": False, "milestones": False}}, at=0)
+    await nora.hears(nora.order("1001"), nora.order("1002", buyer=MAX))
+    await nora.strikes(YEAR - DAY)
+
+
+async def test_a_look_under_way_goes_on_where_it_is(nora: Fair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One was looked at when something else was saved: the other has their anniversary, too."""
+    await _are_off(nora)
+    monkeypatch.setattr(jobs, "BATCH", 1)
+    monkeypatch.setattr(jobs, "MOST_PEOPLE", 1)
+    await nora.set({"ways": {"anniversary": True}})
+    assert await nora.strikes(SECOND) == 1
+    await nora.set({"thanks": {"delay_minutes": 91}})
+    monkeypatch.setattr(jobs, "MOST_PEOPLE", 100)
+    await nora.strikes(SECOND)
+    await nora.strikes(DAY)
+    assert await nora.rows("SELECT customer, occasion FROM occasions ORDER BY customer") == [
+        (1, "anniversary:2027-11-23"),
+        (2, "anniversary:2027-11-23"),
+    ]
+
+
+async def test_days_switched_off_and_on_again_reach_everybody(nora: Fair) -> None:
+    """Both were saved before the clock looked, and somebody was looked at in between."""
+    await _are_off(nora)
+    await nora.set({"ways": {"anniversary": True}})
+    await nora.strikes(SECOND)
+    await nora.set({"ways": {"anniversary": False}})
+    nora.clock.instant += SECOND
+    await nora.database.run(lambda: settle.look(SHOP, [1], {}, nora.clock.now()))
+    await nora.set({"ways": {"anniversary": True}})
+    await nora.strikes(SECOND)
+    await nora.strikes(DAY)
+    assert await nora.given() == {"anniversary:2027-11-23": (0, 100)}
 
 
 async def test_who_was_forgotten_and_is_back_is_given_nothing_a_second_time(nora: Fair) -> None:

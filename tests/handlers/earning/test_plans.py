@@ -27,8 +27,8 @@ from tests.plans import sqlite_plan
         (store._PAGE, "sqlite_autoindex_occasions_1 (merchant_id=? AND (customer,occasion)>(?,?))"),
         (store._LIVES, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
         (store._SEEN_BIRTHDAYS, "customers USING INDEX"),
-        (store._IS_UNFINISHED, "program_versions"),
-        (store._CHANGED, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
+        (store.MARKS.is_unfinished, "program_versions"),
+        (store.MARKS.changed, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
         (adjust._PRESENTS, "ix_ledger_entries_destination_at (destination=? AND merchant_id=? AND at>?)"),
     ],
 )

@@ -30,7 +30,7 @@ from tests.plans import sqlite_plan
         (persons._ALIASES, "ix_customers_merged"),
         (books._OF_CUSTOMERS, "ix_sales_customer (customer=? AND merchant_id=?)"),
         (persons._PEOPLE, "sqlite_autoindex_customers_1 (merchant_id=? AND number>?)"),
-        (store._CHANGED, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
+        (store.MARKS.changed, "ix_program_versions_in_force (in_force_at>? AND in_force_at<?)"),
     ],
 )
 async def test_sqlite_finds_who_stands_where_by_index(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from handlers.customers.rounds import mark
 from handlers.merchants.rules import Program, Version
 from handlers.tiers import jobs, store
 from handlers.tiers.rules import replaces
@@ -87,7 +88,7 @@ async def test_new_terms_in_the_middle_of_a_look_begin_it_anew(crowd: Stage, mon
     begun = crowd.versions
     await crowd.set({"tiers": {"ladder": LADDER["ladder"]}})
     assert await strikes(crowd, SECOND) == 2
-    await crowd.database.run(lambda: store.mark(SHOP, begun, None))
+    await crowd.database.run(lambda: mark(store.MARKS, SHOP, begun, None))
     monkeypatch.setattr(jobs, "MOST_PEOPLE", 100)
     assert await strikes(crowd, SECOND) == PEOPLE
     assert [await tier(crowd, f"guest{n}@home.example") for n in range(PEOPLE)] == ["Silver"] * PEOPLE
