@@ -24,21 +24,30 @@ async def sqlite_plan(url: str, folder: Path, statement: Sql) -> list[str]:
     return [str(row[3]) for row in rows]
 
 
-async def postgres_plans(
-    url: str, filled: Iterable[tuple[str, str, str]], asked: Iterable[tuple[Sql, Sequence[Any]]], *, rows: int
-) -> list[str]:
-    """Fill tables with so many rows (`n` counts them), analyse them, and return how PostgreSQL ran each statement."""
+async def postgres_finds(
+    url: str,
+    filled: Iterable[tuple[str, str, str]],
+    asked: Iterable[tuple[Sql, Sequence[Any], str]],
+    *,
+    rows: int,
+    analysed: bool = True,
+) -> None:
+    """Fail where PostgreSQL reads a whole table, or runs a statement without its index (of several, by `|`: any).
+
+    Tables are filled with so many rows (`n` counts them) first, and `analysed`.
+    """
     connection = await asyncpg.connect(url, server_settings=_SESSION)
     try:
         for table, columns, values in filled:
             await connection.execute(
                 f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, {rows}) n"
             )
-            await connection.execute(f"ANALYZE {table}")
-        found = []
-        for statement, arguments in asked:
-            plan = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {statement.postgres}", *arguments)
-            found.append("\n".join(row[0] for row in plan))
-        return found
+            if analysed:
+                await connection.execute(f"ANALYZE {table}")
+        for statement, arguments, indexes in asked:
+            steps = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {statement.postgres}", *arguments)
+            plan = "\n".join(row[0] for row in steps)
+            assert any(index in plan for index in indexes.split("|")), plan
+            assert "Seq Scan" not in plan, plan
     finally:
         await connection.close()

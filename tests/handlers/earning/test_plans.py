@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
 from handlers.earning import jobs, ledger, store
 from handlers.points import adjust
-from integration.database.engine import _SESSION
 from integration.database.steps import Sql
-from tests.plans import sqlite_plan
+from tests.plans import postgres_finds, sqlite_plan
 
 
 @pytest.mark.parametrize(
@@ -43,37 +40,25 @@ async def test_sqlite_finds_occasions_by_index(
 @pytest.mark.parametrize("analysed", [False, True])
 async def test_postgresql_finds_occasions_by_index(postgres_database: str, analysed: bool) -> None:
     """40,000 people of whom three are due, each given something."""
-    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
-    try:
-        for table, columns, values in (
-            ("earners", "merchant_id, customer, due_at", "1, n, n * 1000"),
-            (
-                "occasions",
-                "merchant_id, customer, occasion, at, version, pending, available, postings",
-                "1, n, 'sign_up', n, 1, 0, 1, 1",
-            ),
-            (
-                "customers",
-                "merchant_id, number, created_at, birthday_due_at",
-                "1, n, n, CASE WHEN n < 4 THEN n END",
-            ),
-        ):
-            await connection.execute(
-                f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 40000) n"
-            )
-            if analysed:
-                await connection.execute(f"ANALYZE {table}")
-        for sql, arguments, index in (
-            (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_earners_due"),
-            (jobs._BIRTHDAYS.postgres, (0, 3000, 100, 100), "ix_customers_birthday"),
-            (store._JOINED.postgres, ([1], [7]), "pk_earners"),
-            (store._GIVEN.postgres, ([1], [7]), "pk_occasions"),
-            (store._PAGE.postgres, (1, 7, "", 100), "pk_occasions"),
-            (store._LIVES.postgres, ([1], [7]), "pk_customers"),
-        ):
-            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
-            words = "\n".join(row[0] for row in plan)
-            assert index in words, words
-            assert "Seq Scan" not in words, words
-    finally:
-        await connection.close()
+    filled = (
+        ("earners", "merchant_id, customer, due_at", "1, n, n * 1000"),
+        (
+            "occasions",
+            "merchant_id, customer, occasion, at, version, pending, available, postings",
+            "1, n, 'sign_up', n, 1, 0, 1, 1",
+        ),
+        (
+            "customers",
+            "merchant_id, number, created_at, birthday_due_at",
+            "1, n, n, CASE WHEN n < 4 THEN n END",
+        ),
+    )
+    asked = (
+        (jobs._DUE, (0, 3000, 100, 100), "ix_earners_due"),
+        (jobs._BIRTHDAYS, (0, 3000, 100, 100), "ix_customers_birthday"),
+        (store._JOINED, ([1], [7]), "pk_earners"),
+        (store._GIVEN, ([1], [7]), "pk_occasions"),
+        (store._PAGE, (1, 7, "", 100), "pk_occasions"),
+        (store._LIVES, ([1], [7]), "pk_customers"),
+    )
+    await postgres_finds(postgres_database, filled, asked, rows=40_000, analysed=analysed)

@@ -10,7 +10,7 @@ import pytest
 from handlers.points import audit, expiry, jobs, purses, statement
 from integration.database.engine import _SESSION
 from integration.database.steps import Sql
-from tests.plans import sqlite_plan
+from tests.plans import postgres_finds, sqlite_plan
 
 
 @pytest.mark.parametrize("analysed", [False, True])
@@ -66,37 +66,25 @@ async def test_sqlite_finds_people_whose_points_lapse_and_their_entries_by_index
 @pytest.mark.parametrize("analysed", [False, True])
 async def test_postgresql_finds_people_whose_points_lapse_by_index(postgres_database: str, analysed: bool) -> None:
     """40,000 people of whom three are due, and one with a few of the entries and sales of all."""
-    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
-    try:
-        for table, columns, values in (
-            ("expiries", "merchant_id, customer, due_at", "1, n, n * 1000"),
-            ("customers", "merchant_id, number, created_at", "1, n, n"),
-            (
-                "sales",
-                "merchant_id, number, facts, revision, customer, standing, sold_at, created_at",
-                "1, n, '{}', 1, n % 2000, 'counted', n, n",
-            ),
-            (
-                "ledger_entries",
-                "merchant_id, number, key, source, destination, micropoints, reason, at",
-                "1, n, 'k' || n, 'program:issued', 'customer:' || n % 2000 || ':available', 1, 'accrual', n",
-            ),
-        ):
-            await connection.execute(
-                f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 40000) n"
-            )
-            if analysed:
-                await connection.execute(f"ANALYZE {table}")
-        for sql, arguments, index in (
-            (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_expiries_due"),
-            (purses._ENTRIES.postgres, ([1], ["customer:7:available"], [0]), "ix_ledger_entries_destination"),
-            (purses._SOLD.postgres, ([1], [7]), "ix_sales_customer"),
-            (expiry._LAPSED.postgres, ([1], [7]), "pk_expiries"),
-            (purses._ROOTS.postgres, ([1], [7]), "pk_customers"),
-        ):
-            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
-            words = "\n".join(row[0] for row in plan)
-            assert index in words, words
-            assert "Seq Scan" not in words, words
-    finally:
-        await connection.close()
+    filled = (
+        ("expiries", "merchant_id, customer, due_at", "1, n, n * 1000"),
+        ("customers", "merchant_id, number, created_at", "1, n, n"),
+        (
+            "sales",
+            "merchant_id, number, facts, revision, customer, standing, sold_at, created_at",
+            "1, n, '{}', 1, n % 2000, 'counted', n, n",
+        ),
+        (
+            "ledger_entries",
+            "merchant_id, number, key, source, destination, micropoints, reason, at",
+            "1, n, 'k' || n, 'program:issued', 'customer:' || n % 2000 || ':available', 1, 'accrual', n",
+        ),
+    )
+    asked = (
+        (jobs._DUE, (0, 3000, 100, 100), "ix_expiries_due"),
+        (purses._ENTRIES, ([1], ["customer:7:available"], [0]), "ix_ledger_entries_destination"),
+        (purses._SOLD, ([1], [7]), "ix_sales_customer"),
+        (expiry._LAPSED, ([1], [7]), "pk_expiries"),
+        (purses._ROOTS, ([1], [7]), "pk_customers"),
+    )
+    await postgres_finds(postgres_database, filled, asked, rows=40_000, analysed=analysed)

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
 from handlers.customers import persons
 from handlers.sales import books
 from handlers.tiers import jobs, store
-from integration.database.engine import _SESSION
 from integration.database.steps import Sql
-from tests.plans import sqlite_plan
+from tests.plans import postgres_finds, sqlite_plan
 
 
 @pytest.mark.parametrize(
@@ -44,33 +41,21 @@ async def test_sqlite_finds_who_stands_where_by_index(
 @pytest.mark.parametrize("analysed", [False, True])
 async def test_postgresql_finds_who_stands_where_by_index(postgres_database: str, analysed: bool) -> None:
     """40,000 people of whom three are due, and one with a few of all sales."""
-    connection = await asyncpg.connect(postgres_database, server_settings=_SESSION)
-    try:
-        for table, columns, values in (
-            ("standings", "merchant_id, customer, tier, since_at, due_at", "1, n, 'silver', 1, n * 1000"),
-            ("customers", "merchant_id, number, created_at", "1, n, n"),
-            (
-                "sales",
-                "merchant_id, number, facts, revision, customer, standing, sold_at, created_at",
-                "1, n, '{}', 1, n % 2000, 'counted', n, n",
-            ),
-        ):
-            await connection.execute(
-                f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, 40000) n"
-            )
-            if analysed:
-                await connection.execute(f"ANALYZE {table}")
-        for sql, arguments, index in (
-            (jobs._DUE.postgres, (0, 3000, 100, 100), "ix_standings_due"),
-            (store._OF.postgres, ([1], [7]), "pk_standings"),
-            (books._OF_CUSTOMERS.postgres, ([1], [7]), "ix_sales_customer"),
-            (persons._ROOTS.postgres, ([1], [7]), "pk_customers"),
-            (store._SETTLE_AGAIN.postgres, ([1], [7], [9]), "pk_sales"),
-            (persons._PEOPLE.postgres, (1, 7, 100), "pk_customers"),
-        ):
-            plan: list[Any] = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *arguments)
-            words = "\n".join(row[0] for row in plan)
-            assert index in words, words
-            assert "Seq Scan" not in words, words
-    finally:
-        await connection.close()
+    filled = (
+        ("standings", "merchant_id, customer, tier, since_at, due_at", "1, n, 'silver', 1, n * 1000"),
+        ("customers", "merchant_id, number, created_at", "1, n, n"),
+        (
+            "sales",
+            "merchant_id, number, facts, revision, customer, standing, sold_at, created_at",
+            "1, n, '{}', 1, n % 2000, 'counted', n, n",
+        ),
+    )
+    asked = (
+        (jobs._DUE, (0, 3000, 100, 100), "ix_standings_due"),
+        (store._OF, ([1], [7]), "pk_standings"),
+        (books._OF_CUSTOMERS, ([1], [7]), "ix_sales_customer"),
+        (persons._ROOTS, ([1], [7]), "pk_customers"),
+        (store._SETTLE_AGAIN, ([1], [7], [9]), "pk_sales"),
+        (persons._PEOPLE, (1, 7, 100), "pk_customers"),
+    )
+    await postgres_finds(postgres_database, filled, asked, rows=40_000, analysed=analysed)
