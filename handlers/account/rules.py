@@ -203,12 +203,15 @@ def coupon(reader: Reader, one: Taken, acts: bool = True) -> Coupon:
     code = one.code if one.state == "issued" and acts and one.reward.kind not in ON_ACCOUNT else None
     at_shop = code is not None and one.reward.kind in CODES and one.shop is not None
     until = reader.say("good_until", day=reader.day(one.expires_at)) if one.expires_at else reader.say("good_ever")
+    hint = reader.say("apply_how" if one.typed else "show_code")
+    if one.reward.kind in CODES and one.reward.min_order:
+        hint = f"{hint} {reader.say('min_order', money=reader.amount(one.reward.min_order))}"
     return Coupon(
         number=one.number,
         name=one.reward.name,
         gets=gets(reader, one.reward, one.steps, one.value_minor or None),
         code=code,
-        hint=reader.say("apply_how" if one.typed else "show_code"),
+        hint=hint,
         instructions=one.reward.instructions if code is not None else "",
         link=f"https://{one.shop}/discount/{code}?redirect=/" if at_shop else None,
         until=until if one.state == "issued" else "",
@@ -240,6 +243,7 @@ class Rank(NamedTuple):
     times: str  # how many times the points
     kept: str  # until when, and what it takes to keep it
     next: str  # what is missing to the next step, empty = there is none
+    brings: str  # what that step brings, in lines
     have: int  # for the bar
     takes: int
     progress: str
@@ -255,10 +259,12 @@ def rank(reader: Reader, place: Place) -> Rank:
         kept = reader.say("tier_falls", tier=name, **values)
     elif place.until is not None:
         kept = reader.say("tier_kept", tier=name, day=reader.day(place.until))
-    missing, have, takes, progress = "", 0, 0, ""
+    missing, have, takes, progress, brings = "", 0, 0, "", ""
     if place.next is not None:
         have, takes = min(place.have, place.next.takes), place.next.takes
         missing = reader.say("tier_next", tier=place.next.name, missing=_amount(reader, place, takes - have))
+        if gains := [each for each in (times(reader, place.next.multiplier), place.next.perks) if each]:
+            brings = "\n".join([reader.say("tier_brings", tier=place.next.name), *gains])
         progress = reader.say(
             "progress", have=_amount(reader, place, have, bare=True), points=_amount(reader, place, takes)
         )
@@ -268,6 +274,7 @@ def rank(reader: Reader, place: Place) -> Rank:
         times=times(reader, place.tier.multiplier) if place.tier is not None else "",
         kept=kept,
         next=missing,
+        brings=brings,
         have=have,
         takes=takes,
         progress=progress,

@@ -180,7 +180,9 @@ def _tiers(reader: Reader, program: Program) -> list[str]:
 
 def _tier(reader: Reader, tiers: Tiers, tier: Tier) -> str:
     takes = reader.points(tier.threshold) if tiers.by == "points" else reader.amount(Decimal(tier.threshold))
-    return f"{reader.say('how_tier', tier=tier.name, takes=takes)} {times(reader, tier.multiplier)}".strip()
+    entry = reader.say("how_tier_entry", points=reader.points(tier.entry_points)) if tier.entry_points else ""
+    said = (reader.say("how_tier", tier=tier.name, takes=takes), times(reader, tier.multiplier), entry)
+    return " ".join(each for each in said if each)
 
 
 def _spending(reader: Reader, program: Program, rewards: Sequence[Reward]) -> list[str]:

@@ -96,14 +96,17 @@ def preview(
     unsubscribe_url: str = "#",
     test: bool = False,
     points: int | None = None,
+    reason: str = "",
 ) -> Set:
     """Set words as a kind's letter with made-up facts, so that a merchant sees them before anybody else does.
 
-    `points` are those it tells of, where the programme says how many.
+    `points` are those it tells of, and `reason` what for, where the programme says so.
     """
     values = _made_up(language, shop_name, timezone, currency, now)
     if points is not None:
         values["points"] = number(points, language)
+    if reason:
+        values["reason"] = reason
     values = {name: value for name, value in values.items() if name in kind.placeholders}
     content = kind.example(fill(words.subject, values), fill(words.body, values), language, values)
     return set_letter(

@@ -150,7 +150,12 @@ def would_earn(shop: Shop, program: Program, one: LoadedSale, now: int, at: int 
     name = order.name if order is not None and order.name else f"sale {one.number}"
     points = sum(target(sale, now).balances.values())
     return Example(
-        name, worth.sold_at, worth.paid_minor, worth.currency, points, list(dict.fromkeys(reasons(sale, now)))
+        name,
+        worth.sold_at,
+        worth.paid_minor,
+        worth.currency,
+        points,
+        list(dict.fromkeys(reasons(sale, now, supposed=True))),
     )
 
 

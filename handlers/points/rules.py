@@ -138,12 +138,15 @@ def explain(sale: Sale, posted: Mapping[str, int], now: int) -> list[str]:
     return lines
 
 
-def reasons(sale: Sale, now: int) -> list[str]:
-    """Say in sentences what a sale earns and why not more: facts, rule version, arithmetic."""
-    return [*sale.worth.why, *_reckoning(sale, now)]
+def reasons(sale: Sale, now: int, supposed: bool = False) -> list[str]:
+    """Say in sentences what a sale earns and why not more: facts, rule version, arithmetic.
+
+    The version is not named where it is only `supposed`: nobody has saved it.
+    """
+    return [*sale.worth.why, *_reckoning(sale, now, supposed)]
 
 
-def _reckoning(sale: Sale, now: int) -> list[str]:
+def _reckoning(sale: Sale, now: int, supposed: bool) -> list[str]:
     worth, version = sale.worth, sale.earns_under
     refused = refusal(sale)
     if refused is not None or version is None or worth.currency is None or worth.sold_at is None:
@@ -157,6 +160,7 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
     whole = earned(kept, worth, earning, rate, held)
     disputed = earned(worth.disputed_minor, worth, earning, rate, held)
     converted = "" if rate == 1 else f" × {rate.normalize():f}"
+    under = "" if supposed else f" under programme version {version.number}"
     apart = " (a test sale: kept apart, never real points)" if worth.test else ""
     lines = [_campaign(worth, bonus, earning, held) for bonus in worth.bonuses]
     if held.tier is not None and held.times != 1:
@@ -166,7 +170,7 @@ def _reckoning(sale: Sale, now: int) -> list[str]:
         )
     lines.append(
         f"{_sum(kept, worth, earning, converted, held)} = {_shown(whole)} point{'' if whole == MICRO else 's'}"
-        f" under programme version {version.number}{apart}."
+        f"{under}{apart}."
     )
     if sale.awarded_under is not None and sale.facts.imported is not None:
         run = sale.facts.imported.run

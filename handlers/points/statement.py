@@ -51,6 +51,14 @@ _SPENT = keyed(
     merchant_id=BIG,
     account=TEXT,
 )
+# Asked of who has spent something alone: it reads all that came to an account.
+_RETURNED = keyed(
+    "SELECT e.destination, CAST(sum(e.micropoints) AS bigint) FROM {keys} k CROSS JOIN ledger_entries e"
+    " WHERE e.merchant_id = k.merchant_id AND e.destination = k.account"
+    f" AND e.source || '' = '{SPENT}' GROUP BY e.destination",
+    merchant_id=BIG,
+    account=TEXT,
+)
 _EXPIRED = keyed(
     "SELECT x.customer, x.expired FROM {keys} k CROSS JOIN expiries x"
     " WHERE x.merchant_id = k.merchant_id AND x.customer = k.customer",
@@ -163,6 +171,9 @@ def balances(merchant_id: int, customers: Iterable[int], *, test: bool = False) 
     keys = [(merchant_id, account(n, bucket, test=test)) for n in numbers for bucket in BUCKETS]
     kept: dict[str, int] = dict((yield from ask(_BALANCES, keys)))
     spent: dict[str, int] = dict((yield from ask(_SPENT, keys)))
+    if spent:
+        for name, points in (yield from ask(_RETURNED, keys)):
+            spent[name] = spent.get(name, 0) - points
     expired: dict[int, int] = {} if test else dict((yield from ask(_EXPIRED, [(merchant_id, n) for n in numbers])))
     shown = {}
     for number in numbers:

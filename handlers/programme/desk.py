@@ -234,10 +234,9 @@ def reward_typed(
             errors[name] = str(wrong)
     if read.get("products") and read.get("collections"):
         errors["collections"] = "Choose either products or collections."
-    if errors:
-        return None, errors
     try:
-        return Reward.model_validate(read), {}
+        reward = Reward.model_validate(read)
+        return (None, errors) if errors else (reward, {})
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
             words = str(error["msg"])

@@ -27,7 +27,7 @@ from handlers.merchants.wording import (
     tier_words,
     ways_words,
 )
-from handlers.messages.letters import choose_words
+from handlers.messages.letters import choose_words, words_file
 from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
 from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
@@ -203,7 +203,12 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
     spoken_in = language(None, desk.shop.country)
     letters = {}
     names = {}
-    brought = {"birthday_gift": program.ways.birthday_points, "anniversary_gift": program.ways.anniversary_points}
+    gift, said, place = gift_of(program)
+    brought = {
+        "birthday_gift": program.ways.birthday_points,
+        "anniversary_gift": program.ways.anniversary_points,
+        "gift": gift,
+    }
     for what, name in LETTERS.items():
         if (kind := context.kinds.get(name)) is not None:
             words = choose_words(program, name, spoken_in, kind.words)
@@ -217,6 +222,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
                 currency=visit.currency,
                 now=now,
                 points=brought.get(name),
+                reason=words_file(kind.words)[spoken_in][said].replace("{n}", str(place)) if name == "gift" else "",
             )
     reader = reader_of(visit, desk)
     return {
@@ -235,6 +241,19 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
         "notices": spoken("expiry.notice_days", program.expiry.notice_days, reader),
         "hours": spoken("messages.window", program.messages.window, reader),
     }
+
+
+def gift_of(program: Program) -> tuple[int, str, int]:
+    """Return what a letter about points for an account or for orders tells of, first of all: points, word, order.
+
+    Where no such occasion is on, it is the first order, with the points it would bring.
+    """
+    called = {"sign_up": "sign_up", "first_order": "order", "milestone": "milestone"}
+    for one in program.ways.occasions:
+        if one.kind in called:
+            place, points = one.steps[0]
+            return points, called[one.kind], place
+    return program.ways.first_order_points, "order", 1
 
 
 def told(listed: Sequence[Change]) -> dict[str, Any]:

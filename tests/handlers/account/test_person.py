@@ -9,7 +9,13 @@ from tests.handlers.account.guests import Guest, key_in
 
 LADDER = {
     "regular": {"name": "Regular", "threshold": 5},
-    "silver": {"name": "Silver", "threshold": 100, "perks": "First to see what is new.", "multiplier": "1.5"},
+    "silver": {
+        "name": "Silver",
+        "threshold": 100,
+        "perks": "First to see what is new.",
+        "multiplier": "1.5",
+        "entry_points": 40,
+    },
 }
 
 
@@ -30,9 +36,9 @@ async def test_how_far_it_is_to_the_next_tier_is_shown(ana: Guest) -> None:
     left = f"${(10_000 - bought) / 100:.2f} to Silver"
     assert f'<progress max="10000" value="{bought}" aria-label="{left}' in page
     assert "What you bought in the last 12 months counts" in page and "Regular is yours until" in page
-    assert (
-        "Silver: from $100.00. Purchases bring 1.5 times the points." in page and "First to see what is new" not in page
-    )
+    assert "What Silver brings you:\nPurchases bring 1.5 times the points.\nFirst to see what is new." in page
+    said = "Silver: from $100.00. Purchases bring 1.5 times the points. Reaching it brings 40 points, once."
+    assert f"<li>{said}</li>" in page
 
 
 async def test_a_ladder_of_points_counts_points(ana: Guest) -> None:

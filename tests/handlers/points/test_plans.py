@@ -46,6 +46,7 @@ async def test_postgresql_never_reads_a_merchants_whole_ledger(postgres_database
         (purses._ENTRIES, "ix_ledger_entries_source_at (source=? AND merchant_id=?)"),
         (purses._ENTRIES, "ix_ledger_entries_destination_at (destination=? AND merchant_id=?)"),
         (statement._SPENT, "ix_ledger_entries_source_at (source=? AND merchant_id=?)"),
+        (statement._RETURNED, "ix_ledger_entries_destination_at (destination=? AND merchant_id=?)"),
         (purses._SOLD, "ix_sales_customer (customer=? AND merchant_id=?)"),
         (expiry._LAPSED, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
         (expiry._HOLDERS, "sqlite_autoindex_accounts_1 (merchant_id=? AND account>?)"),

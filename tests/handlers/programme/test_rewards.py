@@ -189,3 +189,11 @@ async def test_both_shapes_are_explained_where_one_is_chosen(nora: Visitor) -> N
     assert fields_of(page, f"{PAGE}/rewards/new").get("with_product_discounts") == "on"
     assert "Only that customer can use the code" in page and "they can be passed on" in page
     assert "How Shopify keeps it" not in (await nora.get(f"{PAGE}/rewards/new?kind=promotion_code")).text
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    """What cannot be read hides neither what is missing nor what does not fit."""
+    typed = FIVE | {"name": "", "points": "many", "value": "5x"}
+    assert set(reward_typed("amount_off", typed)[1]) == {"name", "points", "value"}
+    days = FIVE | {"starts": "2026-12-31", "ends": "2026-12-01", "timezone": "Europe/Paris"}
+    assert "ends" in reward_typed("amount_off", days)[1]

@@ -28,7 +28,7 @@ async def test_letters_about_occasions_are_off_until_they_were_seen(house: House
         "Joyeux anniversaire de la part de Nora" in page
         and "Letters for birthdays are switched off: nobody gets this." in page
     )
-    assert "Une année de plus avec Nora" in page and "120 points de Nora" in page
+    assert "Une année de plus avec Nora" in page and "100 points de Nora" in page
     ways = (await versions(house))[-1][1].ways
     assert not ways.tell_days and not ways.tell_gifts
     path, review = await reviewed(nora, form(ways__birthday="on", ways__birthday_points="275", ways__tell_days="on"))
@@ -42,6 +42,13 @@ async def test_letters_about_occasions_are_off_until_they_were_seen(house: House
     assert "Saved as version 2" in (await follows(nora, await nora.post(path, proof(review)))).text
     ways = (await versions(house))[-1][1].ways
     assert ways.birthday and ways.tell_days and not ways.tell_gifts
+
+
+async def test_the_letter_about_points_tells_of_an_occasion_that_is_on(nora: Visitor) -> None:
+    """Its points and what they are for, as they were typed."""
+    typed = form(ways__tell_gifts="on", ways__milestones="on", ways__milestone_points="7 333")
+    preview = (await nora.post(f"{PAGE}/preview", typed)).text
+    assert "333 points de Nora" in preview and "votre commande numéro 7" in preview
 
 
 async def test_the_release_before_reads_what_it_knows(house: House, nora: Visitor) -> None:

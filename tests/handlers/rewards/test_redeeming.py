@@ -7,6 +7,7 @@ import pytest
 
 from handlers.merchants.programs import change_program
 from handlers.merchants.rules import Refused
+from handlers.points.statement import balances
 from handlers.rewards import changes
 from handlers.rewards.changes import Wish
 from handlers.watch.store import take_readings
@@ -167,6 +168,9 @@ async def test_an_unused_code_can_be_given_back(counter: Counter):
     counter.market.passes(minutes=1)
     await counter.asks()
     assert (await counter.now(mine)).state == "voided"
+    merchant = counter.stall.merchant
+    shown = await counter.context.database.read(lambda: balances(merchant, [counter.ana]))
+    assert (shown[counter.ana]["available"], shown[counter.ana]["lifetime"]) == (1_000, 1_000)
     assert counter.discounts()[0].is_off
     assert await counter.points() == (1_000, 0, 0)
     await counter.is_sound()
