@@ -159,6 +159,7 @@ TABLES: dict[str, Kept] = {
     ),
     "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at history"),
     "discounts_off": Kept(None, free="merchant_id platform_id reward terms since_at"),
+    "discount_changes": Kept(None, free="merchant_id platform_id next_at"),
     "discount_looks": Kept(None, free="merchant_id next_at after_number"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
     "earners": Kept("earning", personal="joined_at", free="merchant_id customer due_at"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from integration.facts import Reader
-from integration.shopify.payloads import disputes, fulfilments, orders, people, recovered, refunds, shop
+from integration.shopify.payloads import discounts, disputes, fulfilments, orders, people, recovered, refunds, shop
 from integration.stripe.payloads import checkout, money
 from integration.stripe.payloads import people as stripe_people
 from integration.stripe.payloads.events import read_thin
@@ -31,6 +31,8 @@ SHOPIFY: Mapping[str, Reader] = {
     "customers_marketing_consent/update": people.read_sms_consent,
     "disputes/create": disputes.read_dispute,
     "disputes/update": disputes.read_dispute,
+    "discounts/update": discounts.read_changed,
+    "discounts/delete": discounts.read_deleted,
     "shop/update": shop.read_shop,
     "app/uninstalled": shop.read_uninstalled,
     "app/scopes_update": shop.read_scopes,

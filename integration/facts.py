@@ -341,6 +341,12 @@ class PromotionSeen(_Fact, frozen=True, tag=True):
     active: bool = True
 
 
+class DiscountSeen(_Fact, frozen=True, tag=True):
+    """Somebody changed or deleted a discount of codes at Shopify; what of it, and how it stands now, is not told."""
+
+    id: str  # Shopify's global id
+
+
 class LookAgain(_Fact, frozen=True, tag=True):
     """The event does not carry what is needed: ask the platform for this object, or wait for the event that does.
 
@@ -371,6 +377,7 @@ Fact = (
     | ScopesSeen
     | PrivacyRequest
     | PromotionSeen
+    | DiscountSeen
     | LookAgain
 )
 

@@ -36,7 +36,7 @@ from handlers.sales.rules import Sale
 from handlers.sales.settle import all_or_each
 from integration.clock import HOUR
 from integration.database.steps import Steps
-from integration.facts import CustomerSeen, PromotionSeen
+from integration.facts import CustomerSeen, DiscountSeen, PromotionSeen
 
 PUT_OFF = HOUR  # of somebody who cannot be settled
 
@@ -74,7 +74,11 @@ class EarningSettler:
 
 
 def hear(
-    merchant_id: int, told: PromotionSeen | CustomerSeen, customer: int | None, counters: Counters, now: int
+    merchant_id: int,
+    told: PromotionSeen | DiscountSeen | CustomerSeen,
+    customer: int | None,
+    counters: Counters,
+    now: int,
 ) -> Steps[None]:
     """Note that somebody opened an account."""
     if isinstance(told, CustomerSeen) and told.joined_at is not None and customer is not None:

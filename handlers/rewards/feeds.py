@@ -1,7 +1,7 @@
-"""Looks once a day whether the codes customers have still hold at their shop, where the merchant may switch them off.
+"""Looks whether the codes customers have still hold at their shop, where the merchant may switch them off.
 
-Shopify tells of no switch by a webhook we ask for, so a shop is asked for the discounts behind the codes that nobody
-has used.
+A discount is looked at soon after Shopify told that somebody changed it, which may get lost: once a day a shop is
+asked for all discounts behind the codes that nobody has used.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import structlog
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Index, Table, Text
 
 from handlers.context import Context
 from handlers.merchants.books import lock_books, shops
@@ -22,11 +22,12 @@ from handlers.rewards.kinds.shopify_codes import Condition, conditions
 from handlers.rewards.store import Redemption
 from integration.clock import DAY, HOUR, MINUTE
 from integration.database.schema import Instant, Number, metadata
-from integration.database.steps import BIG, Steps, ask, insert, plain
+from integration.database.steps import BIG, TEXT, Steps, ask, insert, plain
 from integration.errors import OutsideError, Revoked
 from integration.vault import Unsealable
 
 LOOK_EVERY = DAY
+MOST_CHANGED = 1_000  # discounts that were changed, of all shops, of one run; the next one goes on
 MOST_SHOPS = 100  # of one run; the next one goes on
 PAGE = 200  # redemptions of one transaction
 MOST_PAGES = 50  # of one shop in one run; the next one goes on behind them
@@ -34,6 +35,7 @@ AT_ONCE = 100  # discounts of one question
 ASK_SECONDS = 60.0  # for one question
 PERSON_WAITS = 10.0  # seconds for somebody at the page
 SECONDS = 240.0  # of one run
+CHANGED_SECONDS = 40.0  # of one run at what was changed
 REST = 15 * MINUTE  # before the next part of a shop with many codes is looked at
 FAILED_REST = 6 * HOUR  # before a shop that could not be asked is asked again
 
@@ -44,6 +46,15 @@ discount_looks = Table(
     Column("merchant_id", Number, primary_key=True, autoincrement=False),
     Column("next_at", Instant, nullable=False),
     Column("after_number", Number, nullable=False, server_default="0"),
+)
+# Discounts of ours that Shopify told somebody has changed, and when each is looked at.
+discount_changes = Table(
+    "discount_changes",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("platform_id", Text, primary_key=True),
+    Column("next_at", Instant, nullable=False),
+    Index("ix_discount_changes_next_at", "next_at"),
 )
 _SHOPIFY = "shopify"
 _OURS = tuple(sorted(CODES - {"promotion_code"}))
@@ -61,7 +72,70 @@ _NEXT = insert(
     after_number=BIG,
 )
 
+_STIR = insert(
+    "discount_changes",
+    "ON CONFLICT (merchant_id, platform_id) DO UPDATE SET next_at = excluded.next_at",
+    merchant_id=BIG,
+    platform_id=TEXT,
+    next_at=BIG,
+)
+_CHANGED = plain(
+    "SELECT merchant_id, platform_id FROM discount_changes WHERE next_at <= ?1 ORDER BY next_at, merchant_id LIMIT ?2"
+)
+# What was told again since stays.
+_SEEN = plain("DELETE FROM discount_changes WHERE merchant_id = ?1 AND platform_id = ?2 AND next_at <= ?3")
+
 log = structlog.get_logger()
+
+
+def stir(merchant_id: int, discount: str, now: int) -> Steps[None]:
+    """Have a discount that somebody changed looked at soon, if it is one of ours that matters to anybody."""
+    off = {one.platform_id for one in (yield from discounts_off.known(merchant_id))}
+    if discount in off or (yield from store.unused_of(merchant_id, discount, 1)):
+        yield from ask(_STIR, [(merchant_id, discount, now)])
+
+
+async def look_at_changed(context: Context) -> int:
+    """Look at the discounts of which Shopify told that somebody changed them; returns at how many."""
+    now = context.clock.now()
+    rows = await context.database.read(lambda: ask(_CHANGED, (now, MOST_CHANGED)))
+    changed: dict[int, list[str]] = {}
+    for merchant_id, discount in rows:
+        changed.setdefault(merchant_id, []).append(discount)
+    until = time.monotonic() + CHANGED_SECONDS
+    for merchant_id, discounts in changed.items():
+        if time.monotonic() < until:
+            await _look_at_changes(context, merchant_id, discounts, now)
+    return len(rows)
+
+
+async def _look_at_changes(context: Context, merchant_id: int, discounts: Sequence[str], now: int) -> None:
+    """Look at some discounts of a shop; those that cannot be asked for, or have too many codes, come again."""
+    database = context.database
+    account = await database.read(lambda: account_at(merchant_id, _SHOPIFY, None))
+    seen: Sequence[str] = discounts
+    if account is not None:
+        at = At(context, context.shopify.at_leisure(), account, ())
+        try:
+            stands = await _asked(at, discounts)
+        except Revoked as error:
+            await at.key.give_up(error)
+            stands = {}
+        except (OutsideError, Unsealable, TimeoutError) as error:
+            log.info("codes_not_looked_at", merchant=merchant_id, reason=str(error))
+            later = [(merchant_id, discount, now + REST) for discount in sorted(discounts)]
+            await database.run(lambda: ask(_STIR, later))
+            return
+        pages = {one: await database.read(lambda of=one: store.unused_with(merchant_id, of, PAGE)) for one in stands}  # type: ignore[misc]
+        page = [each for found in pages.values() for each in found if each.connection == account.connection]
+        await _settle(context, merchant_id, account, page, stands, always=True)
+        seen = [one for one in discounts if stands.get(one) != "gone" or len(pages[one]) < PAGE]
+
+    def steps() -> Steps[None]:
+        for discount in seen:
+            yield from ask(_SEEN, (merchant_id, discount, now))
+
+    await database.run(steps)
 
 
 async def look_due(context: Context) -> int:
@@ -143,7 +217,12 @@ async def _asked(at: At, discounts: Sequence[str]) -> dict[str, Condition]:
 
 
 async def _settle(
-    context: Context, merchant_id: int, account: Account, page: Sequence[Redemption], stands: Mapping[str, Condition]
+    context: Context,
+    merchant_id: int,
+    account: Account,
+    page: Sequence[Redemption],
+    stands: Mapping[str, Condition],
+    always: bool = False,
 ) -> None:
     """Note shared discounts that are off or on again, and take back what cannot be used and never will be."""
     now = context.clock.now()
@@ -170,7 +249,7 @@ async def _settle(
         for number in lost:
             yield from changes.lapse(merchant_id, number, now)
 
-    if off or lost or not page:
+    if off or lost or not page or always:
         await context.database.run(steps)
     if lost:
         log.info("codes_gone", merchant=merchant_id, connection=account.connection, rewards=len(lost))

@@ -70,6 +70,12 @@ async def look_due(context: Context) -> None:
     context.queue.ring(BELL)
 
 
+async def look_at_changed(context: Context) -> None:
+    """Have discounts looked at of which Shopify told that somebody changed them."""
+    if await feeds.look_at_changed(context):
+        context.queue.ring(BELL)
+
+
 class Rounds:
     """The rounds this process makes for rewards: one for each merchant who has something due, so many at a time.
 

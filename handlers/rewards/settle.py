@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from handlers.merchants.books import Counters, lock_books
 from handlers.merchants.rules import Shop
 from handlers.rewards.changes import returning, settled
+from handlers.rewards.feeds import stir
 from handlers.rewards.rules import given_back, restored
 from handlers.rewards.store import Redemption, by_codes, by_platform
 from handlers.sales.rules import Sale
 from integration.database.steps import Steps
-from integration.facts import CustomerSeen, PromotionSeen
+from integration.facts import CustomerSeen, DiscountSeen, PromotionSeen
 
 
 class RewardsSettler:
@@ -38,12 +39,19 @@ class RewardsSettler:
 
 
 def hear(
-    merchant_id: int, told: PromotionSeen | CustomerSeen, customer: int | None, counters: Counters, now: int
+    merchant_id: int,
+    told: PromotionSeen | DiscountSeen | CustomerSeen,
+    customer: int | None,
+    counters: Counters,
+    now: int,
 ) -> Steps[None]:
     """Note what Stripe tells of a promotion code: used (on which sale tells the session), or switched off by somebody.
 
-    One that was switched off is looked at once more, and taken back.
+    One that was switched off is looked at once more, and taken back. A discount that was changed at Shopify is looked
+    at: what tells of it does not say whether it still holds, and may come late.
     """
+    if isinstance(told, DiscountSeen):
+        yield from stir(merchant_id, told.id, now)
     if not isinstance(told, PromotionSeen):
         return
     for each in (yield from by_codes([(merchant_id, told.code)])):

@@ -185,6 +185,10 @@ _UNUSED_AFTER = plain(
 _UNUSED_OF = plain(
     "SELECT number FROM redemptions WHERE merchant_id = ?1 AND platform_id = ?2 AND state = 'issued' LIMIT ?3"
 )
+_UNUSED_WITH = plain(
+    f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.platform_id = ?2 AND r.state = 'issued'"
+    " AND r.next_at IS NULL LIMIT ?3"
+)
 _RETURN_UNUSED = plain(
     "UPDATE redemptions SET state = 'returning', returning_at = ?3, next_at = ?3, attempts = 0, reason = NULL"
     " WHERE merchant_id = ?1 AND number IN (SELECT number FROM redemptions"
@@ -266,6 +270,11 @@ def unused_after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemp
 def unused_of(merchant_id: int, platform_id: str, limit: int) -> Steps[list[int]]:
     """Name the redemptions of a discount that are there and unused, at most `limit` of them."""
     return [row[0] for row in (yield from ask(_UNUSED_OF, (merchant_id, platform_id, limit)))]
+
+
+def unused_with(merchant_id: int, platform_id: str, limit: int) -> Steps[list[Redemption]]:
+    """List redemptions of a discount that are there and unused, at most `limit` of them."""
+    return [Redemption(*row) for row in (yield from ask(_UNUSED_WITH, (merchant_id, platform_id, limit)))]
 
 
 def return_unused(merchant_id: int, platform_id: str, now: int, limit: int) -> Steps[int]:

@@ -43,6 +43,7 @@ from integration.facts import (
     ConsentSeen,
     CustomerSeen,
     CustomersMerged,
+    DiscountSeen,
     DisputeSeen,
     Fact,
     Invoice,
@@ -271,7 +272,7 @@ def _take(book: Book, told: Told, gate: Gate, listeners: Sequence[Listener], now
                     book.shop = (yield from shops([book.shop.id]))[book.shop.id]
                     # Sales told before this one event may have been sold after what it tells of.
                     yield from stir_sold_since(book.shop.id, min(fact.told_at, now), now)
-            case PromotionSeen():
+            case PromotionSeen() | DiscountSeen():
                 for listen in listeners:
                     yield from listen(book.shop.id, fact, None, book.counters, now)
             case PrivacyRequest():

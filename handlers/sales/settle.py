@@ -12,7 +12,7 @@ from handlers.sales.rules import Sale
 from handlers.sales.worth import valued
 from integration.clock import HOUR, MINUTE
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
-from integration.facts import CustomerSeen, PromotionSeen
+from integration.facts import CustomerSeen, DiscountSeen, PromotionSeen
 
 log = structlog.get_logger(__name__)
 
@@ -64,9 +64,9 @@ WHOLE = "sale"  # stands for a capability where the sale itself could not be val
 T = TypeVar("T")
 Each = TypeVar("Each")
 
-Listener = Callable[[int, PromotionSeen | CustomerSeen, int | None, Counters, int], Steps[None]]
-"""Hears of a promotion code, or of somebody's new account, of a merchant whose books are locked and open: (merchant,
-what was told, the customer it is about, books, now)."""
+Listener = Callable[[int, PromotionSeen | DiscountSeen | CustomerSeen, int | None, Counters, int], Steps[None]]
+"""Hears of a promotion code, of a discount that was changed, or of somebody's new account; the merchant's books are
+locked and open: (merchant, what was told, the customer it is about, books, now)."""
 
 
 class Settler(Protocol):

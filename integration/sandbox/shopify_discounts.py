@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from integration.clock import from_iso
+import msgspec
+
+from integration.clock import from_iso, to_iso
 from integration.sandbox.graph import Node
 from integration.sandbox.shopify_records import Customer
 
@@ -135,6 +137,14 @@ class Discounts:
         """The merchant deletes a discount, and its codes with it."""
         self.deleted.append(self.all.pop(discount.id))
 
+    def told(self, discount: Discount, now: int) -> tuple[str, bytes]:
+        """Say how the shop tells that somebody changed or deleted a discount: the topic, and the body."""
+        named: Node = {"admin_graphql_api_id": f"gid://shopify/DiscountCodeNode/{discount.id}"}
+        if discount.id not in self.all:
+            return "discounts/delete", msgspec.json.encode(named | {"deleted_at": to_iso(now)})
+        changed = {"status": _status(discount), "title": discount.asked.get("title"), "updated_at": to_iso(now)}
+        return "discounts/update", msgspec.json.encode(named | changed)
+
     # --- What the app asks ----------------------------------------------------------------------
 
     def fields(self) -> Node:
@@ -257,11 +267,15 @@ def _node(discount: Discount) -> Node:
         "codeDiscount": {
             "__typename": discount.kind,
             "title": discount.asked.get("title"),
-            "status": "EXPIRED" if discount.is_off else "ACTIVE",
+            "status": _status(discount),
             "endsAt": discount.asked.get("endsAt"),
             "codes": codes,
         },
     }
+
+
+def _status(discount: Discount) -> str:
+    return "EXPIRED" if discount.is_off else "ACTIVE"
 
 
 def _number(gid: str) -> int:

@@ -24,6 +24,7 @@ LINKS = ("note", "metadata", "none", "none twice")
 NOISES = (
     "shop",
     "scopes",
+    "discount",
     "unknown",
     "thin",
     "plan",

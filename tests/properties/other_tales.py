@@ -73,6 +73,11 @@ def noise(teller: Teller) -> None:
             "current": ["read_products", "read_orders"], "updated_at": iso(at),
         }  # fmt: skip
         tell("app/scopes_update", body, at)
+    elif what == "discount":
+        named = {"admin_graphql_api_id": "gid://shopify/DiscountCodeNode/71"}
+        changed = {"title": "Summer", "status": "ACTIVE", "created_at": iso(at), "updated_at": iso(at)}
+        tell("discounts/update", {**named, **changed}, at)
+        tell("discounts/delete", {**named, "deleted_at": iso(at)}, at)
     elif what == "unknown":
         tell("carts/update", {"id": "abc", "line_items": []}, at)
     elif what == "privacy":

@@ -202,16 +202,22 @@ class Spending(RuleBasedStateMachine):
             self.market.passes(minutes=1)
             self._tells(self.account.forget_customer(person), late)
 
-    @rule(which=some, how=st.sampled_from(["off", "on", "gone"]))
-    def a_discount_is_changed(self, which: int, how: str) -> None:
+    @rule(which=some, how=st.sampled_from(["off", "on", "gone"]), told=st.sampled_from(["now", "late", "never"]))
+    def a_discount_is_changed(self, which: int, how: str, told: str) -> None:
         """The merchant switches a discount off in Shopify's admin, or one that is shared on again, or deletes it."""
         discounts = self.counter.stall.shop.discounts
-        found = list(discounts.all.values())
-        if found and how == "gone":
-            discounts.delete(found[which % len(found)])
-        elif found:
-            chosen = found[which % len(found)]
+        if not discounts.all:
+            return
+        chosen = list(discounts.all.values())[which % len(discounts.all)]
+        if how == "gone":
+            discounts.delete(chosen)
+        else:
             chosen.is_off = how == "off" or (chosen.is_off and chosen.asked.get("usageLimit") is not None)
+
+        topic, body = discounts.told(chosen, self.market.clock.now())
+        if told != "never":
+            self._tells([self.counter.stall.shop.deliver_as(topic, body)], told == "late")
+        self.run(feeds.look_at_changed(self.market.context))
 
     @rule()
     def codes_are_looked_at(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.rewards import claims, store, views
+from handlers.rewards import claims, feeds, store, views
 from handlers.rewards.kinds import asking
 from integration.database.steps import Sql
 from tests.plans import postgres_finds, sqlite_plan
@@ -23,6 +23,8 @@ ROWS = 30_000
         (claims._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
         (store._PAGE_OF_STATE, "ix_redemptions_state (merchant_id=? AND state=? AND number<?)"),
         (store._UNUSED_AFTER, "ix_redemptions_state (merchant_id=? AND state=? AND number>?)"),
+        (store._UNUSED_WITH, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
+        (feeds._CHANGED, "ix_discount_changes_next_at (next_at<?)"),
         (store._UNUSED_OF, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
         (views._REFUSED, "ix_redemptions_state (merchant_id=? AND state=?)"),
         (views._WAITING, "ix_redemptions_state (merchant_id=? AND state=?)"),

@@ -1,5 +1,6 @@
 """Discounts that the merchant switches off or deletes at the shop: noticed, told, and no dead code is handed out."""
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from handlers.rewards.kinds import discounts_off
 from handlers.rewards.kinds.discounts_off import SwitchedOff
 from handlers.rewards.store import Redemption
 from integration.database.steps import ask, plain
+from integration.sandbox.shopify_discounts import Discount
 from tests.handlers.rewards.counter import FIVE, Counter
 
 SHARED = FIVE | {"shared": True, "points": 100}
@@ -94,6 +96,63 @@ async def test_somebody_can_have_it_looked_at_at_once(counter: Counter) -> None:
     counter.market.pretend.fail_next = []
     assert await feeds.look_again(counter.context, counter.stall.merchant)
     assert await is_switched_off(counter) == []
+
+
+async def hears(counter: Counter, discount: Discount, **lies: Any) -> None:
+    """Shopify tells that somebody changed a discount, and a minute passes."""
+    topic, body = counter.stall.shop.discounts.told(discount, counter.market.clock.now())
+    body = json.dumps(json.loads(body) | lies).encode()
+    await counter.stall.tells([counter.stall.shop.deliver_as(topic, body)])
+    await feeds.look_at_changed(counter.context)
+    await counter.asks()
+
+
+@pytest.mark.parametrize("says", ["ACTIVE", "EXPIRED"])
+async def test_a_discount_that_somebody_changed_is_looked_at_at_once(counter: Counter, says: str) -> None:
+    """What Shopify tells may be late: how the discount stands is asked, whatever was told."""
+    await has_codes(counter)
+    (discount,) = counter.discounts()
+    for is_off, known in ((False, []), (True, ["five"]), (False, [])):
+        discount.is_off = is_off
+        await hears(counter, discount, status=says)
+        assert [each.reward for each in await is_switched_off(counter)] == known
+    assert await journaled(counter) == ["has a reward's discount switched off"]
+    assert await counter.market.rows("SELECT * FROM discount_changes") == []
+
+
+async def test_codes_of_a_discount_give_their_points_back_when_it_is_told_that_it_was_deleted(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, some at a time; another discount of the shop is no affair of ours."""
+    mine = await has_codes(counter, 3)
+    monkeypatch.setattr(feeds, "PAGE", 2)
+    (discount,) = counter.discounts()
+    counter.stall.shop.discounts.delete(discount)
+    other = Discount(999, discount.kind, discount.asked)
+    await hears(counter, other)
+    assert {(await counter.now(each)).state for each in mine} == {"issued"}
+    await hears(counter, discount)
+    await feeds.look_at_changed(counter.context)
+    await counter.asks()
+    assert {(await counter.now(each)).state for each in mine} == {"voided"}
+    assert await counter.points() == (1_000, 0, 0)
+    assert await counter.market.rows("SELECT * FROM discount_changes") == []
+    await counter.is_sound()
+
+
+async def test_a_shop_that_is_away_is_looked_at_later_for_what_was_changed(counter: Counter) -> None:
+    """Not in a day."""
+    await has_codes(counter)
+    (discount,) = counter.discounts()
+    discount.is_off = True
+    counter.market.pretend.fail_next = [503] * 5
+    await hears(counter, discount)
+    assert await is_switched_off(counter) == []
+    counter.market.pretend.fail_next = []
+    assert await feeds.look_at_changed(counter.context) == 0
+    counter.market.passes(minutes=16)
+    assert await feeds.look_at_changed(counter.context) == 1
+    assert len(await is_switched_off(counter)) == 1
 
 
 async def test_codes_of_a_deleted_discount_give_their_points_back(counter: Counter) -> None:

@@ -233,6 +233,14 @@ SAMPLES: dict[str, Body] = {
     "disputes/update": dispute(status="won", finalized_on=CHANGED),
     "shop/update": shop(),
     "app/uninstalled": shop(),
+    "discounts/update": {
+        "admin_graphql_api_id": "gid://shopify/DiscountCodeNode/71",
+        "title": "5 off",
+        "status": "EXPIRED",
+        "created_at": CHANGED,
+        "updated_at": CHANGED,
+    },
+    "discounts/delete": {"admin_graphql_api_id": "gid://shopify/DiscountCodeNode/71", "deleted_at": CHANGED},
     "app/scopes_update": {
         "id": 1,
         "shop_id": f"gid://shopify/Shop/{SHOP_ID}",

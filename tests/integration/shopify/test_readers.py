@@ -13,6 +13,7 @@ from integration.facts import (
     ConsentSeen,
     CustomerSeen,
     CustomersMerged,
+    DiscountSeen,
     Dispute,
     DisputeSeen,
     Envelope,
@@ -245,6 +246,16 @@ def test_an_uninstall_names_the_shop() -> None:
     reading = read("app/uninstalled", shop())
     assert reading.facts == (Uninstalled(told_at=7, shop_id=str(SHOP_ID)),)
     assert reading.shop_id == str(SHOP_ID)
+
+
+@pytest.mark.parametrize("topic", ["discounts/update", "discounts/delete"])
+def test_of_a_discount_is_told_which_one_and_no_more(topic: str) -> None:
+    """How it stands is asked; one without codes is nobody's, and a code that came or went is another topic's."""
+    body = SAMPLES[topic]
+    assert fact(topic, body) == DiscountSeen("gid://shopify/DiscountCodeNode/71")
+    assert read(topic, body | {"admin_graphql_api_id": "gid://shopify/DiscountAutomaticNode/71"}).facts == ()
+    with pytest.raises(Suspect):
+        read(topic, body | {"redeem_code": {"id": "gid://shopify/DiscountRedeemCode/1", "code": "A"}})
 
 
 def test_scopes_are_what_is_granted_now() -> None:
