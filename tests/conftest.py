@@ -17,6 +17,7 @@ import structlog
 from config.commands.run import COLLECT_AFTER
 from config.migrate import upgrade
 from tests import mailbox as mail
+from tests import watched
 from tests.databases import TEMPLATE, Databases
 from tests.servers import postgres_binaries, private_postgres, private_valkey
 
@@ -35,6 +36,7 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     # A test that makes something fail has it logged: to draw every frame with its variables takes longer than the test.
     structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+    watched.start()
 
 
 def pytest_collection_finish() -> None:
@@ -62,6 +64,13 @@ def apart(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop in a thread of its own, so that the test's loop is left alone."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(autouse=True)
+def nothing_private_is_logged() -> Iterator[None]:
+    """Fail the test whose program logs a person or a secret."""
+    yield
+    assert watched.found() == []
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,8 @@ async def _mail_links(context: Context, email: str, to: str) -> None:
         try:
             await context.channels["email"].send(sign_in_letter(context, name, address, link))
         except OutsideError as error:
-            log.warning("sign_in_link_not_mailed", reason=str(error))
+            # What a mail server says may quote whom the letter was for.
+            log.warning("sign_in_link_not_mailed", error=type(error).__name__)
 
 
 def link_address(context: Context, token: str) -> str:

@@ -243,7 +243,7 @@ async def test_a_mailbox_that_refuses_keeps_nobody_elses_link_back(
     async def refusing(_: object, letter: Letter) -> Receipt:
         tried.append(letter.subject)
         if len(tried) == 1:
-            raise Unavailable("451 try again later")
+            raise Unavailable("451 both@shop.example is asked to try again later")
         return await send(letter)
 
     monkeypatch.setattr(type(house.mail), "send", refusing)
@@ -252,7 +252,7 @@ async def test_a_mailbox_that_refuses_keeps_nobody_elses_link_back(
     assert answer.status_code == 200
     [mail] = house.mail.mailbox
     assert len(tried) == 2 and mail["Subject"] == tried[1]
-    assert logged == [{"event": "sign_in_link_not_mailed", "log_level": "warning", "reason": "451 try again later"}], (
+    assert logged == [{"event": "sign_in_link_not_mailed", "log_level": "warning", "error": "Unavailable"}], (
         "neither the address nor what the link holds"
     )
 
