@@ -2,14 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from handlers.account import store
-from handlers.account.pages import Caller, gone, key_of, look, nonce_of, render
+from handlers.account.pages import Caller, Page, gone, key_of, look, nonce_of, render
 from handlers.account.rules import Reader, choices, conditions, coupon, day_of_year, gets, hindrance, returnable
 from handlers.account.views import Seen
 from handlers.context import Context
@@ -29,6 +29,45 @@ LOOK_SECONDS = 0.25
 _COUNT = re.compile(r"[0-9]{1,2}", re.ASCII)
 
 
+class Sent(NamedTuple):
+    """A form of ours that somebody sent who may act: made for this very act, and of late."""
+
+    context: Context
+    caller: Caller
+    fields: Mapping[str, str]
+    nonce: str  # of the form, which is one act however often it is sent
+    seen: Seen
+    reader: Reader
+    now: int
+
+
+Act = Callable[[Request, Sent], Awaitable[Response]]
+
+
+def by_form(act: str, *about: str, fresh_link: bool = False) -> Callable[[Act], Page]:
+    """Make a page of an act that is done with a form: only for who may act, and only with a form that was made for it.
+
+    `about` names the fields that say what the form was made about. With `fresh_link` only they may who opened a link
+    that was mailed to them: to be signed in to the shop is not enough.
+    """
+
+    def made(do: Act) -> Page:
+        async def page(request: Request, caller: Caller) -> Response:
+            context: Context = request.app.state.context
+            if not caller.acts or (fresh_link and caller.way != "session"):
+                return gone(request)
+            fields = await read_form(request)
+            seen, reader = await look(request, caller)
+            nonce = nonce_of(context, caller, fields, act, *(fields.get(name, "") for name in about))
+            if nonce is None:
+                return _not_done(caller, reader, "too_old")
+            return await do(request, Sent(context, caller, fields, nonce, seen, reader, context.clock.now()))
+
+        return page
+
+    return made
+
+
 # --- Rewards --------------------------------------------------------------------------------------
 
 
@@ -45,21 +84,16 @@ async def redeem_page(request: Request, caller: Caller) -> Response:
     return _ask(context, caller, seen, reader, offer, steps)
 
 
-async def redeem_now(request: Request, caller: Caller) -> Response:
+@by_form("redeem", "reward", "steps")
+async def redeem_now(request: Request, sent: Sent) -> Response:
     """Spend points on a reward, once for each form, and show it; one that is not there yet comes a moment later."""
-    context, spending = request.app.state.context, request.app.state.context.spending
-    if not caller.acts or spending is None:
+    context, caller, spending = sent.context, sent.caller, sent.context.spending
+    if spending is None:
         return gone(request)
-    fields = await read_form(request)
-    reward, steps = fields.get("reward", ""), fields.get("steps", "")
-    nonce = nonce_of(context, caller, fields, "redeem", reward, steps)
-    seen, reader = await look(request, caller)
-    if nonce is None:
-        return _not_done(caller, reader, "too_old")
-    now = context.clock.now()
+    reward, steps = sent.fields["reward"], int(sent.fields["steps"])
     try:
         number = await context.database.run(
-            lambda: spending.redeem(seen.shop, caller.customer, reward, int(steps), f"page:{nonce}", now)
+            lambda: spending.redeem(sent.seen.shop, caller.customer, reward, steps, f"page:{sent.nonce}", sent.now)
         )
     except Refused:
         # Why is said by the page in the reader's language, from how things are now.
@@ -67,7 +101,7 @@ async def redeem_now(request: Request, caller: Caller) -> Response:
         offer = next((one for one in seen.offers if one.id == reward), None)
         if offer is None or offer.obstacle is None:
             return _not_done(caller, reader, "not_done")
-        why = hindrance(reader, offer.obstacle, offer.reward, seen.available, int(steps))
+        why = hindrance(reader, offer.obstacle, offer.reward, seen.available, steps)
         return _not_done(caller, reader, "not_done", why)
     context.queue.ring(spending.bell)
     return await _there(request, caller, number)
@@ -99,23 +133,19 @@ async def return_page(request: Request, caller: Caller) -> Response:
     )
 
 
-async def return_now(request: Request, caller: Caller) -> Response:
+@by_form("return", "number")
+async def return_now(request: Request, sent: Sent) -> Response:
     """Give an unused reward back; its points follow once it can no longer be used."""
-    context, spending = request.app.state.context, request.app.state.context.spending
-    if not caller.acts or spending is None:
+    context, caller, spending = sent.context, sent.caller, sent.context.spending
+    if spending is None:
         return gone(request)
-    fields = await read_form(request)
-    number = fields.get("number", "")
-    seen, reader = await look(request, caller)
-    if nonce_of(context, caller, fields, "return", number) is None:
-        return _not_done(caller, reader, "too_old")
-    now = context.clock.now()
+    number = int(sent.fields["number"])
     try:
-        await context.database.run(lambda: spending.give_back(seen.shop, caller.customer, int(number), now))
+        await context.database.run(lambda: spending.give_back(sent.seen.shop, caller.customer, number, sent.now))
     except Refused:
-        return _not_done(caller, reader, "not_done")
+        return _not_done(caller, sent.reader, "not_done")
     context.queue.ring(spending.bell)
-    return _done(caller, reader, "return_done")
+    return _done(caller, sent.reader, "return_done")
 
 
 def _ask(context: Context, caller: Caller, seen: Seen, reader: Reader, offer: Offer, steps: int) -> Response:
@@ -164,46 +194,60 @@ def _one_of(seen: Seen, caller: Caller) -> Taken | None:
     return next((one for one in seen.taken if one.number == number), None)
 
 
-async def friends_now(request: Request, caller: Caller) -> Response:
+@by_form("friends")
+async def friends_now(request: Request, sent: Sent) -> Response:
     """Give somebody the link that brings friends."""
-    context, inviting = request.app.state.context, request.app.state.context.inviting
-    if not caller.acts or inviting is None:
+    context, caller, inviting = sent.context, sent.caller, sent.context.inviting
+    if inviting is None:
         return gone(request)
-    fields = await read_form(request)
-    seen, reader = await look(request, caller)
-    if nonce_of(context, caller, fields, "friends") is None:
-        return _not_done(caller, reader, "too_old")
-    now = context.clock.now()
     try:
-        await context.database.run(lambda: inviting.invite(seen.shop, caller.customer, now))
+        await context.database.run(lambda: inviting.invite(sent.seen.shop, caller.customer, sent.now))
     except Refused:
-        return _not_done(caller, reader, "not_done")
-    seen, reader = await look(request, caller)
-    return _done(caller, reader, "friends_done", reader.say("friends"))
+        return _not_done(caller, sent.reader, "not_done")
+    return _done(caller, sent.reader, "friends_done", sent.reader.say("friends"))
 
 
 # --- Settings -------------------------------------------------------------------------------------
 
 
-async def mails_now(request: Request, caller: Caller) -> Response:
+@by_form("mails")
+async def mails_now(request: Request, sent: Sent) -> Response:
     """Stop letters that are no notices, or let them come again."""
-    return await _set(request, caller, "mails", _wish)
+    wanted, named = sent.fields.get("wanted", ""), Named(sent.caller.merchant_id, sent.caller.customer, "account")
+
+    def wish() -> Steps[None]:
+        if wanted == "stop":
+            yield from unsubscribe(named, "link", sent.now)
+        elif wanted == "start":
+            yield from resubscribe(named, sent.now)
+        elif wanted == "greet":
+            yield from _agree(sent.caller, sent.now)
+
+    await sent.context.database.run(wish)
+    seen, reader = await look(request, sent.caller)
+    return _done(sent.caller, reader, "mail_on" if seen.wants_mail else "mail_off", reader.say("mail"))
 
 
-async def language_now(request: Request, caller: Caller) -> Response:
+@by_form("language")
+async def language_now(request: Request, sent: Sent) -> Response:
     """Write to somebody in a language from now on."""
-    return await _set(request, caller, "language", _speak)
+    caller, wanted = sent.caller, sent.fields.get("wanted", "")
+
+    def speak() -> Steps[None]:
+        if wanted in LANGUAGES:
+            yield from correct_language(caller.merchant_id, caller.customer, wanted)
+            yield from _noted(caller, "chose a language", sent.now, {"after": wanted})
+
+    await sent.context.database.run(speak)
+    here = caller._replace(asked={name: value for name, value in caller.asked.items() if name != "language"})
+    _, reader = await look(request, here)
+    return _done(here, reader, "language_done", reader.say("language"))
 
 
-async def birthday_now(request: Request, caller: Caller) -> Response:
+@by_form("birthday")
+async def birthday_now(request: Request, sent: Sent) -> Response:
     """Keep the day and month somebody was born on, or keep it no longer."""
-    context: Context = request.app.state.context
-    if not caller.acts:
-        return gone(request)
-    fields, now = await read_form(request), context.clock.now()
-    seen, reader = await look(request, caller)
-    if nonce_of(context, caller, fields, "birthday") is None or seen.person is None:
-        return _not_done(caller, reader, "too_old")
+    caller, fields, reader, person = sent.caller, sent.fields, sent.reader, sent.seen.person
     wanted: str | None = None
     if fields.get("do") != "drop":
         day, month = fields.get("day", ""), fields.get("month", "")
@@ -211,88 +255,54 @@ async def birthday_now(request: Request, caller: Caller) -> Response:
         wanted = day_of_year(int(month), int(day)) if named else None
         if wanted is None:
             return _not_done(caller, reader, "birthday_wrong")
-    numbers, about = seen.person.numbers, f"customer:{caller.customer}"
-    agrees = wanted is not None and fields.get("greet") == "yes" and seen.may_agree
+    if person is None:
+        return gone(request)
+    agrees = wanted is not None and fields.get("greet") == "yes" and sent.seen.may_agree
 
-    def change() -> Steps[bool]:
+    def tell() -> Steps[bool]:
         if agrees:
-            yield from _agree(caller, now)
-        told = yield from tell_birthday(caller.merchant_id, numbers, wanted, now)
+            yield from _agree(caller, sent.now)
+        told = yield from tell_birthday(caller.merchant_id, person.numbers, wanted, sent.now)
         if told:
-            did = "took back their birthday" if wanted is None else "told their birthday"
-            yield from note(caller.merchant_id, WHO, did, about, None, now)
+            yield from _noted(caller, "took back their birthday" if wanted is None else "told their birthday", sent.now)
         return told
 
-    if not await context.database.run(change):
-        again = reader.day(seen.birthday.may_change_at(now))
+    if not await sent.context.database.run(tell):
+        again = reader.day(sent.seen.birthday.may_change_at(sent.now))
         return _not_done(caller, reader, "not_done", reader.say("birthday_once", day=again))
     if wanted is None:
         return _done(caller, reader, "birthday_gone", reader.say("birthday"))
     return _done(caller, reader, "birthday_done", reader.say("birthday"), day=reader.date(wanted))
 
 
-def _wish(caller: Caller, wanted: str, now: int) -> Steps[None]:
-    named = Named(caller.merchant_id, caller.customer, "account")
-    if wanted == "stop":
-        yield from unsubscribe(named, "link", now)
-    elif wanted == "start":
-        yield from resubscribe(named, now)
-    elif wanted == "greet":
-        yield from _agree(caller, now)
-
-
 def _agree(caller: Caller, now: int) -> Steps[None]:
     """Note that somebody agreed to marketing mail, by their own hand."""
     yield from resubscribe(Named(caller.merchant_id, caller.customer, "account"), now)
-    yield from note(caller.merchant_id, WHO, "agreed to marketing mail", f"customer:{caller.customer}", None, now)
+    yield from _noted(caller, "agreed to marketing mail", now)
 
 
-def _speak(caller: Caller, wanted: str, now: int) -> Steps[None]:
-    if wanted in LANGUAGES:
-        yield from correct_language(caller.merchant_id, caller.customer, wanted)
-        about = f"customer:{caller.customer}"
-        yield from note(caller.merchant_id, WHO, "chose a language", about, {"after": wanted}, now)
-
-
-async def _set(
-    request: Request, caller: Caller, act: str, change: Callable[[Caller, str, int], Steps[None]]
-) -> Response:
-    context: Context = request.app.state.context
-    if not caller.acts:
-        return gone(request)
-    fields = await read_form(request)
-    if nonce_of(context, caller, fields, act) is None:
-        _, reader = await look(request, caller)
-        return _not_done(caller, reader, "too_old")
-    now, wanted = context.clock.now(), fields.get("wanted", "")
-    await context.database.run(lambda: change(caller, wanted, now))
-    here = caller._replace(asked={name: value for name, value in caller.asked.items() if name != "language"})
-    seen, reader = await look(request, here)
-    said = "language_done" if act == "language" else "mail_on" if seen.wants_mail else "mail_off"
-    return _done(here, reader, said, reader.say(f"{act.removesuffix('s')}"))
+def _noted(caller: Caller, did: str, now: int, detail: dict[str, Any] | None = None) -> Steps[None]:
+    """Write into the shop's journal what a customer did about themselves."""
+    yield from note(caller.merchant_id, WHO, did, f"customer:{caller.customer}", detail, now)
 
 
 # --- Their data -----------------------------------------------------------------------------------
 
 
-async def export_now(request: Request, caller: Caller) -> Response:
+@by_form("export", fresh_link=True)
+async def export_now(request: Request, sent: Sent) -> Response:
     """Have everything that is kept of somebody put into a file for them."""
-    context: Context = request.app.state.context
-    privacy, now = context.privacy, context.clock.now()
-    if caller.way != "session" or privacy is None:
+    context, caller, privacy = sent.context, sent.caller, sent.context.privacy
+    if privacy is None:
         return gone(request)
-    fields = await read_form(request)
-    _, reader = await look(request, caller)
-    if nonce_of(context, caller, fields, "export") is None:
-        return _not_done(caller, reader, "too_old")
 
     def want() -> Steps[None]:
-        yield from privacy.hand_over(caller.merchant_id, caller.customer, WHO, now)
-        yield from note(caller.merchant_id, WHO, "asked for all data", f"customer:{caller.customer}", None, now)
+        yield from privacy.hand_over(caller.merchant_id, caller.customer, WHO, sent.now)
+        yield from _noted(caller, "asked for all data", sent.now)
 
     await context.database.run(want)
     await context.queue.enqueue(CARRY_OUT)
-    return _done(caller, reader, "export_wait", reader.say("data"))
+    return _done(caller, sent.reader, "export_wait", sent.reader.say("data"))
 
 
 async def export_file(request: Request, caller: Caller) -> Response:
@@ -327,28 +337,24 @@ async def forget_page(request: Request, caller: Caller) -> Response:
     return _forget_form(request, caller, seen, reader)
 
 
-async def forget_now(request: Request, caller: Caller) -> Response:
+@by_form("forget", fresh_link=True)
+async def forget_now(request: Request, sent: Sent) -> Response:
     """Have somebody forgotten, by their own wish, and end their session."""
-    context: Context = request.app.state.context
-    privacy, now = context.privacy, context.clock.now()
-    if caller.way != "session" or privacy is None:
+    context, caller, privacy = sent.context, sent.caller, sent.context.privacy
+    if privacy is None:
         return gone(request)
-    fields = await read_form(request)
-    seen, reader = await look(request, caller)
-    if nonce_of(context, caller, fields, "forget") is None:
-        return _not_done(caller, reader, "too_old")
-    if fields.get("sure") != "yes":
-        return _forget_form(request, caller, seen, reader, 422)
+    if sent.fields.get("sure") != "yes":
+        return _forget_form(request, caller, sent.seen, sent.reader, 422)
 
     def want() -> Steps[None]:
-        yield from privacy.forget(caller.merchant_id, caller.customer, WHO, now)
-        yield from note(caller.merchant_id, WHO, "asked to be forgotten", f"customer:{caller.customer}", None, now)
+        yield from privacy.forget(caller.merchant_id, caller.customer, WHO, sent.now)
+        yield from _noted(caller, "asked to be forgotten", sent.now)
         if caller.opened is not None:
-            yield from store.end_session(caller.opened, now)
+            yield from store.end_session(caller.opened, sent.now)
 
     await context.database.run(want)
     await context.queue.enqueue(CARRY_OUT)
-    return _done(caller, reader, "forget_done", reader.say("forget_done_title"), is_over=True)
+    return _done(caller, sent.reader, "forget_done", sent.reader.say("forget_done_title"), is_over=True)
 
 
 def _forget_form(request: Request, caller: Caller, seen: Seen, reader: Reader, status: int = 200) -> Response:

@@ -60,11 +60,6 @@ class Ways(Section):
         return self.first_order or self.milestones or self.anniversary
 
     @property
-    def by_clock(self) -> bool:
-        """Tell whether days bring points."""
-        return self.birthday or self.anniversary
-
-    @property
     def occasions(self) -> list[Occasion]:
         """List what brings points, as customers are told of it."""
         found = [

@@ -85,7 +85,8 @@ def present(
     name = f"goodwill:{_key(key) or secrets.token_hex(12)}"
     posting = Posting(merchant_id, name, ISSUED, mine, points * MICRO, "goodwill", detail=_sealed(salt, words))
     rows = yield from ask(_POSTED, (merchant_id, name))
-    if rows and rows[0][2] != posting.micropoints:
+    places = {account(number, "available") for number in numbers}
+    if rows and (rows[0][0] != ISSUED or rows[0][1] not in places or rows[0][2] != posting.micropoints):
         raise Refused(f"The key {key} stands for another present.")
     if not rows:
         if points > ways.goodwill_at_once:

@@ -26,6 +26,9 @@ async def test_a_present_is_given_once_a_key_and_shown_with_its_reason(nora: Fai
     assert await gives(nora, 40, "letter-7") == 40
     with pytest.raises(Refused, match="another present"):
         await gives(nora, 41, "letter-7")
+    with pytest.raises(Refused, match="another present"):
+        await gives(nora, 40, "letter-7", numbers=(2,))
+    assert await gives(nora, 40, "letter-7", numbers=(3, 1)) == 0, "they go under another number by now"
     entries = (await nora.account())["entries"]
     assert ("goodwill", 40) in [(entry["reason"], entry["points"]) for entry in entries]
     assert await nora.given() == {}
