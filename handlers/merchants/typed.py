@@ -13,8 +13,8 @@ MOST_MONEY = 10**12  # minor units of what a reward is worth
 MOST_WORD = 255  # characters of a tag or a channel's name
 
 _NUMBER = re.compile(r"-?\d{1,15}(?:[.,]\d{1,15})?")
-_PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
-_COLLECTION = re.compile(r"(?:\S*/collections/|gid://shopify/Collection/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?")
+_PRODUCT = re.compile(r"(?:\S*/products/|gid://shopify/Product/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?", re.ASCII)
+_COLLECTION = re.compile(r"(?:\S*/collections/|gid://shopify/Collection/|#)?(\d{1,20})(?:[/?#\s:(,–-].*)?", re.ASCII)
 _PLACE = re.compile(r"(\d{1,4})(?:\.|st|nd|rd|th)?[\s:=]+(\d{1,9})")
 _CURRENCY = re.compile(r"([A-Za-z]{3})[\s:=]+(\S+)")
 
@@ -75,27 +75,22 @@ def read_countries(typed: str) -> list[str]:
 
 def read_products(typed: str) -> list[str]:
     """Read products, one a line, by number or address. Raises Wrong."""
-    found = []
-    for line in read_words(typed.split("\n")):
-        match = _PRODUCT.fullmatch(line)
-        if match is None:
-            raise Wrong(
-                f"“{line[:60]}” has no product number. Open the product in your admin and copy the address of the page,"
-                " or the number at its end."
-            )
-        found.append(match[1])
-    return list(dict.fromkeys(found))
+    return _numbered(typed, "product", _PRODUCT)
 
 
 def read_collections(typed: str) -> list[str]:
     """Read collections, one a line, by number or address. Raises Wrong."""
+    return _numbered(typed, "collection", _COLLECTION)
+
+
+def _numbered(typed: str, what: str, shape: re.Pattern[str]) -> list[str]:
     found = []
     for line in read_words(typed.split("\n")):
-        match = _COLLECTION.fullmatch(line)
+        match = shape.fullmatch(line)
         if match is None:
             raise Wrong(
-                f"“{line[:60]}” has no collection number. Open the collection in your admin and copy the address of the"
-                " page, or the number at its end."
+                f"“{line[:60]}” has no {what} number. Open the {what} in your admin and copy the address of the page,"
+                " or the number at its end."
             )
         found.append(match[1])
     return list(dict.fromkeys(found))
@@ -128,7 +123,9 @@ def sentence(error: Mapping[str, Any]) -> str:
     context = error.get("ctx", {})
     match error["type"]:
         case "less_than_equal" | "greater_than_equal":
-            return f"Write a number from 0 to {context['le']}." if "le" in context else "Write 0 or more."
+            return (
+                f"Write a number from 0 to {context['le']}." if "le" in context else f"Write {context['ge']} or more."
+            )
         case "string_too_long":
             return f"This is too long: {context['max_length']} characters at most."
         case "value_error" if "email" in str(error["msg"]):

@@ -97,6 +97,7 @@ async def test_rewards_go_live_only_after_their_preview(house: House, nora: Visi
     ("changes", "place", "words"),
     [
         ({"points": "many"}, "points", "Write a whole number"),
+        ({"points": "0"}, "points", "Write 1 or more."),
         ({"points": ""}, "points", "Write something here."),
         ({"value": ""}, "value", "needs a value"),
         ({"name": " "}, "name", "Write something here."),

@@ -68,6 +68,7 @@ def test_a_forged_field_changes_nothing() -> None:
         ("earning.points_per_unit", "1000001", "from 0 to 1000000"),
         ("earning.points_per_unit", "-1", "0 or more"),
         ("earning.hold_days", "91", "from 0 to 90"),
+        ("earning.exclude_products", "٤٢", "has no product number"),
         ("earning.hold_days", "1.5", "whole number"),
         ("earning.exclude_products", "the red teapot", "no product number"),
         ("earning.exclude_tags", "x" * 256, "255 characters"),
