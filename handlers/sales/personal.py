@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from handlers.holders import Holder, Name, Sections, Subject
 from handlers.merchants.books import shops
@@ -13,9 +16,17 @@ from handlers.sales.rules import SaleFacts
 from handlers.sales.worth import buyer
 from integration.clock import to_iso
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
-from integration.facts import Buyer, Order, OrderRefund
+from integration.facts import Buyer, Invoice, Order, OrderRefund
+
+Places = Mapping[str | None, str]
+"""Platform id -> what stands for it."""
 
 _NOBODY = Buyer()
+Told = TypeVar("Told", bound=Struct)
+_OF_STRIPE = ("charges", "payments", "sessions", "invoices", "stripe_refunds", "disputes")
+_REFERS = ("id", "payment_id", "invoice_id", "charge_id", "order_id")  # to what is on the platform
+# What may tell of a person, and what is left of it.
+_LEFT: Mapping[str, object] = {"country": None, "region": None, "order_ids": (), "promotions": ()}
 _KEY = {"merchant_id": BIG, "number": BIG}
 
 _SHOW = keyed(
@@ -121,130 +132,75 @@ def nobody(facts: SaleFacts, words: frozenset[str]) -> SaleFacts:
     Platform ids become places in their order, so that what refers to each other, and what comes first of two, is as
     before. Of an order's tags those stay that the programme speaks of (`words`, in one case).
     """
-    named = {name: f"{place:04d}" for place, name in enumerate(sorted(_ids(facts)), start=1)}
-    replace = msgspec.structs.replace
-
-    def of(one: str | None) -> str | None:
-        return None if one is None else named.get(one)
-
-    def refund(told: OrderRefund) -> OrderRefund:
-        lines = tuple(replace(line, line_id=named[line.line_id]) for line in told.lines)
-        return replace(told, id=named[told.id], lines=lines)
-
-    def order(told: Order) -> Order:
-        return replace(
-            told,
-            id=named[told.id],
-            digest="",
-            name="",
-            lines=tuple(replace(line, id=named[line.id], title="") for line in told.lines),
-            refunds=tuple(refund(one) for one in told.refunds),
-            fulfilments=(),
-            country=None,
-            region=None,
-            tags=tuple(tag for tag in told.tags if tag.casefold() in words),
-            codes=(),
-            payment_ids=(),
-        )
-
+    places: Places = {name: f"{place:04d}" for place, name in enumerate(sorted(_ids(facts)), start=1)}
     scrubbed = SaleFacts(
-        order=None if facts.order is None else order(facts.order),
+        order=None if facts.order is None else _order(facts.order, places, words),
         order_deleted=facts.order_deleted,
-        refunds={named[name]: refund(one) for name, one in facts.refunds.items()},
-        charges={
-            named[name]: replace(
-                one,
-                id=named[name],
-                payment_id=of(one.payment_id),
-                invoice_id=of(one.invoice_id),
-                country=None,
-                region=None,
-                order_ids=(),
-            )
-            for name, one in facts.charges.items()
-        },
-        payments={
-            named[name]: replace(
-                one,
-                id=named[name],
-                charge_id=of(one.charge_id),
-                invoice_id=of(one.invoice_id),
-                country=None,
-                order_ids=(),
-            )
-            for name, one in facts.payments.items()
-        },
-        sessions={
-            named[name]: replace(
-                one,
-                id=named[name],
-                payment_id=of(one.payment_id),
-                invoice_id=of(one.invoice_id),
-                country=None,
-                region=None,
-                order_ids=(),
-                promotions=(),
-            )
-            for name, one in facts.sessions.items()
-        },
-        invoices={
-            named[name]: replace(
-                one,
-                id=named[name],
-                payment_ids=tuple(named[paid] for paid in one.payment_ids),
-                charge_id=of(one.charge_id),
-            )
-            for name, one in facts.invoices.items()
-        },
-        stripe_refunds={
-            named[name]: replace(one, id=named[name], charge_id=of(one.charge_id), payment_id=of(one.payment_id))
-            for name, one in facts.stripe_refunds.items()
-        },
-        disputes={
-            named[name]: replace(
-                one,
-                id=named[name],
-                charge_id=of(one.charge_id),
-                payment_id=of(one.payment_id),
-                order_id=of(one.order_id),
-            )
-            for name, one in facts.disputes.items()
-        },
+        refunds={places[name]: _refund(one, places) for name, one in facts.refunds.items()},
+        charges=_told(facts.charges, places),
+        payments=_told(facts.payments, places),
+        sessions=_told(facts.sessions, places),
+        invoices=_told(facts.invoices, places),
+        stripe_refunds=_told(facts.stripe_refunds, places),
+        disputes=_told(facts.disputes, places),
         imported=facts.imported,
         forgotten=True,
     )
     return _each_buyer(scrubbed, lambda _: _NOBODY)
 
 
+def _order(told: Order, places: Places, words: frozenset[str]) -> Order:
+    return replace(
+        told,
+        id=places[told.id],
+        digest="",
+        name="",
+        lines=tuple(replace(line, id=places[line.id], title="") for line in told.lines),
+        refunds=tuple(_refund(one, places) for one in told.refunds),
+        fulfilments=(),
+        country=None,
+        region=None,
+        tags=tuple(tag for tag in told.tags if tag.casefold() in words),
+        codes=(),
+        payment_ids=(),
+    )
+
+
+def _refund(told: OrderRefund, places: Places) -> OrderRefund:
+    lines = tuple(replace(line, line_id=places[line.line_id]) for line in told.lines)
+    return replace(told, id=places[told.id], lines=lines)
+
+
+def _told(kept: Mapping[str, Told], places: Places) -> dict[str, Told]:
+    """Return what Stripe told as of nobody."""
+    return {places[name]: replace(one, **_left_of(one, places)) for name, one in kept.items()}
+
+
+def _left_of(told: Struct, places: Places) -> dict[str, object]:
+    left = {name: value for name, value in _LEFT.items() if name in told.__struct_fields__}
+    left |= {name: places.get(getattr(told, name)) for name in _REFERS if name in told.__struct_fields__}
+    if isinstance(told, Invoice):
+        left["payment_ids"] = tuple(places[paid] for paid in told.payment_ids)
+    return left
+
+
 def _ids(facts: SaleFacts) -> set[str]:
     """List every platform id in facts, those others are referred to by among them."""
-    found: set[str | None] = set()
+    found: set[str | None] = set(facts.refunds)
     orders = [facts.order] if facts.order is not None else []
     for order in orders:
         found |= {order.id} | {line.id for line in order.lines}
     for refund in (*facts.refunds.values(), *(one for order in orders for one in order.refunds)):
         found |= {refund.id} | {line.line_id for line in refund.lines}
-    for charge in facts.charges.values():
-        found |= {charge.id, charge.payment_id, charge.invoice_id}
-    for payment in facts.payments.values():
-        found |= {payment.id, payment.charge_id, payment.invoice_id}
-    for session in facts.sessions.values():
-        found |= {session.id, session.payment_id, session.invoice_id}
-    for invoice in facts.invoices.values():
-        found |= {invoice.id, invoice.charge_id, *invoice.payment_ids}
-    for given_back in facts.stripe_refunds.values():
-        found |= {given_back.id, given_back.charge_id, given_back.payment_id}
-    for dispute in facts.disputes.values():
-        found |= {dispute.id, dispute.charge_id, dispute.payment_id, dispute.order_id}
-    for named in (facts.refunds, facts.charges, facts.payments, facts.sessions, facts.invoices):
-        found |= set(named)
-    found |= set(facts.stripe_refunds) | set(facts.disputes)
+    for kind in _OF_STRIPE:
+        kept = getattr(facts, kind)
+        found |= {getattr(one, name, None) for one in kept.values() for name in _REFERS} | set(kept)
+    found |= {paid for invoice in facts.invoices.values() for paid in invoice.payment_ids}
     return {one for one in found if one is not None}
 
 
 def _each_buyer(facts: SaleFacts, change) -> SaleFacts:  # type: ignore[no-untyped-def]
     """Return facts with every buyer in them changed."""
-    replace = msgspec.structs.replace
 
     def of(kept: Mapping[str, object]) -> dict[str, object]:
         return {name: replace(one, buyer=change(one.buyer)) for name, one in kept.items()}  # type: ignore[type-var,attr-defined]
@@ -261,7 +217,7 @@ def _each_buyer(facts: SaleFacts, change) -> SaleFacts:  # type: ignore[no-untyp
 
 
 def _without(who: Buyer, gone: frozenset[Name]) -> Buyer:
-    return msgspec.structs.replace(
+    return replace(
         who,
         email=None if ("email", who.email) in gone else who.email,
         customer_email=None if ("email", who.customer_email) in gone else who.customer_email,
