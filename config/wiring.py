@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 from arq.connections import ArqRedis
@@ -153,6 +154,18 @@ COUNTS: Mapping[str, Count] = {
 log = structlog.get_logger()
 
 
+class Handles(NamedTuple):
+    """What is open to the world; closed in reverse by whoever opened it."""
+
+    database: Database
+    queue: Queue
+    clock: Clock
+    vault: Vault
+    shopify: Admin
+    stripe: StripeApi
+    channels: Mapping[str, Channel]
+
+
 @asynccontextmanager
 async def opened(
     settings: Settings,
@@ -169,8 +182,7 @@ async def opened(
     pieces replace the real ones (the demo's sandbox). Raises SettingsError, and Unavailable where an engine is
     away.
     """
-    clock = clock or Clock()
-    vault = Vault(settings.secret_keys)
+    clock, vault = clock or Clock(), Vault(settings.secret_keys)
     async with AsyncExitStack() as stack:
         if serving and settings.traces:
             _trace(stack)
@@ -188,45 +200,44 @@ async def opened(
         channels = channels or {"email": _mail(settings)}
         for channel in channels.values():
             stack.push_async_callback(channel.close)
-        gate = Gate(vault)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, LISTENERS, RANKER)
-        yield Context(
-            database=database,
-            queue=queue,
-            clock=clock,
-            vault=vault,
-            public_url=settings.own_url,
-            mail_from=settings.mail_from,
-            shopify_secrets=settings.shopify_secrets,
-            topics=TOPICS,
-            settlers=SETTLERS,
-            apply=apply,
-            resettle=resettle,
-            channels=channels,
-            shopify=shopify,
-            stripe=stripe,
-            kinds={kind.name: kind for kind in KINDS},
-            on_return=ON_RETURN,
-            shopify_key=settings.shopify_api_key,
-            aims=AIMS,
-            dns=Dns(),
-            mail_spf=settings.mail_spf,
-            dkim_selectors=settings.dkim_selectors,
-            timeline=TIMELINE,
-            holders=HOLDERS,
-            privacy=gate,
-            recovered=recovered_of,
-            counts=COUNTS,
-            auditors=(*AUDITORS, audit_occasions(gate)),
-            rewards={kind.name: kind for kind in REWARDS},
-            spending=SPENDING,
-            ladder=LadderView(),
-            rises=mirror_store.heard,
-            coupons=COUPONS,
-            inviting=Doorway(COUPONS),
-            client_header=settings.client_address_header,
-            data_dir=settings.data_dir,
-        )
+        yield _context(settings, Handles(database, queue, clock, vault, shopify, stripe, channels))
+
+
+def _context(settings: Settings, handles: Handles) -> Context:
+    """Put the program together: what is open to the world, and the tables of contents above."""
+    gate = Gate(handles.vault)
+    apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, LISTENERS, RANKER)
+    return Context(
+        **handles._asdict(),
+        public_url=settings.own_url,
+        mail_from=settings.mail_from,
+        shopify_secrets=settings.shopify_secrets,
+        topics=TOPICS,
+        settlers=SETTLERS,
+        apply=apply,
+        resettle=resettle,
+        kinds={kind.name: kind for kind in KINDS},
+        on_return=ON_RETURN,
+        shopify_key=settings.shopify_api_key,
+        aims=AIMS,
+        dns=Dns(),
+        mail_spf=settings.mail_spf,
+        dkim_selectors=settings.dkim_selectors,
+        timeline=TIMELINE,
+        holders=HOLDERS,
+        privacy=gate,
+        recovered=recovered_of,
+        counts=COUNTS,
+        auditors=(*AUDITORS, audit_occasions(gate)),
+        rewards={kind.name: kind for kind in REWARDS},
+        spending=SPENDING,
+        ladder=LadderView(),
+        rises=mirror_store.heard,
+        coupons=COUPONS,
+        inviting=Doorway(COUPONS),
+        client_header=settings.client_address_header,
+        data_dir=settings.data_dir,
+    )
 
 
 async def _redis(settings: Settings, serving: bool, stack: AsyncExitStack) -> ArqRedis | None:
