@@ -156,6 +156,14 @@ async def database(database_url: str, data_dir: Path) -> AsyncIterator[Any]:
         await database.close()
 
 
+@pytest.fixture
+async def house(database: Any) -> Any:
+    """Return Nora's and Otto's shops, and what browsers may see of them, on each engine."""
+    from tests.visits import House
+
+    return await House(database).open()
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
     """Run one Valkey for the session; yields its address."""

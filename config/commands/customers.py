@@ -20,6 +20,8 @@ app = typer.Typer(help="What customers have, how it came about, and putting it r
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="An address; also shopify:<id> or stripe:<cus_…>.")]
 MerchantName = Annotated[str, typer.Option("--merchant", help="The merchant's name.")]
+Reason = Annotated[str, typer.Option(help="Why, in words the customer may read.")]
+Key = Annotated[str | None, typer.Option(help="A name of your own: the same one again changes nothing.")]
 
 
 async def whom(context: Context, merchant: str, email: str) -> tuple[int, int]:
@@ -67,8 +69,8 @@ def adjust_(
     email: Email,
     merchant: MerchantName,
     points: Annotated[int, typer.Option(help="How many to give; below zero takes them away.")],
-    reason: Annotated[str, typer.Option(help="Why, in words the customer may read.")],
-    key: Annotated[str | None, typer.Option(help="A name of your own: the same one again changes nothing.")] = None,
+    reason: Reason,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Give a customer points or take some away, never below nothing."""
@@ -87,8 +89,8 @@ def present_(
     email: Email,
     merchant: MerchantName,
     points: Annotated[int, typer.Option(help="How many to give, within the programme's limits.")],
-    reason: Annotated[str, typer.Option(help="Why, in words the customer may read.")],
-    key: Annotated[str | None, typer.Option(help="A name of your own: the same one again changes nothing.")] = None,
+    reason: Reason,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Give a customer points as a present, up to what the programme allows at once and within twelve months."""

@@ -28,7 +28,7 @@ from handlers.customers.timeline import Bound
 from handlers.merchants.door import COOKIE, caller_address, is_from_elsewhere, own_cookie
 from handlers.merchants.look import OwnPage
 from handlers.messages.letters import words_file
-from handlers.messages.pages import Look, TooLarge, accepted_language, language_of, page, read_form
+from handlers.messages.pages import COPY, Look, TooLarge, accepted_language, language_of, page, read_form
 from handlers.messages.rules import LANGUAGES
 from integration.clock import MINUTE, SECOND
 from integration.colour import shades
@@ -270,6 +270,7 @@ def render(caller: Caller, reader: Reader, template: str, status: int = 200, **v
         TEMPLATES,
         referrer="same-origin",
         look=look_of(reader.page),
+        script=COPY,
         shop_name=reader.shop_name,
         words=reader.words,
         say=reader.say,

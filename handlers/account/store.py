@@ -65,10 +65,6 @@ _ROOT = plain(
     " JOIN merchants m ON m.id = c.merchant_id"
     " WHERE c.merchant_id = ?1 AND c.number = ?2 AND p.forgotten_at IS NULL AND m.closed_at IS NULL"
 )
-_SHOP_OF = plain(
-    "SELECT account FROM connections WHERE merchant_id = ?1 AND platform = 'shopify' AND mode = 'live'"
-    " AND closed_at IS NULL ORDER BY id LIMIT 1"
-)
 _SHOP = plain(
     "SELECT m.id FROM connections c JOIN merchants m ON m.id = c.merchant_id"
     " WHERE c.platform = 'shopify' AND c.account = ?1 AND c.mode = 'live' AND c.closed_at IS NULL"
@@ -150,12 +146,6 @@ def signed_in(shop: str, shopify_id: str | None) -> Steps[tuple[int, int] | None
     number = yield from find(merchant_id, [("shopify", shopify_id)])
     root = (yield from root_of(merchant_id, number)) if number is not None else None
     return merchant_id, root or 0
-
-
-def shop_of(merchant_id: int) -> Steps[str | None]:
-    """Return the domain of a merchant's shop; None where none is connected."""
-    rows = yield from ask(_SHOP_OF, (merchant_id,))
-    return rows[0][0] if rows else None
 
 
 def new_link(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, friends, line, rank
-from handlers.account.store import shop_of
 from handlers.account.terms import terms
 from handlers.context import Context
 from handlers.customers.correct import Birthday, birthday_of
@@ -12,12 +11,12 @@ from handlers.customers.timeline import LATEST, Bound
 from handlers.inviting import Invitation
 from handlers.ladder import Place
 from handlers.merchants.books import shops
+from handlers.merchants.connections import shop_of
 from handlers.merchants.rules import Shop
 from handlers.messages.lastlook import BLOCKING
 from handlers.messages.letters import locale_name
 from handlers.messages.people import Person, load
-from handlers.points.purses import lots_of, purse
-from handlers.points.rules import MICRO
+from handlers.points.purses import next_lapse
 from handlers.points.statement import balances
 from handlers.points.timeline import Moved, moved
 from handlers.spending import Offer, Taken
@@ -91,14 +90,8 @@ def see(context: Context, merchant_id: int, customer: int, now: int, before: Bou
 
 
 def _lapses(shop: Shop, customer: int, now: int) -> Steps[tuple[int, int] | None]:
-    if not shop.current.expiry.enabled:
-        return None
-    mine = yield from purse(shop, customer)
-    lots = lots_of(shop, mine, now) if mine is not None else None
-    if lots is None or lots.next_at is None:
-        return None
-    points = lots.lapsing_before(lots.next_at + 1) // MICRO
-    return (lots.next_at, points) if points else None
+    found = yield from next_lapse(shop, customer, now)
+    return found if found is not None and found[1] else None
 
 
 def reader_of(seen: Seen, language: str, words: Any) -> Reader:

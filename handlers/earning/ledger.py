@@ -10,21 +10,15 @@ from handlers.earning.settle import ALL_REASONS, names_in, owed, stands
 from handlers.holders import Privacy
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Shop
-from handlers.points.audit import Auditor, Findings
+from handlers.points.audit import Auditor, Findings, check_buckets, entries_of
 from integration.clock import DAY, MINUTE
-from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
+from integration.database.steps import BIG, Steps, ask, keyed, plain
 
 PAGE = 500  # occasions of one round trip
 PEOPLE = 200  # customers of one, with all they bought
 MOST_PAGES = 1_000_000
 AHEAD = MINUTE  # what was stirred while the audit began is due by a clock read a little later
 
-_ENTRIES = keyed(
-    "SELECT e.key, e.source, e.destination, e.micropoints FROM {keys} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.key = k.key",
-    merchant_id=BIG,
-    key=TEXT,
-)
 _ENTRIES_IN_ALL = plain(
     "SELECT count(*) FROM ledger_entries e WHERE e.merchant_id = ?1 AND e.sale IS NULL"
     f" AND e.reason IN ({', '.join(repr(each) for each in ALL_REASONS)})"
@@ -69,28 +63,12 @@ def _check_rows(findings: Findings) -> Steps[None]:
 
 
 def _check_entries(findings: Findings, page: Sequence[Given]) -> Steps[None]:
-    # One beyond those that were counted: there must be none.
-    keys = [
-        (findings.merchant_id, f"earn:{each.customer}:{each.occasion}:{n}")
-        for each in page
-        for n in range(each.postings + 1)
-    ]
-    posted: dict[str, list[tuple[str, str, int]]] = {}
-    for key, source, destination, micropoints in (yield from ask(_ENTRIES, keys)):
-        posted.setdefault(key.rpartition(":")[0], []).append((source, destination, micropoints))
-    for each in page:
-        mine = posted.get(f"earn:{each.customer}:{each.occasion}", [])
+    stems = {f"earn:{each.customer}:{each.occasion}": each for each in page}
+    posted = yield from entries_of(findings.merchant_id, {stem: each.postings for stem, each in stems.items()})
+    for stem, each in stems.items():
         place = f"{each.occasion} of customer {each.customer}"
-        if len(mine) != each.postings:
-            findings.found("occasion", place, f"{each.postings} entries were posted for it; there are {len(mine)}.")
-        for bucket, kept in (("pending", each.pending), ("available", each.available)):
-            net = sum(
-                amount * (destination.endswith(f":{bucket}") - source.endswith(f":{bucket}"))
-                for source, destination, amount in mine
-            )
-            if net != kept:
-                words = f"It says {kept} micropoints {bucket}; its entries make {net}."
-                findings.found("occasion", place, words)
+        says = (each.postings, each.pending, each.available)
+        check_buckets(findings, "occasion", place, posted[stem], says)
 
 
 def _check_people(findings: Findings, shop: Shop, privacy: Privacy | None, now: int) -> Steps[None]:

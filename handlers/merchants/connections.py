@@ -98,6 +98,10 @@ _LIST = plain(
     " FROM merchants m WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"
 )
 _FIND = plain("SELECT id FROM merchants WHERE name = ?1")
+_SHOP_OF = plain(
+    "SELECT account FROM connections WHERE merchant_id = ?1 AND platform = 'shopify' AND mode = 'live'"
+    " AND closed_at IS NULL ORDER BY id LIMIT 1"
+)
 # Only one that was set up by hand: the secrets of an endpoint that we made are none of anybody else's business.
 _STRIPE = plain(
     "SELECT c.id, c.account, c.secrets, c.token FROM connections c"
@@ -248,6 +252,12 @@ def find_merchant(name: str) -> Steps[int]:
     if not rows:
         raise Refused(f"There is no merchant named {name}.")
     return int(rows[0][0])
+
+
+def shop_of(merchant_id: int) -> Steps[str | None]:
+    """Return the domain of a merchant's Shopify shop; None where none is connected."""
+    rows = yield from ask(_SHOP_OF, (merchant_id,))
+    return rows[0][0] if rows else None
 
 
 def merchants_after(merchant_id: int, limit: int) -> Steps[list[Merchant]]:

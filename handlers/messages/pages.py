@@ -24,6 +24,7 @@ from integration.database.wall import keep_within
 
 MAX_BODY = 64 * 1024  # bytes of a form
 MAX_FIELDS = 40
+COPY = "copy.js"  # the script of pages with a code to copy
 
 
 class TooLarge(Exception):
@@ -108,20 +109,21 @@ def page(
     folder: Path = TEMPLATES,
     referrer: str = "no-referrer",
     look: Look = OURS,
+    script: str = "",
     **values: Any,
 ) -> Response:
     """Answer with a customer's page: nothing is fetched from elsewhere, framed, kept or told onwards.
 
-    `folder` holds the capability's own templates; `page.html` is everybody's. A style sheet `own.css` and a script
-    `own.js` that lie there go into the page. Where nothing is told of where it came from (`referrer`), browsers do not
-    tell which site a form was sent from either: a page whose forms are proven by that has `same-origin`. The logo of
-    a `look` is the one thing that is fetched from elsewhere.
+    `folder` holds the capability's own templates; `page.html` is everybody's. A style sheet `own.css` that lies there
+    goes into the page, and the `script` of ours that is named. Where nothing is told of where it came from
+    (`referrer`), browsers do not tell which site a form was sent from either: a page whose forms are proven by that
+    has `same-origin`. The logo of a `look` is the one thing that is fetched from elsewhere.
     """
-    style, script, csp = _dress(folder, look)
+    style, code, csp = _dress(folder, look, script)
     html = (
         _pages(folder)
         .get_template(template)
-        .render(language=spoken, style=style, script=script, referrer=referrer, look=look, **values)
+        .render(language=spoken, style=style, script=code, referrer=referrer, look=look, **values)
     )
     return HTMLResponse(
         html,
@@ -210,10 +212,11 @@ def _pages(folder: Path) -> Environment:
 
 
 @lru_cache(maxsize=256)
-def _dress(folder: Path, look: Look) -> tuple[str, str, str]:
+def _dress(folder: Path, look: Look, named: str) -> tuple[str, str, str]:
     """Return style sheet and script, and the policy that allows them by their digests and nothing else."""
-    style = (TEMPLATES / "page.css").read_text(encoding="utf-8") + _own(folder, "own.css")
-    script = _own(folder, "own.js")
+    own = folder / "own.css"
+    style = _read(TEMPLATES / "page.css") + (_read(own) if own.exists() else "")
+    script = _read(TEMPLATES / named) if named else ""
     styles = f"'{_digest(style)}'" + (f" '{_digest(look.style)}'" if look.style else "")
     pictures = f" img-src {look.logo.partition('?')[0]};" if look.logo else ""
     scripts = f" script-src '{_digest(script)}';" if script else ""
@@ -224,9 +227,8 @@ def _dress(folder: Path, look: Look) -> tuple[str, str, str]:
     return style, script, policy
 
 
-def _own(folder: Path, name: str) -> str:
-    path = folder / name
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -40,6 +40,12 @@ _SEALS = plain(
 )
 _ACCOUNTS = plain(
     "SELECT account, micropoints FROM accounts WHERE merchant_id = ?1 AND account > ?2 ORDER BY account LIMIT ?3"
+)
+_BY_KEY = keyed(
+    "SELECT e.key, e.source, e.destination, e.micropoints FROM {keys} k CROSS JOIN ledger_entries e"
+    " WHERE e.merchant_id = k.merchant_id AND e.key = k.key",
+    merchant_id=BIG,
+    key=TEXT,
 )
 _SUMS = keyed(
     "SELECT k.account,"
@@ -432,3 +438,35 @@ def _check_expiries(findings: Findings, shop: Shop, now: int) -> Steps[None]:
     posted = rows[0][0] if rows else 0
     if posted != kept:
         findings.found("expiry", EXPIRED, f"It holds {posted} micropoints; of people {kept} have lapsed.")
+
+
+Entry = tuple[str, str, int]
+"""Source, destination and micropoints."""
+
+
+def entries_of(merchant_id: int, postings: Mapping[str, int]) -> Steps[dict[str, list[Entry]]]:
+    """Look up what was posted under `<stem>:0`, `<stem>:1` and so on, by stem, for as many as each stem should have.
+
+    One more is looked for of each: there must be none.
+    """
+    keys = [(merchant_id, f"{stem}:{n}") for stem, count in postings.items() for n in range(count + 1)]
+    found: dict[str, list[Entry]] = {stem: [] for stem in postings}
+    for key, source, destination, micropoints in (yield from ask(_BY_KEY, keys)):
+        found[key.rpartition(":")[0]].append((source, destination, micropoints))
+    return found
+
+
+def check_buckets(
+    findings: Findings, what: str, place: str, entries: Sequence[Entry], says: tuple[int, int, int]
+) -> None:
+    """Tell where something disagrees with its entries: it `says` how many there are, and what is pending, available."""
+    postings, pending, available = says
+    if len(entries) != postings:
+        findings.found(what, place, f"{postings} entries were posted for it; there are {len(entries)}.")
+    for bucket, kept in (("pending", pending), ("available", available)):
+        net = sum(
+            amount * (destination.endswith(f":{bucket}") - source.endswith(f":{bucket}"))
+            for source, destination, amount in entries
+        )
+        if net != kept:
+            findings.found(what, place, f"It says {kept} micropoints {bucket}; its entries make {net}.")

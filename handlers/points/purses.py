@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from handlers.merchants.rules import Shop
 from handlers.points.lots import Credit, Debit, Lots, Return, Story, play, terms_of
-from handlers.points.rules import account
+from handlers.points.rules import MICRO, account
 from handlers.sales.rules import Sale
 from integration.database.steps import BIG, TEXT, Row, Steps, ask, keyed
 
@@ -197,3 +197,14 @@ def _reward_of(key: str) -> str:
 def lots_of(shop: Shop, mine: Purse, now: int) -> Lots:
     """Work out a person's lots at an instant under the terms the programme had until then."""
     return play(terms_of(shop.versions, now), mine.story, now)
+
+
+def next_lapse(shop: Shop, number: int, now: int) -> Steps[tuple[int, int] | None]:
+    """Say when somebody's points lapse next, and how many whole ones at that moment; None where none will."""
+    if not shop.current.expiry.enabled:
+        return None
+    mine = yield from purse(shop, number)
+    lots = lots_of(shop, mine, now) if mine is not None else None
+    if lots is None or lots.next_at is None:
+        return None
+    return lots.next_at, lots.lapsing_before(lots.next_at + 1) // MICRO

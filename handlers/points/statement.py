@@ -9,7 +9,7 @@ from handlers.customers.rules import normalise
 from handlers.merchants.books import shops
 from handlers.merchants.rules import Refused, Shop
 from handlers.points.ledger import SPOKEN, words_of
-from handlers.points.purses import lots_of, purse
+from handlers.points.purses import next_lapse
 from handlers.points.rules import BUCKETS, MICRO, account, explain
 from handlers.points.standing import Standing, standings
 from integration.clock import to_iso
@@ -152,13 +152,8 @@ def tier_of(shop: Shop, customer: int) -> Steps[dict[str, Any]]:
 
 def _expires(shop: Shop, customer: int, now: int) -> Steps[dict[str, Any] | None]:
     """Say when points lapse next and how many whole ones at that moment; None where none will."""
-    if not shop.current.expiry.enabled:
-        return None
-    mine = yield from purse(shop, customer)
-    lots = lots_of(shop, mine, now) if mine is not None else None
-    if lots is None or lots.next_at is None:
-        return None
-    return {"at": to_iso(lots.next_at), "points": lots.lapsing_before(lots.next_at + 1) // MICRO}
+    found = yield from next_lapse(shop, customer, now)
+    return {"at": to_iso(found[0]), "points": found[1]} if found is not None else None
 
 
 def balances(merchant_id: int, customers: Iterable[int], *, test: bool = False) -> Steps[dict[int, dict[str, int]]]:

@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 
-from handlers.points.audit import Findings
+from handlers.points.audit import Entry, Findings, check_buckets, entries_of
 from handlers.referrals import store
 from handlers.referrals.settle import REASONS
 from handlers.referrals.store import Referral
-from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
+from integration.database.steps import Steps, ask, plain
 
 PAGE = 500  # referrals of one round trip
 MOST_PAGES = 1_000_000
 
-_ENTRIES = keyed(
-    "SELECT e.key, e.source, e.destination, e.micropoints FROM {keys} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.key = k.key",
-    merchant_id=BIG,
-    key=TEXT,
-)
 _IN_ALL = plain(
     "SELECT count(*) FROM ledger_entries e WHERE e.merchant_id = ?1 AND e.sale IS NULL"
     f" AND e.reason IN ({', '.join(repr(each) for each in sorted(REASONS.values()))})"
@@ -31,29 +25,17 @@ def audit(findings: Findings, now: int) -> Steps[None]:
         if not page:
             break
         entries += sum(each.postings for each in page)
-        # One beyond those that were counted: there must be none.
-        keys = [(merchant_id, f"refer:{each.sale}:{n}") for each in page for n in range(each.postings + 1)]
-        posted: dict[str, list[tuple[str, str, int]]] = {}
-        for key, source, destination, micropoints in (yield from ask(_ENTRIES, keys)):
-            posted.setdefault(key.split(":")[1], []).append((source, destination, micropoints))
+        posted = yield from entries_of(merchant_id, {f"refer:{each.sale}": each.postings for each in page})
         for each in page:
-            _check(findings, each, posted.get(str(each.sale), []))
+            _check(findings, each, posted[f"refer:{each.sale}"])
         last = page[-1].sale
     rows = yield from ask(_IN_ALL, (merchant_id,))
     if rows[0][0] != entries:
         findings.found("referral", "all", f"{entries} entries were posted for referrals; there are {rows[0][0]}.")
 
 
-def _check(findings: Findings, each: Referral, mine: Sequence[tuple[str, str, int]]) -> None:
+def _check(findings: Findings, each: Referral, mine: Sequence[Entry]) -> None:
     place = f"order {each.sale}"
-    if len(mine) != each.postings:
-        findings.found("referral", place, f"{each.postings} entries were posted for it; there are {len(mine)}.")
-    for bucket, kept in (("pending", each.pending), ("available", each.available)):
-        net = sum(
-            amount * (destination.endswith(f":{bucket}") - source.endswith(f":{bucket}"))
-            for source, destination, amount in mine
-        )
-        if net != kept:
-            findings.found("referral", place, f"It says {kept} micropoints {bucket}; its entries make {net}.")
+    check_buckets(findings, "referral", place, mine, (each.postings, each.pending, each.available))
     if each.state not in ("pending", "given") and (each.pending or each.available):
         findings.found("referral", place, f"It is {each.state} and has points all the same.")

@@ -18,11 +18,12 @@ from starlette.responses import RedirectResponse, Response
 
 from handlers.context import Context
 from handlers.merchants.books import shops
+from handlers.merchants.connections import shop_of
 from handlers.merchants.door import caller_address
 from handlers.merchants.offers import Reward
 from handlers.merchants.rules import Refused, Shop
 from handlers.messages.letters import words_file
-from handlers.messages.pages import language_of, page
+from handlers.messages.pages import COPY, language_of, page
 from handlers.messages.zones import zone
 from handlers.referrals import codes
 from handlers.referrals.codes import Code, Link
@@ -30,7 +31,7 @@ from handlers.referrals.jobs import MAKE
 from handlers.referrals.rules import ALPHABET, CODE_LETTERS
 from handlers.referrals.views import welcome as ask_welcome
 from integration.clock import to_datetime
-from integration.database.steps import Steps, ask, plain
+from integration.database.steps import Steps
 from integration.database.wall import keep_within
 from integration.errors import Unavailable
 
@@ -44,10 +45,6 @@ MOST_ASKERS = 10_000  # addresses remembered
 log = structlog.get_logger()
 
 _CODE = re.compile(f"[{ALPHABET}]{{{CODE_LETTERS}}}")
-_SHOP = plain(
-    "SELECT account FROM connections WHERE merchant_id = ?1 AND platform = 'shopify' AND mode = 'live'"
-    " AND closed_at IS NULL ORDER BY id LIMIT 1"
-)
 
 
 class Misses:
@@ -174,8 +171,7 @@ def _place(code: Code) -> Steps[tuple[Shop | None, str | None]]:
         return None, None
     if code.kind == "promotion_code":
         return shop, None
-    rows = yield from ask(_SHOP, (shop.id,))
-    return shop, str(rows[0][0]) if rows else None
+    return shop, (yield from shop_of(shop.id))
 
 
 def _page(
@@ -195,6 +191,7 @@ def _page(
         spoken,
         200,
         TEMPLATES,
+        script=COPY,
         title=words["title"].format(gift=_gift(welcome, currency, spoken, words)),
         shop_name=shop.name,
         words=words,

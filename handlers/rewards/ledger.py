@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 
-from handlers.points.audit import Findings
+from handlers.points.audit import Entry, Findings, entries_of
 from handlers.rewards.changes import REDEEMED
 from handlers.rewards.rules import Standing, where
 from handlers.rewards.store import Redemption, after
-from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
+from integration.database.steps import Steps, ask, plain
 
 PAGE = 500  # redemptions of one round trip
 MOST_PAGES = 1_000_000
 
-_ENTRIES = keyed(
-    "SELECT e.key, e.source, e.destination, e.micropoints FROM {keys} k CROSS JOIN ledger_entries e"
-    " WHERE e.merchant_id = k.merchant_id AND e.key = k.key",
-    merchant_id=BIG,
-    key=TEXT,
-)
 _KEPT = plain("SELECT micropoints FROM accounts WHERE merchant_id = ?1 AND account = ?2")
 
 
@@ -27,15 +21,10 @@ def audit(findings: Findings, now: int) -> Steps[None]:
         page = yield from after(merchant_id, last, PAGE)
         if not page:
             break
-        # One beyond those that were counted: there must be none.
-        keys = [(merchant_id, f"redeem:{each.number}:{n}") for each in page for n in range(each.postings + 1)]
-        rows = yield from ask(_ENTRIES, keys)
-        by_number: dict[int, list[tuple[str, str, int]]] = {}
-        for key, source, destination, micropoints in rows:
-            by_number.setdefault(int(key.split(":")[1]), []).append((source, destination, micropoints))
+        entries = yield from entries_of(merchant_id, {f"redeem:{each.number}": each.postings for each in page})
         for each in page:
             spent += each.spent
-            _check(findings, each, by_number.get(each.number, []))
+            _check(findings, each, entries[f"redeem:{each.number}"])
         last = page[-1].number
     rows = yield from ask(_KEPT, (merchant_id, REDEEMED))
     kept = rows[0][0] if rows else 0
@@ -43,7 +32,7 @@ def audit(findings: Findings, now: int) -> Steps[None]:
         findings.found("reward", REDEEMED, f"It holds {kept} micropoints; rewards have cost {spent}.")
 
 
-def _check(findings: Findings, redemption: Redemption, entries: Sequence[tuple[str, str, int]]) -> None:
+def _check(findings: Findings, redemption: Redemption, entries: Sequence[Entry]) -> None:
     place = f"reward {redemption.number}"
     if len(entries) != redemption.postings:
         words = f"{redemption.postings} entries were posted for it; there are {len(entries)}."
@@ -61,7 +50,7 @@ def _check(findings: Findings, redemption: Redemption, entries: Sequence[tuple[s
         findings.found("reward", place, words)
 
 
-def _moved(entry: tuple[str, str, int], comes: bool, goes: bool) -> int:
+def _moved(entry: Entry, comes: bool, goes: bool) -> int:
     return entry[2] * (int(comes) - int(goes))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from handlers.merchants.connections import shop_of
 from handlers.merchants.rules import Shop
 from handlers.rewards import changes, jobs, store
 from handlers.rewards.changes import Wish, holdings
@@ -10,12 +11,6 @@ from handlers.rewards.rules import KEEPS, Holdings, is_code, most_steps, obstacl
 from handlers.rewards.store import Redemption
 from handlers.spending import Offer, Taken
 from integration.database.steps import Steps, ask, plain
-
-_SHOP = plain(
-    "SELECT account FROM connections WHERE merchant_id = ?1 AND platform = 'shopify' AND mode = 'live'"
-    " AND closed_at IS NULL ORDER BY id LIMIT 1"
-)
-
 
 _OFF = plain("SELECT count(*) FROM discounts_off WHERE merchant_id = ?1 AND since_at >= ?2 AND since_at < ?3")
 _REFUSED = plain(
@@ -85,8 +80,7 @@ class Counter:
         if root is None:
             return []
         numbers = yield from store.numbers_of(shop.id, root)
-        rows = yield from ask(_SHOP, (shop.id,))
-        domain = rows[0][0] if rows else None
+        domain = yield from shop_of(shop.id)
         return [self._shown(each, domain) for each in (yield from store.of_people(shop.id, numbers))]
 
     def redeem(self, shop: Shop, customer: int, reward: str, steps: int, key: str, now: int) -> Steps[int]:

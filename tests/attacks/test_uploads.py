@@ -23,12 +23,6 @@ BOUNDARY = "x-boundary-x"
 
 
 @pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
-
-
-@pytest.fixture
 async def nora(house: House) -> Visitor:
     """Nora's browser."""
     return await house.signed_in(NORA)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,12 +18,6 @@ from tests.visits import MONDAY_NOON, NORA, OTTO, House
 
 POINT = 1_000_000
 PARIS = "Europe/Paris"
-
-
-@pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
 
 
 class Life:

@@ -18,12 +18,6 @@ from tests.visits import HERE, NORA, OTTO, SECRET, SHOPS, House, Visitor
 COOKIE = "__Host-regulars"
 
 
-@pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
-
-
 async def link_of(house: House, merchant: int = NORA) -> str:
     """Make a one-time link, as the command does."""
     now = house.clock.now()

@@ -1,7 +1,5 @@
 """The merchant's pages of messages: the queue, stopping one, pausing all, going on; each change written down."""
 
-from typing import Any
-
 import pytest
 
 from integration.clock import HOUR
@@ -9,12 +7,6 @@ from tests.handlers.messages.stage import PROGRAM, Buyer, Stage
 from tests.visits import NORA, OTTO, House, Visitor
 
 STOP = "/app/messages/stop/thank_you:sale:1"
-
-
-@pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
 
 
 @pytest.fixture

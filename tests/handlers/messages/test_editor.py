@@ -1,7 +1,6 @@
 """The page of a message's words: preview, warnings, saving, resetting, testing on oneself, nothing lost."""
 
 import re
-from typing import Any
 
 import pytest
 
@@ -14,12 +13,6 @@ from tests.visits import NORA, OTTO, House, Visitor
 WORDS = "/app/messages/words/thank_you"
 NOTHING = digest(Words("", ""))
 JSON = {"Accept": "application/json"}
-
-
-@pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ async def test_postgresql_never_reads_a_merchants_whole_ledger(postgres_database
         (expiry._HOLDERS, "sqlite_autoindex_accounts_1 (merchant_id=? AND account>?)"),
         (expiry._STIR, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
         (expiry._DROP, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
+        (audit._BY_KEY, "sqlite_autoindex_ledger_entries_2 (merchant_id=? AND key=?)"),
         (audit._EXPIRIES, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer>?)"),
         (statement._EXPIRED, "sqlite_autoindex_expiries_1 (merchant_id=? AND customer=?)"),
     ],

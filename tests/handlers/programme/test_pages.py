@@ -17,12 +17,6 @@ PAGE = "/app/programme"
 
 
 @pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
-
-
-@pytest.fixture
 async def nora(house: House) -> Visitor:
     """Nora, signed in."""
     return await house.signed_in(NORA)

@@ -18,12 +18,6 @@ FIVE = {
 
 
 @pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
-
-
-@pytest.fixture
 async def nora(house: House) -> Visitor:
     """Nora, signed in."""
     return await house.signed_in(NORA)

@@ -1,7 +1,5 @@
 """Tiers on the programme page: typed, told what is wrong beside its field, reviewed, saved and undone like the rest."""
 
-from typing import Any
-
 import pytest
 
 from handlers.merchants.rules import Program
@@ -16,12 +14,6 @@ LADDER = {
 }
 RICH = Program.model_validate({"tiers": {"enabled": True, "ladder": LADDER}})
 NEW = {"tiers.ladder.+.name": "Jade & Co", "tiers.ladder.+.threshold": "1000"}
-
-
-@pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
 
 
 @pytest.fixture

@@ -1,18 +1,10 @@
 """Letters about points for occasions on the programme page: off, previewed, saved, and written in one's own words."""
 
-from typing import Any
-
 import pytest
 
 from handlers.merchants.rules import Program
 from tests.handlers.programme.test_pages import PAGE, follows, form, proof, reviewed, versions
 from tests.visits import NORA, House, Visitor
-
-
-@pytest.fixture
-async def house(database: Any) -> House:
-    """Nora's and Otto's shops on each engine."""
-    return await House(database).open()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.referrals import codes, jobs, ledger, personal, store
+from handlers.referrals import codes, jobs, personal, store
 from integration.database.steps import Sql
 from tests.plans import postgres_finds, sqlite_plan
 
@@ -47,7 +47,6 @@ CODES = "ix_referral_codes"
         (store._BOUGHT, "ix_sales_customer (customer=? AND merchant_id=?)"),
         (personal._UNDER_WAY, f"{CODES}_customer (customer=? AND merchant_id=?)"),
         (personal._CLOSE, f"{CODES}_customer (customer=? AND merchant_id=?)"),
-        (ledger._ENTRIES, "(merchant_id=? AND key=?)"),
     ],
 )
 async def test_sqlite_finds_friends_by_index(
