@@ -62,6 +62,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/app/programme/rewards", opened(programme_desk.kinds_page), name="reward-kinds"),
     Route("/app/programme/rewards/{reward}", opened(programme_desk.reward_page), name="reward"),
     Route("/app/programme/rewards/{reward}", opened(programme_desk.reward_posted), methods=["POST"]),
+    Route("/app/programme/rewards/{reward}/preview", opened(programme_desk.reward_part), methods=["POST"]),
     Route("/app/programme/what-if", opened(programme.what_if_page), name="what-if"),
     Route("/app/liability", opened(liability.liability_page), name="liability"),
     Route("/app/liability/files/{token}", liability.liability_file),  # by a signed address

@@ -190,6 +190,31 @@ def reward_words(one: Reward, reader: Reader) -> str:
     return ", ".join(words) + ("" if one.enabled else " (not offered)")
 
 
+def reward_means(one: Reward, program: Program, usual: Decimal, reader: Reader) -> list[str]:
+    """Say what a reward means for the shop: what has to be bought for it, what of that goes back, the most at once.
+
+    `usual` are the points of one of the shop's usual orders; 0 = none is known.
+    """
+    rate, said = program.earning.points_per_unit, []
+    spent = Decimal(one.points) / rate if rate else Decimal(0)
+    if spent:
+        orders = f", about {_number(-(-one.points // usual), reader)} of your usual orders" if usual else ""
+        each = f"{_number(rate, reader)} points for each {unit(reader)}"
+        said.append(f"Customers have enough for it after buying for {_money(spent, reader)}{orders}, at {each}.")
+    if spent and one.value:
+        share = (one.value / spent * 100).quantize(Decimal("0.1")).normalize()
+        said.append(f"{_money(one.value, reader)} of that goes back to them: {_number(share, reader)} %.")
+    if one.incremental:
+        most, points = one.value * one.most_steps, _counted(one.points * one.most_steps, "points", reader)
+        least = f", and the smallest order stays {_money(one.min_order, reader)}" if one.min_order else ""
+        said.append(f"Taken as often as it may be at once it is {_money(most, reader)} for {points}{least}.")
+    if one.kind in ("amount_off", "promotion_code") and one.value and one.min_order <= one.value:
+        said.append("An order can cost nothing with it: the smallest order is no higher than what it takes off.")
+    if not one.enabled:
+        said.append("Nobody can take it as long as it is not offered.")
+    return said
+
+
 def tier_words(one: Tier, reader: Reader) -> str:
     """Say what a tier takes and what whoever has it gets; what it takes is points or money, as the programme counts."""
     words = [f"“{one.name}”: from {format_decimal(one.threshold, locale=reader.locale)}"]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.responses import Response
 
 from handlers.context import Context
 from handlers.merchants.door import Visit
-from handlers.merchants.frame import moved, show
+from handlers.merchants.frame import moved, render, show
 from handlers.merchants.offers import CODES, INCREMENTAL, OF_MONEY, Reward
 from handlers.merchants.typed import (
     Wrong,
@@ -25,10 +26,12 @@ from handlers.merchants.typed import (
     read_words,
     sentence,
 )
-from handlers.merchants.wording import KINDS_OF_REWARDS
+from handlers.merchants.wording import KINDS_OF_REWARDS, reward_means, reward_words
+from handlers.points.forecast import would_earn
+from handlers.points.rules import MICRO
 from handlers.programme import store
 from handlers.programme.rules import CATALOGUE, EMPTY
-from handlers.programme.views import Desk, Wish, look, wished
+from handlers.programme.views import Desk, Wish, look, reader_of, wished
 
 TEMPLATES = Path(__file__).parent / "templates"
 HERE = "/app/programme"
@@ -53,7 +56,23 @@ async def reward_page(request: Request, visit: Visit) -> Response:
     if there is None and (one != "new" or kind not in EXPLAINED):
         raise HTTPException(404)
     fields = reward_fields(there) if there is not None else {**TOGETHER, "enabled": "on", **USUAL[kind], "kind": kind}
-    return _form(visit, desk, one, fields, {})
+    return _form(visit, desk, wish, context.clock.now(), one, fields, {})
+
+
+async def reward_part(request: Request, visit: Visit) -> Response:
+    """Answer with the preview alone, of what is typed so far; nothing is kept."""
+    context: Context = request.app.state.context
+    form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    desk, wish = await _at_hand(context, visit)
+    one = request.path_params["reward"]
+    there = wish.program.rewards.catalogue.get(one)
+    kind = there.kind if there is not None else form.get("kind", "")
+    if (there is None and one != "new") or kind not in EXPLAINED:
+        raise HTTPException(404)
+    reward, _ = reward_typed(kind, form, there)
+    return render(
+        "reward_preview.html", TEMPLATES, visit=visit, **_preview(visit, desk, wish, reward, context.clock.now())
+    )
 
 
 async def reward_posted(request: Request, visit: Visit) -> Response:
@@ -73,7 +92,9 @@ async def reward_posted(request: Request, visit: Visit) -> Response:
         if reward is not None and reward.enabled and (reason := lacking(kind, desk.shop.platforms, scopes)):
             reward, errors = None, {"enabled": f"{reason} Until then it cannot be offered."}
         if reward is None:
-            return _form(visit, desk, one, {**form, "kind": kind}, errors, 422)
+            return _form(visit, desk, wish, context.clock.now(), one, {**form, "kind": kind}, errors, 422)
+        if form.get("do") == "preview":
+            return _form(visit, desk, wish, context.clock.now(), one, {**form, "kind": kind}, {})
         text = reward.model_dump_json()
         if one == "new":
             taken = {*wish.program.rewards.catalogue, *desk.current.program.rewards.catalogue, "new"}
@@ -96,10 +117,34 @@ async def _at_hand(context: Context, visit: Visit) -> tuple[Desk, Wish]:
     return desk, wished(desk, desk.unsaved.fields, desk.unsaved.base)
 
 
+def _preview(visit: Visit, desk: Desk, wish: Wish, reward: Reward | None, now: int) -> dict[str, Any]:
+    """Say in words what a reward is and means; nothing of one that cannot be read yet."""
+    if reward is None:
+        return {"said": "", "means": [], "worth": ""}
+    reader = reader_of(visit, desk)
+    earned = [would_earn(desk.shop, wish.program, sale, now) for sale in desk.sales]
+    points = [one.micropoints for one in earned if one is not None and one.micropoints]
+    usual = Decimal(sum(points)) / len(points) / MICRO if points else Decimal(0)
+    return {
+        "said": reward_words(reward, reader),
+        "means": reward_means(reward, wish.program, usual, reader),
+        "worth": plain_number(reward.value) if reward.value else "",
+        "points": reward.points,
+    }
+
+
 def _form(
-    visit: Visit, desk: Desk, one: str, fields: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+    visit: Visit,
+    desk: Desk,
+    wish: Wish,
+    now: int,
+    one: str,
+    fields: Mapping[str, str],
+    errors: Mapping[str, str],
+    status: int = 200,
 ) -> Response:
     kind = fields["kind"]
+    reward, _ = reward_typed(kind, fields, wish.program.rewards.catalogue.get(one))
     return show(
         visit,
         "reward.html",
@@ -119,6 +164,7 @@ def _form(
         may_be_incremental=kind in INCREMENTAL,
         titles=desk.titles,
         currency=visit.currency,
+        **_preview(visit, desk, wish, reward, now),
     )
 
 

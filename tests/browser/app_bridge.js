@@ -21,7 +21,16 @@
         return { result: window.declines ? "declined-all" : "granted-all" };
       },
     },
-    saveBar: { show: () => setSaveBar(true), hide: () => setSaveBar(false) },
+    saveBar: {
+      show: () => setSaveBar(true),
+      hide: () => setSaveBar(false),
+      // Answers where nothing is unsaved, or once the merchant has said to leave: `window.leaves` is that word.
+      leaveConfirmation: async () => {
+        if (!window.bridge.saveBar) return;
+        tell({ toast: "Leave page with unsaved changes?" });
+        if (!window.leaves) await new Promise(() => {});
+      },
+    },
   };
   const plain = window.fetch;
   window.fetch = async (input, options = {}) => {

@@ -58,6 +58,7 @@ FORMS: Mapping[str, tuple[Form, ...]] = {
     ),
 }
 NOTHING_TYPED = {
+    "/app/programme/rewards/{reward}/preview",
     "/app/programme/preview", "/app/messages/words/{kind}/preview",  # what is typed so far, right or not
     "/app/programme/review/{draft}",  # who keeps a tier: test_tiers.py
     "/app/programme/restore/{version}", "/app/messages/stop/{key}", "/app/messages/pause", "/app/messages/resume",

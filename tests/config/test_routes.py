@@ -172,6 +172,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/app/programme"): Row(VISITOR, "/app/programme"),
     ("POST", "/app/programme"): Row(VISITOR, "/app/programme", fields={"earning.hold_days": "14"}),
     ("POST", "/app/programme/preview"): Row(VISITOR, "/app/programme/preview", fields={"earning.hold_days": "14"}),
+    ("POST", "/app/programme/rewards/{reward}/preview"): Row(
+        VISITOR, "/app/programme/rewards/five/preview", 404, programme_of_otto
+    ),
     ("GET", "/app/programme/history"): Row(VISITOR, "/app/programme/history"),
     ("GET", "/app/friends"): Row(VISITOR, "/app/friends"),
     ("GET", "/app/friends/{number}"): Row(VISITOR, "/app/friends/7", 404, friend_of_otto),

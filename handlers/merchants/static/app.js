@@ -23,7 +23,7 @@ function showProblems() {
   document.querySelector("[data-problems]")?.focus();
 }
 
-// In the admin, App Bridge's save bar watches `data-save-bar` forms by itself.
+// In the admin, App Bridge's save bar watches `data-save-bar` forms by itself; links within a page ask it first.
 let unsaved = null;
 
 function values(form) {
@@ -31,7 +31,7 @@ function values(form) {
 }
 
 function watchForm() {
-  const form = bridge ? null : document.querySelector("form[data-save-bar]");
+  const form = document.querySelector("form[data-save-bar]");
   unsaved = form && { form, before: form.closest("main")?.querySelector("[data-problems]") ? null : values(form) };
 }
 
@@ -46,11 +46,18 @@ function isWithinPage(address) {
 }
 
 addEventListener("beforeunload", (event) => {
-  if (isUnsaved()) event.preventDefault();
+  if (!bridge && isUnsaved()) event.preventDefault();
 });
 document.addEventListener("turbo:before-visit", (event) => {
   if (isWithinPage(event.detail.url)) return;
-  if (isUnsaved() && !confirm("What you changed on this page is not saved. Leave it?")) event.preventDefault();
+  if (isUnsaved() && bridge?.saveBar?.leaveConfirmation) {
+    // A browser asks nothing from within a frame of another site: the admin does, and answers only a yes.
+    event.preventDefault();
+    bridge.saveBar.leaveConfirmation().then(() => {
+      unsaved = null;
+      window.Turbo.visit(event.detail.url);
+    });
+  } else if (isUnsaved() && !bridge && !confirm("What you changed on this page is not saved. Leave it?")) event.preventDefault();
   else unsaved = null;
 });
 document.addEventListener("submit", (event) => {
@@ -66,7 +73,7 @@ function stay(form, words) {
   banner.append(Object.assign(document.createElement("p"), { textContent: words }));
   document.querySelector("main .page-head")?.after(banner);
   banner.focus();
-  if (!bridge && form.matches("form[data-save-bar]")) unsaved = { form, before: null };
+  if (form.matches("form[data-save-bar]")) unsaved = { form, before: null };
 }
 
 document.addEventListener("turbo:fetch-request-error", (event) => {

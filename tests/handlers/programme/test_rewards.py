@@ -192,3 +192,23 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert set(reward_typed("amount_off", typed)[1]) == {"name", "points", "value"}
     days = FIVE | {"starts": "2026-12-31", "ends": "2026-12-01", "timezone": "Europe/Paris"}
     assert "ends" in reward_typed("amount_off", days)[1]
+
+
+async def test_a_reward_is_previewed_as_it_is_typed(house: House, nora: Visitor) -> None:
+    """What it is in a sentence, and what it means for the shop; what cannot be read says nothing."""
+    path = f"{PAGE}/rewards/new"
+    with_earning = form(earning__enabled="on", earning__points_per_unit="4") | {"do": "preview"}
+    await nora.post(PAGE, with_earning)
+    many = FIVE | {"incremental": "on", "most_steps": "3", "min_order": "4"}
+    for said in (await nora.post(f"{path}/preview", many), await nora.post(path, many | {"do": "preview"})):
+        assert said.status_code == 200
+        assert "“5 off”: Money off an order, €5.00, for 500 points, and any multiple, up to 3 times" in said.text
+        assert "Customers have enough for it after buying for €125.00, at 4 points for each €1." in said.text
+        assert "€5.00 of that goes back to them: 4 %." in said.text
+        assert "€15.00 for 1,500 points, and the smallest order stays €4.00." in said.text
+        assert "An order can cost nothing with it" in said.text
+        assert "/app/programme/what-if?points=500&amp;worth=5" in said.text
+    unread = (await nora.post(f"{path}/preview", FIVE | {"points": "many"})).text
+    assert "Once every field can be read" in unread and "What it means" not in unread
+    assert (await nora.post(f"{path}/preview", {"kind": "a horse"})).status_code == 404
+    assert (await versions(house))[-1][1].rewards.catalogue == {}
