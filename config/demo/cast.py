@@ -26,6 +26,22 @@ PROGRAM: dict[str, object] = {
     "thanks.delay_minutes": 0,
     "reviews.enabled": True,
     "reviews.days_after_delivery": 10,
+    # Things that are handed over: a code of this shop would lead to an address that is not on this machine.
+    "rewards.enabled": True,
+    "rewards.catalogue": {
+        "tin": {
+            "name": "A tin of Earl Grey",
+            "kind": "by_hand",
+            "points": 90,
+            "instructions": "Show this code in the shop, and choose a tin from the shelf.",
+        },
+        "tasting": {
+            "name": "A tasting for two",
+            "kind": "by_hand",
+            "points": 150,
+            "instructions": "Come by on any Saturday and show this code at the counter.",
+        },
+    },
     "messages.window": "always",
     "messages.from_address": "hello@marlow-and-finch.example",
     "messages.from_name": SHOP_NAME,

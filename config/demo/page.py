@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from config.demo import cast
 from config.demo.scene import fingerprint, half_of, next_due, scene
 from config.demo.world import World
+from handlers.merchants.sessions import new_link
 from integration.clock import DAY, HOUR, SECOND
 from integration.sandbox.delivery import Delivery
 from integration.sandbox.shopify_records import Customer, Order
@@ -58,6 +60,8 @@ class Page:
                 Route("/", self._guarded(self._show)),
                 Route("/live", self._guarded(self._live)),
                 Route("/webhooks/{place:int}", self._guarded(self._body)),
+                Route("/as/customer", self._guarded(self._as_customer)),
+                Route("/as/merchant", self._guarded(self._as_merchant)),
                 Route("/do/{verb}", self._guarded(self._do), methods=["POST"]),
                 Mount("/static", StaticFiles(directory=_HERE / "static")),
             ]
@@ -107,6 +111,22 @@ class Page:
         except ValueError:
             body = delivery.body.decode(errors="replace")
         return PlainTextResponse(f"POST {delivery.path}\n{headers}\n\n{body}\n")
+
+    async def _as_customer(self, request: Request) -> Response:
+        """Open somebody's own page, as the link in each of their letters does."""
+        world, person = self.world, self._person(request.query_params.get("person"))
+        account = await world.account_of(person.email or "")
+        if not account:
+            said = f"{person.first_name} has no page yet: it begins with the first order."
+            return RedirectResponse(f"/?{urlencode({'person': person.email or '', 'said': said})}", 303)
+        token = world.context.vault.sign("me", world.merchant, account["customer"]["number"], world.now() + DAY)
+        return RedirectResponse(f"{world.house.url}/c/me/{token}", 303)
+
+    async def _as_merchant(self, request: Request) -> Response:
+        """Open the shopkeeper's pages, by a link as `regulars merchant login-link` makes it."""
+        world, vault = self.world, self.world.context.vault
+        make = partial(new_link, world.merchant, "link:demo", vault, world.now())
+        return RedirectResponse(f"{world.house.url}/app/sign-in/{await world.context.database.run(make)}", 303)
 
     async def _do(self, request: Request) -> Response:
         """Do what a button says; a script gets an answer, a browser without one the page again."""

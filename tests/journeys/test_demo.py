@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from config.demo import cast
+from config.demo.page import Page
 from config.demo.story import play
 from config.demo.world import World, open_world
 from integration.clock import DAY
@@ -77,6 +78,20 @@ async def test_the_shop_opens_with_a_believable_past(tmp_path: Path) -> None:
         assert not world.sender.unanswered()
         assert await dead(world) == 0
         assert not (await world.house.audit(world.merchant)).drifts
+        await both_see_their_pages(world)
+
+
+async def both_see_their_pages(world: World) -> None:
+    """The demo's page leads to Léa's own page, with something to have, and to the shopkeeper's."""
+    demo = httpx.AsyncClient(transport=httpx.ASGITransport(Page(world).app), base_url="http://127.0.0.1")
+    async with demo, httpx.AsyncClient() as http:
+        hers = (await demo.get("/as/customer", params={"person": "lea@moreau.example"})).headers["location"]
+        page = (await http.get(hers)).text
+        assert "Léa" in page and "A tin of Earl Grey" in page
+        nobody = (await demo.get("/as/customer", params={"person": "ana@diaz.example"})).headers["location"]
+        assert nobody.startswith("/?") and "no+page+yet" in nobody
+        link = (await demo.get("/as/merchant")).headers["location"]
+        assert (await http.post(link, headers={"Origin": world.house.url})).status_code == 303
 
 
 async def test_moving_the_clock_does_what_falls_due_at_once(tmp_path: Path) -> None:
