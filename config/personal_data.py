@@ -174,6 +174,8 @@ TABLES: dict[str, Kept] = {
         free="merchant_id customer state kind terms value_minor currency connection created_at expires_at used_at"
         " attempts next_at claim claimed_until tried_at",
     ),
+    # Keyed digests of where orders went: deleted after 180 days.
+    "referral_homes": Kept("referrals", personal="digest", free="merchant_id sale at"),
     # Who brought whom stays under our own numbers, as the ledger's entries do.
     "referrals": Kept(
         None, free="merchant_id sale referrer friend state why decision at pending available postings due_at"

@@ -60,6 +60,7 @@ from handlers.rewards.settle import RewardsSettler, hear
 from handlers.rewards.views import Counter
 from handlers.sales.apply import make_apply
 from handlers.sales.books import stir_sold_since
+from handlers.sales.settle import Settler
 from handlers.sales.timeline import Orders, Returns
 from handlers.thanks import rules as thanks
 from handlers.thanks.letters import ThankYou
@@ -81,8 +82,12 @@ from integration.shopify.admin import Admin
 from integration.stripe.api import StripeApi
 from integration.vault import Vault
 
-# Capabilities that turn sales into what is owed; one failing does not stop the others.
-SETTLERS = (PointsSettler(), RewardsSettler(), EarningSettler(), ReferralsSettler(), ThanksSettler(), ReviewsSettler())
+
+def settlers(vault: Vault) -> tuple[Settler, ...]:
+    """Name the capabilities that turn sales into what is owed; one failing does not stop the others."""
+    friends = ReferralsSettler(vault.stand_in)
+    return (PointsSettler(), RewardsSettler(), EarningSettler(), friends, ThanksSettler(), ReviewsSettler())
+
 
 # Who says, before anything is settled, which tier a sale was made under.
 RANKER = TierRanker(mirror_store.heard)
@@ -206,14 +211,15 @@ async def opened(
 def _context(settings: Settings, handles: Handles) -> Context:
     """Put the program together: what is open to the world, and the tables of contents above."""
     gate = Gate(handles.vault)
-    apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, LISTENERS, RANKER)
+    settling = settlers(handles.vault)
+    apply, resettle = make_apply(settling, FOLLOWERS, gate, LISTENERS, RANKER)
     return Context(
         **handles._asdict(),
         public_url=settings.own_url,
         mail_from=settings.mail_from,
         shopify_secrets=settings.shopify_secrets,
         topics=TOPICS,
-        settlers=SETTLERS,
+        settlers=settling,
         apply=apply,
         resettle=resettle,
         kinds={kind.name: kind for kind in KINDS},

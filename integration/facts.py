@@ -115,8 +115,18 @@ class Order(_Fact, frozen=True):
     payment_ids: tuple[str, ...] = ()  # Stripe pi_… / ch_… found in note attributes
 
 
+class Home(_Fact, frozen=True):
+    """Where something is sent to, as it was typed. It stands beside what a sale keeps: nobody stores it as it is."""
+
+    country: str = ""  # ISO 3166 alpha-2
+    zip: str = ""
+    street: str = ""
+    more: str = ""  # the second line: flat, floor, company
+
+
 class OrderSeen(_Fact, frozen=True, tag=True):
     order: Order
+    home: Home | None = None
 
 
 class OrderDeleted(_Fact, frozen=True, tag=True):
@@ -235,10 +245,12 @@ class Dispute(_Fact, frozen=True):
 class ChargeSeen(_Fact, frozen=True, tag=True):
     charge: Charge
     refunds: tuple[StripeRefund, ...] = ()
+    home: Home | None = None
 
 
 class PaymentSeen(_Fact, frozen=True, tag=True):
     payment: Payment
+    home: Home | None = None
 
 
 class SessionSeen(_Fact, frozen=True, tag=True):

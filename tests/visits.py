@@ -24,9 +24,9 @@ from config.wiring import (
     KINDS,
     RANKER,
     REWARDS,
-    SETTLERS,
     SPENDING,
     TIMELINE,
+    settlers,
 )
 from handlers.context import Context
 from handlers.merchants.rules import Program
@@ -79,7 +79,7 @@ class House:
         """Add the merchants and build the application."""
         vault = Vault(["a secret of more than thirty-two characters"])
         gate = Gate(vault)
-        apply, resettle = make_apply(SETTLERS, FOLLOWERS, gate, ranker=RANKER)
+        apply, resettle = make_apply(settlers(vault), FOLLOWERS, gate, ranker=RANKER)
         # A Shopify that knows none of the shops: a stranger's session token gives us nothing there.
         client = httpx.AsyncClient(transport=httpx.ASGITransport(PretendShopify({}, KEY, SECRET).app))
         nowhere = Admin(client, base="http://shopify/{shop}")
@@ -87,7 +87,7 @@ class House:
             "database": self.database, "queue": Queue(), "clock": self.clock,
             "vault": vault,
             "public_url": HERE, "mail_from": "hello@regulars.example", "shopify_secrets": (SECRET,),
-            "shopify_key": KEY, "topics": TOPICS, "settlers": SETTLERS, "apply": apply, "resettle": resettle,
+            "shopify_key": KEY, "topics": TOPICS, "settlers": settlers(vault), "apply": apply, "resettle": resettle,
             "channels": {"email": self.mail}, "shopify": nowhere, "stripe": None,
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
             "holders": HOLDERS, "privacy": gate, "counts": COUNTS, "spending": SPENDING, "ladder": LadderView(),

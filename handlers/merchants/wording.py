@@ -278,7 +278,7 @@ def friends_words(program: Program, reader: Reader) -> list[str]:
         f"At most {_counted(terms.most_a_month, 'friends', reader)} of one customer count in a month, and"
         f" {_counted(terms.most_in_all, 'friends', reader)} in all.",
         "Somebody’s other addresses, and people who bought before, bring nothing; friends with the same telephone"
-        " number wait for your decision.",
+        " number or address wait for your decision.",
     ]
 
 

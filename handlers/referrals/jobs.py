@@ -3,13 +3,14 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 import structlog
 
 from handlers.context import Context
 from handlers.coupons import Answer, Coupon, Coupons
-from handlers.merchants.books import lock_books
-from handlers.referrals import codes
+from handlers.merchants.books import lock_books, shops
+from handlers.referrals import codes, store
 from handlers.referrals.codes import Code
 from handlers.referrals.settle import look
 from integration.clock import HOUR, MINUTE, SECOND
@@ -23,6 +24,7 @@ MOST_LOOKS = 20_000  # of one run; the next one goes on
 MOST_CODES = 200  # asked for in one run
 SHOPS_AT_ONCE = 8  # asked for codes; one after the other each
 MOST_ROUNDS = 100  # of deleting, a day
+MOST_SHOPS = 100_000  # looked at for having switched off, a day
 RUN_SECONDS = 45.0  # beyond which no other batch is begun
 # Before a platform is asked again, by attempts.
 PAUSES = (5 * SECOND, 15 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
@@ -68,10 +70,32 @@ async def make(context: Context) -> int:
 
 
 async def prune(context: Context) -> int:
-    """Delete codes that ended long ago and that nobody used; returns how many."""
-    now, deleted = context.clock.now(), 0
+    """Delete codes that ended long ago and that nobody used, and where orders went; returns how many of all."""
+    now = context.clock.now()
+    deleted = await _each(context, lambda: codes.prune(now)) + await _each(context, lambda: store.prune_homes(now))
+    # A shop that offers it no longer compares nothing any more.
+    after = 0
+    for _ in range(MOST_SHOPS):
+        merchant_id = await context.database.read(lambda a=after: store.next_with_homes(a))  # type: ignore[misc]
+        if merchant_id is None:
+            break
+        deleted += await _prune_shop(context, merchant_id)
+        after = merchant_id
+    return deleted
+
+
+async def _prune_shop(context: Context, merchant_id: int) -> int:
+    shop = (await context.database.read(lambda: shops([merchant_id]))).get(merchant_id)
+    if shop is not None and shop.current.referrals.enabled and shop.closed_at is None:
+        return 0
+    return await _each(context, lambda: store.drop_homes_of_shop(merchant_id))
+
+
+async def _each(context: Context, some_of: Callable[[], Steps[int]]) -> int:
+    """Delete some after some until nothing is left."""
+    deleted = 0
     for _ in range(MOST_ROUNDS):
-        some = await context.database.run(lambda: codes.prune(now))
+        some = await context.database.run(some_of)
         deleted += some
         if not some:
             break

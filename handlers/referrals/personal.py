@@ -42,10 +42,14 @@ def export(subject: Subject) -> Steps[Sections]:
     keys = [(subject.merchant_id, number) for number in sorted(subject.numbers)]
     links = yield from codes.links_of(keys)
     rows = sorted((yield from store.of_referrers(keys)), key=lambda row: row.sale)
+    homes = yield from store.homes_of_sales((subject.merchant_id, sale) for sale in subject.sales)
     return {
         "referral_links": [{"code": one.code, "since": to_iso(one.created_at)} for one in links],
         "friends_brought": [
             {"at": to_iso(row.at), "state": row.state, "micropoints": row.pending + row.available} for row in rows
+        ],
+        "addresses_compared": [
+            {"at": to_iso(at), "a_digest_of_your_address": digest} for _, (digest, at) in sorted(homes.items())
         ],
     }
 
@@ -53,10 +57,11 @@ def export(subject: Subject) -> Steps[Sections]:
 def forget(subject: Subject, now: int) -> Steps[int]:
     """Take the person's link away: its codes are taken off at the platform first, then nothing of them is left."""
     people = [(subject.merchant_id, number) for number in sorted(subject.numbers)]
+    homes = yield from store.drop_homes((subject.merchant_id, sale) for sale in subject.sales)
     closed = yield from ask(_CLOSE, [(*who, now) for who in people])
     unlinked = yield from ask(_UNLINK, people)
     gone = yield from ask(_OVER, people)
-    return sum(rows[0][0] for rows in (closed, unlinked, gone) if rows)
+    return homes + sum(int(rows[0][0]) for rows in (closed, unlinked, gone) if rows)
 
 
-HOLDER = Holder("referrals", export, forget, deleting("referral_links", "referral_codes"))
+HOLDER = Holder("referrals", export, forget, deleting("referral_links", "referral_codes", "referral_homes"))

@@ -5,15 +5,19 @@ with the code counts from its payment to its return, and brings nothing once it 
 "self-referral check").
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from integration.clock import DAY
+from integration.facts import Home
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that is read for something else
 MOST_MISUSED = 5  # orders by people who are no new friends, after which a link is closed
 CODE_LETTERS = 14  # 68 bits, so that none can be guessed
+MOST_HOUSEHOLDS = 3  # other people at an address, above which it is a place many go to and no household
+LEAST_STREET = 3  # letters and digits of a street that says something
 KEPT_PART = 2  # a friend's order counts while half of it is kept; the least order is the code's own business
 MOST_A_DAY = 10  # friends of one customer within a day, above which the shop is asked
 
@@ -23,6 +27,7 @@ Why = Literal[
     "self",  # the same person, by their addresses
     "known",  # they were a customer before, and asked to be forgotten
     "household",  # the same telephone
+    "address",  # something was sent to both at the same address
     "many",  # more friends in one day than people have
     "not_first",
     "month",  # as many friends as one may bring in a month
@@ -32,10 +37,11 @@ Why = Literal[
     "unpaid",
     "returned",  # or most of it
 ]
-FOR_GOOD = frozenset({"self", "known", "household"})
+FOR_GOOD = frozenset({"self", "known", "household", "address"})
 """What was found out about people, and stays so when their names are gone."""
 
 _NO_FRIENDS = frozenset({"self", "known", "not_first"})
+_DOUBTS = frozenset({"household", "address"})
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -51,7 +57,7 @@ class Case(NamedTuple):
     kept_minor: int  # of it, net of what came back or is disputed
     stands: bool  # it is paid, and was not cancelled
     first: bool  # nothing was bought by this person before
-    likeness: str = ""  # self, known or household: of friend and customer
+    likeness: str = ""  # self, known, household or address: of friend and customer
     decision: str = ""  # the merchant's: allowed or refused
 
 
@@ -111,8 +117,8 @@ def _alone(case: Case, now: int) -> Verdict:
         return Verdict("refused", "known")
     if not case.stands or case.kept_minor <= 0 or case.kept_minor * KEPT_PART < case.goods_minor:
         return Verdict("returned", "returned")
-    if case.likeness == "household" and case.decision != "allowed":
-        return Verdict("held", "household")
+    if case.likeness in _DOUBTS and case.decision != "allowed":
+        return Verdict("held", "address" if case.likeness == "address" else "household")
     if case.hold_ends > now:
         return Verdict("pending", "", case.micropoints, case.hold_ends)
     return Verdict("given", "", case.micropoints)
@@ -130,6 +136,20 @@ def likeness(mine: Iterable[tuple[str, str]], theirs: Iterable[tuple[str, str]])
     if one["email"] & other["email"]:
         return "self"
     return "household" if one["phone"] & other["phone"] else ""
+
+
+def place_of(home: Home) -> str:
+    """Write an address so that two ways of typing one are the same; empty where it says too little.
+
+    Letters and digits of country, postal code, street and second line, without case and accents: two flats of one
+    house differ, and so do two people of whom one left the flat out.
+    """
+    country, code, street, more = (_bare(part) for part in (home.country, home.zip, home.street, home.more))
+    return f"{country}|{code}|{street}{more}" if country and code and len(street) >= LEAST_STREET else ""
+
+
+def _bare(text: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", text).casefold() if each.isalnum())
 
 
 def _marks(names: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:

@@ -1,6 +1,6 @@
 """Settles customers to what the friends they brought should have brought them by now."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -16,7 +16,17 @@ from handlers.points.posting import Posting, post
 from handlers.points.rules import MICRO, Target, account, moves
 from handlers.points.standing import seen
 from handlers.referrals import codes, store
-from handlers.referrals.rules import FOR_GOOD, Caps, Case, Verdict, has_got_about, judge, likeness
+from handlers.referrals.rules import (
+    FOR_GOOD,
+    MOST_HOUSEHOLDS,
+    Caps,
+    Case,
+    Verdict,
+    has_got_about,
+    judge,
+    likeness,
+    place_of,
+)
 from handlers.referrals.store import Key, Referral
 from handlers.sales.books import load_sales
 from handlers.sales.rules import Sale
@@ -42,6 +52,10 @@ class ReferralsSettler:
 
     name = "referrals"
 
+    def __init__(self, digest: Callable[..., str] | None = None) -> None:
+        """`digest` stands for an address without naming it (`Vault.stand_in`); without it none are compared."""
+        self._digest = digest
+
     def settle(self, sales: Sequence[Sale], now: int) -> Steps[dict[Key, int]]:
         """Note which sales were made with whose code, and have what they change looked at; it wakes no sale."""
         concerned = [sale for sale in sales if not sale.worth.test and _offers(sale.shop)]
@@ -57,6 +71,7 @@ class ReferralsSettler:
                 at = sale.worth.sold_at or sale.created_at
                 brought.append((sale.shop.id, sale.number, whose[names[0]][0], sale.customer, at))
                 used += [(sale.shop.id, whose[name][1]) for name in names]
+        yield from self._note_homes(concerned)
         if brought:
             yield from store.told(brought, now)
             yield from codes.used(used, now)
@@ -65,6 +80,20 @@ class ReferralsSettler:
         found = yield from persons(people)
         yield from store.stir(numbers, {(m, n) for (m, _), mine in found.items() for n in mine}, now)
         return {}
+
+    def _note_homes(self, sales: Sequence[Sale]) -> Steps[None]:
+        """Keep a digest of where orders go, in shops that offer bringing friends now."""
+        rows = []
+        for sale in sales:
+            if self._digest is not None and sale.home is not None and sale.shop.current.referrals.enabled:
+                place = place_of(sale.home)
+                if place and not sale.facts.forgotten:
+                    digest = self._digest("home", sale.shop.id, place)
+                    rows.append((sale.shop.id, sale.number, digest, sale.worth.sold_at or sale.created_at))
+        if rows:
+            yield from store.put_homes(rows)
+        if gone := {(sale.shop.id, number) for sale in sales for number in sale.absorbed}:
+            yield from store.drop_homes(gone)
 
 
 def _offers(shop: Shop) -> bool:
@@ -149,9 +178,10 @@ def stands(shop: Shop, people: Iterable[int], privacy: Privacy | None, now: int)
     sales = {one.number: seen(shop, one) for one in loaded if one.merged_into is None}
     buyers = {(shop.id, sale.customer) for sale in sales.values() if sale.customer is not None}
     friends = yield from persons(buyers)
-    likes = yield from _likes(shop, {**found, **friends}, privacy)
-    first = yield from _firsts(friends)
     root_of = {n: root for (_, root), numbers in (*found.items(), *friends.items()) for n in numbers}
+    likes = yield from _likes(shop, {**found, **friends}, privacy)
+    shared = yield from _shared(shop, rows, found, root_of)
+    first = yield from _firsts(friends)
     caps = Caps(shop.current.referrals.most_a_month, shop.current.referrals.most_in_all)
     result = []
     for (_, root), numbers in found.items():
@@ -161,7 +191,10 @@ def stands(shop: Shop, people: Iterable[int], privacy: Privacy | None, now: int)
             sale = sales.get(row.sale)
             friend = root_of.get(sale.customer) if sale is not None and sale.customer is not None else None
             case = _case(shop, row, sale, first.get(friend) if friend is not None else None)
-            cases.append(case._replace(likeness=_likeness(row, root, friend, likes)))
+            like = _likeness(row, root, friend, likes)
+            if not like and row.sale in shared and row.state != "given":
+                like = "address"
+            cases.append(case._replace(likeness=like))
         result.append(Referrer(root, mine, judge(cases, caps, now)))
     return result
 
@@ -197,6 +230,32 @@ def _likeness(row: Referral, root: int, friend: int | None, likes: _Likes) -> st
     if friend in likes.forgotten:
         return "known"
     return likeness(likes.names.get(root, ()), likes.names.get(friend, ()))
+
+
+def _shared(
+    shop: Shop, rows: Sequence[Referral], people: Mapping[Key, Sequence[int]], root_of: Mapping[int, int]
+) -> Steps[set[int]]:
+    """Name the orders that went where something was sent to whoever brought them, too.
+
+    Where many others have something sent to (a locker, an office, a hall of residence), that says nothing; friends
+    of the same customer do not make a place one of those.
+    """
+    went = yield from store.homes_of_sales((shop.id, row.sale) for row in rows)
+    if not went:
+        return set()
+    lives = yield from store.homes_of((shop.id, n) for numbers in people.values() for n in numbers)
+    found: set[int] = set()
+    for numbers in people.values():
+        mine = [row for row in rows if row.referrer in numbers]
+        homes = {digest for n in numbers for digest in lives.get(n, ())}
+        same = [row for row in mine if row.sale in went and went[row.sale][0] in homes]
+        brought = {root_of.get(row.friend or 0) for row in mine} | {row.friend for row in mine}
+        for digest in sorted({went[row.sale][0] for row in same}):
+            there = yield from persons((shop.id, n) for n in (yield from store.at_home(shop.id, digest)))
+            others = [of for (_, of), all_of in there.items() if not {*all_of} & {*numbers, *brought}]
+            if len(others) <= MOST_HOUSEHOLDS:
+                found |= {row.sale for row in same if went[row.sale][0] == digest}
+    return found
 
 
 def _firsts(friends: Mapping[Key, Sequence[int]]) -> Steps[dict[int, tuple[int, int]]]:

@@ -1,4 +1,4 @@
-"""Tables of referrals: which orders were made with a friend's code, by whom, and what they have brought."""
+"""Tables of referrals: which orders were made with a friend's code, by whom, what they brought, where they went."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,10 +7,14 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Column, Index, Integer, Table, Text, text
 
 from handlers.referrals.rules import State
+from integration.clock import DAY
 from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
 
 MOST_COUNTED = 1_000  # friends who wait for the merchant
+HOMES_KEPT = 180 * DAY
+MOST_PRUNED = 5_000
+MOST_AT_HOME = 200  # customers of one address who are looked at
 
 # Orders made with a code; one row an order is what makes a friend's points once.
 referrals = Table(
@@ -42,6 +46,18 @@ _HELD = text("state = 'held'")
 Index("ix_referrals_held", referrals.c.merchant_id, referrals.c.sale, sqlite_where=_HELD, postgresql_where=_HELD)
 Index("ix_referrals_referrer", referrals.c.referrer, referrals.c.merchant_id, referrals.c.at)
 Index("ix_referrals_friend", referrals.c.friend, referrals.c.merchant_id, referrals.c.at)
+
+# Where orders went, as digests that say no more than whether two went to the same address.
+homes = Table(
+    "referral_homes",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("sale", Number, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("at", Instant, nullable=False),  # of the order
+)
+Index("ix_referral_homes_digest", homes.c.merchant_id, homes.c.digest)
+Index("ix_referral_homes_at", homes.c.at)
 
 Key = tuple[int, int]
 """(Merchant, customer or sale)."""
@@ -145,6 +161,42 @@ _CALLED = keyed(
     **_WHO,
 )
 
+_PUT_HOME = insert(
+    "referral_homes",
+    "ON CONFLICT (merchant_id, sale) DO UPDATE SET digest = excluded.digest, at = excluded.at"
+    " WHERE referral_homes.digest <> excluded.digest",
+    **_SALE,
+    digest=TEXT,
+    at=BIG,
+)
+_DROP_HOMES = keyed(
+    "DELETE FROM referral_homes WHERE (merchant_id, sale) IN (SELECT k.merchant_id, k.sale FROM {keys} k)", **_SALE
+)
+_HOMES = keyed(
+    "SELECT h.sale, h.digest, h.at FROM {keys} k CROSS JOIN referral_homes h"
+    " WHERE h.merchant_id = k.merchant_id AND h.sale = k.sale",
+    **_SALE,
+)
+_HOMES_OF = keyed(
+    "SELECT DISTINCT s.customer, h.digest FROM {keys} k CROSS JOIN sales s CROSS JOIN referral_homes h"
+    " WHERE s.customer = k.customer AND s.merchant_id = k.merchant_id"
+    " AND h.merchant_id = s.merchant_id AND h.sale = s.number",
+    **_WHO,
+)
+_AT_HOME = plain(
+    "SELECT DISTINCT s.customer FROM referral_homes h CROSS JOIN sales s WHERE h.merchant_id = ?1 AND h.digest = ?2"
+    " AND s.merchant_id = h.merchant_id AND s.number = h.sale AND s.customer IS NOT NULL LIMIT ?3"
+)
+_OLD_HOMES = plain(
+    "DELETE FROM referral_homes WHERE (merchant_id, sale) IN"
+    " (SELECT merchant_id, sale FROM referral_homes WHERE at < ?1 ORDER BY at LIMIT ?2)"
+)
+_NEXT_WITH_HOMES = plain("SELECT min(merchant_id) FROM referral_homes WHERE merchant_id > ?1")
+_HOMES_OF_SHOP = plain(
+    "DELETE FROM referral_homes WHERE merchant_id = ?1 AND sale IN"
+    " (SELECT sale FROM referral_homes WHERE merchant_id = ?1 ORDER BY sale LIMIT ?2)"
+)
+
 
 def told(rows: Iterable[tuple[int, int, int, int | None, int]], now: int) -> Steps[None]:
     """Note orders made with a code, as (merchant, sale, referrer, friend, instant), and have them looked at."""
@@ -219,3 +271,51 @@ def called(numbers: Iterable[Key]) -> Steps[dict[Key, set[tuple[str, str]]]]:
         told_of = {("email", email or ""), ("phone", phone or "")}
         found[merchant_id, number] = {one for one in told_of if one[1]}
     return found
+
+
+# --- Where orders went ----------------------------------------------------------------------------
+
+
+def put_homes(rows: Iterable[tuple[int, int, str, int]]) -> Steps[None]:
+    """Note where orders went, as (merchant, sale, digest, instant); the newest word counts."""
+    yield from ask(_PUT_HOME, sorted(rows))
+
+
+def drop_homes(sales: Iterable[Key]) -> Steps[int]:
+    """Forget where orders went; returns of how many that was known."""
+    rows = yield from ask(_DROP_HOMES, sorted(sales))
+    return int(rows[0][0]) if rows else 0
+
+
+def homes_of_sales(sales: Iterable[Key]) -> Steps[dict[int, tuple[str, int]]]:
+    """Say where orders of one merchant went and when, by sale; of many it is not known."""
+    return {row[0]: (row[1], row[2]) for row in (yield from ask(_HOMES, sorted(sales)))}
+
+
+def homes_of(people: Iterable[Key]) -> Steps[dict[int, set[str]]]:
+    """Say where orders of one merchant's customers went, by customer."""
+    found: dict[int, set[str]] = {}
+    for customer, digest in (yield from ask(_HOMES_OF, sorted(people))):
+        found.setdefault(customer, set()).add(digest)
+    return found
+
+
+def at_home(merchant_id: int, digest: str) -> Steps[list[int]]:
+    """List customers something was sent to at an address, MOST_AT_HOME at most."""
+    return [row[0] for row in (yield from ask(_AT_HOME, (merchant_id, digest, MOST_AT_HOME)))]
+
+
+def prune_homes(now: int) -> Steps[int]:
+    """Forget where orders went HOMES_KEPT ago; returns of how many."""
+    return int((yield from ask(_OLD_HOMES, (now - HOMES_KEPT, MOST_PRUNED)))[0][0])
+
+
+def next_with_homes(after: int) -> Steps[int | None]:
+    """Name the next merchant of whose orders it is known where they went."""
+    found: int | None = (yield from ask(_NEXT_WITH_HOMES, (after,)))[0][0]
+    return found
+
+
+def drop_homes_of_shop(merchant_id: int) -> Steps[int]:
+    """Forget where some of a merchant's orders went; returns of how many."""
+    return int((yield from ask(_HOMES_OF_SHOP, (merchant_id, MOST_PRUNED)))[0][0])

@@ -35,6 +35,8 @@ REASONS: Mapping[str, str] = {
     "self": "Friend and customer are the same person.",
     "known": "The friend was a customer before.",
     "household": "Friend and customer have the same telephone number.",
+    "address": "Something was sent to both at the same address. Neighbours and people who live together can be two"
+    " customers all the same: you decide.",
     "many": "Very many friends in one day.",
     "not_first": "The friend had bought here before.",
     "month": "The customer has brought as many friends as count in one month.",

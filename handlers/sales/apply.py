@@ -297,6 +297,8 @@ def _remember(book: Book, fact: SaleFact, told: Told, now: int) -> int:
     sale = _survivor(book, named, now)
     sale.trace = told.trace
     sale.changed |= remember(sale.facts, fact)
+    if isinstance(fact, OrderSeen | ChargeSeen | PaymentSeen):
+        sale.home = fact.home or sale.home
     sale.changed |= mark(sale.facts, told.run, not named, told.envelope.received_at)
     for identity in strong:
         _name(book, identity, sale)
@@ -489,4 +491,5 @@ def view(shop: Shop, sale: LoadedSale) -> Sale:
         quiet=is_quiet(sale.facts, sold_at),
         trace=sale.trace,
         tier=sale.tier,
+        home=sale.home,
     )

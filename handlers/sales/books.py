@@ -11,6 +11,7 @@ from handlers.sales.rules import Identity, SaleFacts, Worth
 from integration.clock import HOUR
 from integration.database.shares import Want, due_by_merchant, take
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, keyed, plain
+from integration.facts import Home
 
 PUT_OFF = HOUR  # of the failures of a sale that cannot be valued at all
 MOST_BROUGHT_FORWARD = 100_000  # sales at once; more than these wait for their instant
@@ -162,6 +163,7 @@ class LoadedSale:
     email: str | None = None
     settle_at: int | None = None
     trace: str | None = None  # of the event that last told of it, within a batch
+    home: Home | None = None  # where it goes, as an event told within a batch; it is not written down
     tier: str | None = None  # its customer's when it was made, as far as that is known
     new_names: list[Identity] = field(default_factory=list)
 

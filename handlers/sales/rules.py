@@ -15,6 +15,7 @@ from integration.facts import (
     Fact,
     Fulfilment,
     FulfilmentSeen,
+    Home,
     Invoice,
     InvoiceSeen,
     Order,
@@ -122,6 +123,7 @@ class Sale(msgspec.Struct, frozen=True):
     awarded_under: Version | None = None  # where a backfill awards what was sold before earning was switched on
     quiet: bool = False  # a backfill told of it first: nobody gets mail about it
     trace: str | None = None  # of the event that told of it now; its messages carry it on
+    home: Home | None = None  # where it goes, where an event told of that now; sales keep no addresses
     tier: str | None = None  # its customer's when it was made
 
     @property

@@ -181,7 +181,7 @@ def address_body(address: Address | None) -> Body | None:
         "last_name": address.last_name,
         "name": f"{address.first_name} {address.last_name}",
         "address1": address.street,
-        "address2": None,
+        "address2": address.more,
         "city": address.city,
         "company": None,
         "country": address.country,

@@ -18,6 +18,7 @@ class Address:
     country_code: str
     province: str | None = None
     province_code: str | None = None
+    more: str | None = None  # the second line
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import msgspec
 
 from integration.clock import SECOND
 from integration.errors import Unreadable
-from integration.facts import Buyer
+from integration.facts import Buyer, Home
 from integration.money import from_stripe
 
 LONGEST_ID = 255
@@ -29,6 +29,9 @@ Reference = str | Referred | None
 class Address(msgspec.Struct):
     country: str | None = None
     state: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+    postal_code: str | None = None
 
 
 class Person(msgspec.Struct):
@@ -142,6 +145,14 @@ def place_of(*people: Person | None) -> tuple[str | None, str | None]:
         if len(country) == 2 and country.isascii() and country.isalpha():
             return country.upper(), text_of(address.state)
     return None, None
+
+
+def home_of(person: Person | None) -> Home | None:
+    """Return where something is sent to; None where the address is not whole."""
+    address = person.address if person is not None else None
+    if address is None or not address.line1 or not address.postal_code or not address.country:
+        return None
+    return Home(address.country, address.postal_code, address.line1, address.line2 or "")
 
 
 def order_ids_of(metadata: dict[str, object] | None) -> tuple[str, ...]:

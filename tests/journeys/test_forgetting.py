@@ -174,6 +174,11 @@ class Zoe:
                 (number, name, terms, now),
             ),
             (
+                "INSERT INTO referral_homes (merchant_id, sale, digest, at)"
+                " SELECT merchant_id, number, ?3, ?4 FROM sales WHERE merchant_id = ?1 AND customer = ?2",
+                (number, name, now),
+            ),
+            (
                 "INSERT INTO tier_grants (merchant_id, customer, at, tier, is_floor, who, reason)"
                 " VALUES (?1, ?2, ?4, NULL, 0, ?3, ?3)",
                 (number, name, now),

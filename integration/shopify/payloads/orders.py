@@ -10,6 +10,7 @@ from integration.errors import Suspect, Unreadable
 from integration.facts import (
     Buyer,
     Envelope,
+    Home,
     LookAgain,
     Order,
     OrderDeleted,
@@ -85,6 +86,9 @@ class AddressBody(msgspec.Struct, gc=False):
     province_code: str | None = None
     first_name: str | None = None
     last_name: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    zip: str | int | None = None
 
 
 class CustomerBody(msgspec.Struct, gc=False):
@@ -185,7 +189,7 @@ def read_order(body: bytes, envelope: Envelope) -> Reading:
     insist_on_kind(seen.admin_graphql_api_id, "Order")
     host, shop_id = signed_place(seen.order_status_url)
     return Reading(
-        facts=(OrderSeen(order_from(seen, envelope.digest, envelope.triggered_at or 0)),),
+        facts=(OrderSeen(order_from(seen, envelope.digest, envelope.triggered_at or 0), _home(seen.shipping_address)),),
         shop_id=shop_id,
         hosts=(host,) if host else (),
     )
@@ -359,6 +363,12 @@ def _destination(seen: OrderBody) -> tuple[str | None, str | None]:
             if country:
                 return country, text_of(address.province_code)
     return None, None
+
+
+def _home(address: AddressBody | None) -> Home | None:
+    if address is None or not address.address1 or not address.zip or not address.country_code:
+        return None
+    return Home(address.country_code, str(address.zip), address.address1, address.address2 or "")
 
 
 def _tags(text: str | None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from integration.stripe.values import (
     Telling,
     buyer_of,
     currency_of,
+    home_of,
     id_of,
     instant_of,
     minor_of,
@@ -121,6 +122,7 @@ def charge_facts(seen: ChargeBody, telling: Telling) -> tuple[Fact, ...]:
         ChargeSeen(
             charge_from(seen, telling.livemode),
             tuple([refund_from(refund, seen.currency) for refund in refunds]),
+            home_of(seen.shipping),
         ),
     )
 
@@ -154,7 +156,7 @@ def payment_facts(seen: PaymentBody, telling: Telling) -> tuple[Fact, ...]:
         order_ids=order_ids_of(seen.metadata),
     )
     inside = [fact for charge in charges for fact in charge_facts(charge, telling)]
-    return (PaymentSeen(payment), *inside)
+    return (PaymentSeen(payment, home_of(seen.shipping)), *inside)
 
 
 def refund_facts(seen: RefundBody, telling: Telling) -> tuple[Fact, ...]:
