@@ -15,6 +15,7 @@ from handlers.merchants.fields import instant_of
 from handlers.merchants.programs import assignments, changed, read_program
 from handlers.merchants.rules import Refused
 from handlers.tiers.changes import give, leave
+from handlers.tiers.jobs import all_ahead
 from handlers.tiers.views import moves
 
 PAGE = 200
@@ -82,8 +83,9 @@ def give_(
     async def work(context: Context) -> str | None:
         merchant_id, number = await whom(context, merchant, email)
         wanted, now = None if tier == "none" else tier, context.clock.now()
+        ahead = await all_ahead(context, merchant_id, number)
         return await context.database.run(
-            lambda: give(merchant_id, number, wanted, ends, reason, WHO, now, context.rises)
+            lambda: give(merchant_id, number, wanted, ends, reason, WHO, now, context.rises, ahead)
         )
 
     _tell(execute(work), as_json)
@@ -95,8 +97,8 @@ def leave_(email: Email, merchant: MerchantName, as_json: Json = False) -> None:
 
     async def work(context: Context) -> str | None:
         merchant_id, number = await whom(context, merchant, email)
-        now = context.clock.now()
-        return await context.database.run(lambda: leave(merchant_id, number, WHO, now, context.rises))
+        now, ahead = context.clock.now(), await all_ahead(context, merchant_id, number)
+        return await context.database.run(lambda: leave(merchant_id, number, WHO, now, context.rises, ahead))
 
     _tell(execute(work), as_json)
 

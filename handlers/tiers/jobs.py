@@ -48,14 +48,14 @@ async def _look(context: Context, merchant_id: int, people: Sequence[int], now: 
 
 
 async def _look_ahead(context: Context, merchant_id: int, customer: int, now: int) -> None:
-    ahead = await _read_ahead(context, merchant_id, customer)
+    ahead = await all_ahead(context, merchant_id, customer)
     if await context.database.run(lambda: look(merchant_id, [customer], now, ahead, context.rises)):
         # They buy faster than we read, or the programme has just changed.
         await context.database.run(lambda: store.call([(merchant_id, customer)], now + MINUTE))
 
 
-async def _read_ahead(context: Context, merchant_id: int, customer: int) -> Ahead:
-    """Read all of somebody's sales, a page at a time."""
+async def all_ahead(context: Context, merchant_id: int, customer: int) -> Ahead:
+    """Read all of somebody's sales, a page at a time, while nobody waits for the merchant's books."""
     read = context.database.read
     shop = (await read(lambda: shops([merchant_id])))[merchant_id]
     stamps = await read(lambda: _stamps(merchant_id, customer))

@@ -219,9 +219,11 @@ def _earns_otherwise(one: Bought, person: Placed) -> bool:
     return differ(one.earns, one.tier, person.tier_at(one.sold_at))
 
 
-def placed(known: Mapping[int, Shop], people: Iterable[Key], now: int) -> Steps[dict[Key, Placed]]:
+def placed(
+    known: Mapping[int, Shop], people: Iterable[Key], now: int, ahead: Ahead | None = None
+) -> Steps[dict[Key, Placed]]:
     """Work out where persons stand, by (merchant, the number they go under by now); nothing is written."""
-    found, _ = yield from _worked_out(known, people, now)
+    found, _ = yield from _worked_out(known, people, now, ahead=ahead)
     return found
 
 

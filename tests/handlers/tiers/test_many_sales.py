@@ -6,6 +6,7 @@ import pytest
 
 from handlers.points.audit import audit_books
 from handlers.tiers import jobs, settle
+from handlers.tiers.changes import give, leave
 from handlers.tiers.settle import Ahead
 from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.facts import Buyer, CustomerSeen, CustomersMerged
@@ -101,11 +102,27 @@ async def test_a_sale_of_theirs_waits_for_no_other_sale_to_be_read(
     assert await tier(nora) == "Gold"
 
 
+async def test_a_tier_is_given_by_hand_without_reading_their_sales_under_the_lock(
+    nora: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were read before; it holds at once, and so does leaving it to what they buy again."""
+    for n in range(6):
+        await nora.hears(nora.order(str(1001 + n)))
+    await comes_to_rest(nora)
+    ahead, loaded = await jobs.all_ahead(nora.context, SHOP, 1), []
+    real = settle.load_sales
+    monkeypatch.setattr(settle, "load_sales", lambda keys: real(loaded.extend(found := list(keys)) or found))
+    now = nora.clock.now()
+    given = await nora.database.run(lambda: give(SHOP, 1, "jade", None, "A friend", "link:Nora", now, None, ahead))
+    left = await nora.database.run(lambda: leave(SHOP, 1, "link:Nora", now, None, ahead))
+    assert (given, left, loaded) == ("jade", "gold", [])
+
+
 async def test_what_changes_while_their_sales_are_read_counts(nora: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """An order that comes in between is read under the lock; where very many come, the clock looks again."""
     for n in range(6):
         await nora.hears(nora.order(str(1001 + n)))
-    real, meanwhile = jobs._read_ahead, [1, 4]
+    real, meanwhile = jobs.all_ahead, [1, 4]
 
     async def interrupted(*arguments: Any) -> Ahead:
         read = await real(*arguments)
@@ -113,7 +130,7 @@ async def test_what_changes_while_their_sales_are_read_counts(nora: Stage, monke
             await nora.hears(nora.order(f"30{len(meanwhile)}{n}"))
         return read
 
-    monkeypatch.setattr(jobs, "_read_ahead", interrupted)
+    monkeypatch.setattr(jobs, "all_ahead", interrupted)
     await strikes(nora, SECOND)
     assert await nora.rows("SELECT tier FROM standings") == [("gold",)]
     await nora.hears(nora.order("4001"))
