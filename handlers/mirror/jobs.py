@@ -20,12 +20,14 @@ from handlers.mirror.rules import (
     OURS,
     PEOPLE_AT_ONCE,
     Card,
+    Change,
     card,
     definition,
     fields_of,
     names_of,
     owner_of,
     tag_of,
+    tagging,
     takes_away,
 )
 from handlers.mirror.store import Behind, Due
@@ -215,23 +217,25 @@ async def _tag_some(
     async def keep(rows: Sequence[tuple[str, str | None, str | None]]) -> None:
         await context.database.run(lambda: store.tagged(at.merchant_id, rows))
 
-    for one in people:
-        if one.tag is not None and one.tag != wanted.get(one.account):
-            if takes_away(one.tag, one.tag_state, tiers):
-                await _tagged(at, "mirror_untag", one.account, one.tag)
-            await keep([(one.account, None, None)])
+    left = [one for one in people if one.tag is not None and one.tag != wanted.get(one.account)]
+    ours = [
+        Change(one.account, one.tag, False) for one in left if one.tag and takes_away(one.tag, one.tag_state, tiers)
+    ]
+    await _change(at, ours)
+    if left:
+        await keep([(one.account, None, None) for one in left])
     due = [(one, tag) for one in people if (tag := wanted.get(one.account)) is not None]
     begun = [(one.account, tag) for one, tag in due if one.tag == tag and one.tag_state == ADDING]
     new = {one.account: tag for one, tag in due if one.tag != tag}
     if new:
-        there = await _tags(at, sorted(new))
-        found = [name for name, tags in there.items() if new[name].casefold() in tags]
-        fresh = [(name, new[name]) for name in there if name not in found]
+        known = await _tags(at, sorted(new))
+        found = [name for name, tags in known.items() if new[name].casefold() in tags]
+        fresh = [(name, new[name]) for name in known if name not in found]
         await keep([*((name, new[name], FOUND) for name in found), *((name, tag, ADDING) for name, tag in fresh)])
         begun += fresh
-    for name, tag in begun:
-        is_there = await _tagged(at, "mirror_tag", name, tag)
-        await keep([(name, tag, OURS) if is_there else (name, None, None)])
+    there = await _change(at, [Change(name, tag, True) for name, tag in begun])
+    if begun:
+        await keep([(name, tag, OURS) if name in there else (name, None, None) for name, tag in begun])
 
 
 async def _tags(at: _At, accounts: Sequence[str]) -> dict[str, set[str]]:
@@ -245,12 +249,21 @@ async def _tags(at: _At, accounts: Sequence[str]) -> dict[str, set[str]]:
     return {account: found[owner_of(account)] for account in accounts if owner_of(account) in found}
 
 
-async def _tagged(at: _At, name: str, account: str, tag: str) -> bool:
-    """Add a tag or take it away; False where Shopify does not want to, which is said in the log."""
-    errors = (await at.ask(name, {"id": owner_of(account), "tags": [tag]})).get("userErrors") or []
-    if errors:
-        log.warning("mirror_tag_refused", merchant=at.merchant_id, reason=errors[0].get("message"))
-    return not errors
+async def _change(at: _At, changes: Sequence[Change]) -> set[str]:
+    """Change tags by one question; returns whose were, and says in the log where Shopify does not want to."""
+    if not changes:
+        return set()
+    answer = await at.admin.graphql(at.domain, at.key, *tagging(changes))
+    told = answer.get("data") or {}
+    done = set()
+    for place, one in enumerate(changes):
+        if not isinstance(told.get(f"c{place}"), dict):
+            raise refusal(at.domain, answer.get("errors"))
+        if errors := told[f"c{place}"].get("userErrors"):
+            log.warning("mirror_tag_refused", merchant=at.merchant_id, reason=errors[0].get("message"))
+        else:
+            done.add(one.account)
+    return done
 
 
 def _owner(fields: Sequence[dict[str, str]], error: dict[str, Any]) -> str | None:

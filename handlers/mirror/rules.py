@@ -113,6 +113,26 @@ def takes_away(tag: str, state: str | None, tiers: Tiers) -> bool:
     return state != FOUND or tag.casefold() in named
 
 
+class Change(NamedTuple):
+    """A tag that one Shopify customer gets or loses."""
+
+    account: str
+    tag: str
+    adds: bool
+
+
+def tagging(changes: Sequence[Change]) -> tuple[str, dict[str, Any]]:
+    """Write changes of tags as one mutation, a field for each under its place (`c0`, `c1`, …), and its variables."""
+    names, fields = [], []
+    variables: dict[str, Any] = {}
+    for place, one in enumerate(changes):
+        names.append(f"$id{place}: ID!, $tags{place}: [String!]!")
+        does = "tagsAdd" if one.adds else "tagsRemove"
+        fields.append(f"  c{place}: {does}(id: $id{place}, tags: $tags{place}) {{ userErrors {{ field message }} }}")
+        variables |= {f"id{place}": owner_of(one.account), f"tags{place}": [one.tag]}
+    return "\n".join([f"mutation MirrorTagging({', '.join(names)}) {{", *fields, "}"]), variables
+
+
 def touched(accounts: Sequence[str]) -> set[int]:
     """Say whose points the named accounts of the ledger are: `customer:7:available` is of customer 7."""
     found = set()

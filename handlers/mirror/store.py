@@ -101,7 +101,8 @@ _SWEEP = plain(
     "SELECT c.number FROM customers c WHERE c.merchant_id = ?1 AND c.number > ?2 AND c.merged_into IS NULL"
     " AND (EXISTS (SELECT 1 FROM accounts a WHERE a.merchant_id = c.merchant_id"
     " AND a.account = 'customer:' || c.number || ':available') OR EXISTS (SELECT 1 FROM standings t"
-    " WHERE t.merchant_id = c.merchant_id AND t.customer = c.number)) ORDER BY c.number LIMIT ?3"
+    " WHERE t.merchant_id = c.merchant_id AND t.customer = c.number) OR EXISTS (SELECT 1 FROM mirrors r"
+    " WHERE r.customer = c.number AND r.merchant_id = c.merchant_id AND r.tag IS NOT NULL)) ORDER BY c.number LIMIT ?3"
 )
 _SWEPT_AFTER = plain("SELECT swept_after FROM mirror_marks WHERE merchant_id = ?1")
 _SWEPT = plain("UPDATE mirror_marks SET swept_after = ?3 WHERE merchant_id = ?1 AND swept_after = ?2")

@@ -110,8 +110,11 @@ class Request:
 
     def cost(self) -> int:
         """What Shopify would reserve for it: 1 an object, a connection by its `first`, 10 a mutation."""
-        base = MUTATION_COST if self.kind == "mutation" else 0
-        return base + self._cost(self._operation.selection_set)
+        return self.base() + self._cost(self._operation.selection_set)
+
+    def base(self) -> int:
+        """What its mutations cost whatever they answer, each under its own name."""
+        return MUTATION_COST * len(self._fields(self._operation.selection_set)) if self.kind == "mutation" else 0
 
     def answer(self, root: Node) -> Node:
         """Select from `root`; GraphQLError for a field that is not there."""

@@ -155,7 +155,7 @@ class PretendShopify:
         except GraphQLError as error:
             return _errors(error.message, "undefinedField") | _cost(cost, left, self.restored)
         # What was reserved and not used comes back; a mutation costs its ten points whatever it answers.
-        actual = min(cost, graph.weight(data) + (graph.MUTATION_COST if document.kind == "mutation" else 0))
+        actual = min(cost, graph.weight(data) + document.base())
         self.spent[shop.domain] = self.spent.get(shop.domain, 0.0) + actual
         self._available[shop.domain] = (left - actual, self.seconds())
         return {"data": data} | _cost(cost, left - actual, self.restored, actual)

@@ -18,6 +18,7 @@ from tests.plans import postgres_finds, sqlite_plan
         (store._SWEEP, "sqlite_autoindex_customers_1 (merchant_id=? AND number>?)"),
         (store._SWEEP, "sqlite_autoindex_accounts_1 (merchant_id=? AND account=?)"),
         (store._SWEEP, "sqlite_autoindex_standings_1 (merchant_id=? AND customer=?)"),
+        (store._SWEEP, "ix_mirrors_customer (customer=? AND merchant_id=?)"),
         (store._TAGGED, "sqlite_autoindex_mirrors_1 (merchant_id=? AND account=?)"),
         (store._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
         (store._ACCOUNTS, "ix_customers_merged_into (merged_into=? AND merchant_id=?)"),

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from handlers.mirror import store
+from handlers.mirror import jobs, store
 from handlers.mirror.jobs import tell
 from handlers.privacy.jobs import carry_out
 from handlers.tiers.changes import give, leave
 from handlers.tiers.jobs import look_due
+from integration.sandbox.graph import Request
 from integration.sandbox.shopify_metafields import Metafields
 from tests.handlers.mirror.conftest import grants
 from tests.handlers.rewards.counter import SCOPES, Counter
@@ -75,6 +76,56 @@ async def test_who_reaches_a_tier_gets_its_tag_and_loses_it_when_they_leave(coun
     await tell(counter.context)
     assert (tags(counter), asked(counter)) == (["wholesale"], 2)
     assert await kept(counter) == [(None, None, None)]
+
+
+async def test_what_staff_take_away_by_hand_stays_away(counter: Counter) -> None:
+    """It is theirs to decide, until the customer leaves the tier and comes back."""
+    await tell(counter.context)
+    beside(counter).tags.clear()
+    counter.market.passes(days=2)
+    await tell(counter.context)
+    assert tags(counter) == []
+    await becomes(counter, None)
+    await tell(counter.context)
+    await becomes(counter, "gold")
+    await tell(counter.context)
+    assert tags(counter) == ["gold-club"]
+
+
+async def test_taking_the_tag_out_takes_it_from_everybody(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight by one question, going on where a run ended; also from who has neither points nor a tier by then."""
+    for n in range(19):
+        await counter.stall.tells(counter.stall.shop.welcome(f"P{n}", "Vance", f"p{n}@club.example")[1])
+    await stand(counter, "P%")
+    counter.market.passes(days=1, minutes=1)
+    await tell(counter.context)
+    assert (sum(map(len, beside(counter).tags.values())), asked(counter)) == (20, 3)
+    adding = [call for call in counter.market.pretend.calls if "tagsAdd" in call["query"]]
+    costs = [Request(call["query"], call["variables"]).cost() for call in adding]
+    # The smallest shop's bucket holds 2,000 points.
+    assert costs == [96, 96, 48]
+    async with counter.context.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM standings WHERE customer <> :ana"), {"ana": counter.ana})
+    await has_ladder(counter, gold={**GOLD, "tag": ""})
+    monkeypatch.setattr(jobs, "ALONE", 8)
+    monkeypatch.setattr(jobs, "MOST_ROUNDS", 1)
+    for left in (12, 4, 0):
+        await tell(counter.context)
+        assert sum(map(len, beside(counter).tags.values())) == left
+    assert asked(counter) == 6
+
+
+async def stand(counter: Counter, names: str) -> None:
+    """Have customers be gold."""
+    async with counter.context.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO standings (merchant_id, customer, tier, since_at)"
+                " SELECT merchant_id, number, 'gold', 1 FROM customers WHERE first_name LIKE :names"
+                " ON CONFLICT (merchant_id, customer) DO UPDATE SET tier = 'gold'"
+            ),
+            {"names": names},
+        )
 
 
 async def test_a_tier_without_a_tag_asks_nothing(counter: Counter) -> None:
@@ -175,15 +226,7 @@ async def test_one_whom_the_shop_no_longer_knows_holds_nobody_up(counter: Counte
     _, told = counter.stall.sells(person)
     await counter.stall.tells(told)
     del counter.stall.shop.customers[person.id]
-    async with counter.context.engine.begin() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO standings (merchant_id, customer, tier, since_at)"
-                " SELECT merchant_id, number, 'gold', 1 FROM customers WHERE shopify_id = :s"
-                " ON CONFLICT (merchant_id, customer) DO UPDATE SET tier = 'gold'"
-            ),
-            {"s": str(person.id)},
-        )
+    await stand(counter, person.first_name)
     await tell(counter.context)
     assert tags(counter) == ["gold-club"]
     assert f"gid://shopify/Customer/{person.id}" not in beside(counter).tags

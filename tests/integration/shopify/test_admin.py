@@ -8,6 +8,7 @@ import pytest
 import respx
 from graphql import build_client_schema, parse, validate
 
+from handlers.mirror.rules import PEOPLE_AT_ONCE, Change, tagging
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
 from integration.facts import Envelope, Order, OrderSeen
 from integration.sandbox.shopify_api import PretendShopify
@@ -217,3 +218,5 @@ def test_every_document_is_valid_in_the_pinned_version(admin_schema: dict[str, o
     assert names
     for name in names:
         assert validate(schema, parse(document(name))) == [], name
+    text, variables = tagging([Change(str(place), "gold", place > 3) for place in range(PEOPLE_AT_ONCE)])
+    assert validate(schema, parse(text)) == [] and len(variables) == 2 * PEOPLE_AT_ONCE
