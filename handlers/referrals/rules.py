@@ -28,6 +28,7 @@ Why = Literal[
     "known",  # they were a customer before, and asked to be forgotten
     "household",  # the same telephone
     "address",  # something was sent to both at the same address
+    "mutual",  # the friend had brought the customer before
     "many",  # more friends in one day than people have
     "not_first",
     "month",  # as many friends as one may bring in a month
@@ -57,7 +58,7 @@ class Case(NamedTuple):
     kept_minor: int  # of it, net of what came back or is disputed
     stands: bool  # it is paid, and was not cancelled
     first: bool  # nothing was bought by this person before
-    likeness: str = ""  # self, known, household or address: of friend and customer
+    likeness: str = ""  # self, known, mutual, household or address: of friend and customer
     decision: str = ""  # the merchant's: allowed or refused
 
 
@@ -115,6 +116,8 @@ def _alone(case: Case, now: int) -> Verdict:
         return Verdict("refused", "self")
     if case.likeness == "known":
         return Verdict("refused", "known")
+    if case.likeness == "mutual":
+        return Verdict("refused", "mutual")
     if not case.stands or case.kept_minor <= 0 or case.kept_minor * KEPT_PART < case.goods_minor:
         return Verdict("returned", "returned")
     if case.likeness in _DOUBTS and case.decision != "allowed":

@@ -34,6 +34,7 @@ from handlers.sales.settle import all_or_each
 from integration.clock import DAY, HOUR, to_datetime
 from integration.database.steps import Steps
 
+NEVER = (2**63 - 1, 0)
 PUT_OFF = HOUR  # of somebody who cannot be settled
 
 log = structlog.get_logger()
@@ -181,6 +182,7 @@ def stands(shop: Shop, people: Iterable[int], privacy: Privacy | None, now: int)
     root_of = {n: root for (_, root), numbers in (*found.items(), *friends.items()) for n in numbers}
     likes = yield from _likes(shop, {**found, **friends}, privacy)
     shared = yield from _shared(shop, rows, found, root_of)
+    brought = yield from _brought(shop, friends, root_of)
     first = yield from _firsts(friends)
     caps = Caps(shop.current.referrals.most_a_month, shop.current.referrals.most_in_all)
     result = []
@@ -192,7 +194,9 @@ def stands(shop: Shop, people: Iterable[int], privacy: Privacy | None, now: int)
             friend = root_of.get(sale.customer) if sale is not None and sale.customer is not None else None
             case = _case(shop, row, sale, first.get(friend) if friend is not None else None)
             like = _likeness(row, root, friend, likes)
-            if not like and row.sale in shared and row.state != "given":
+            if not like and (root in brought and brought[root].get(friend or 0, NEVER) < (row.at, row.sale)):
+                like = "mutual"
+            elif not like and row.sale in shared and row.state != "given":
                 like = "address"
             cases.append(case._replace(likeness=like))
         result.append(Referrer(root, mine, judge(cases, caps, now)))
@@ -230,6 +234,19 @@ def _likeness(row: Referral, root: int, friend: int | None, likes: _Likes) -> st
     if friend in likes.forgotten:
         return "known"
     return likeness(likes.names.get(root, ()), likes.names.get(friend, ()))
+
+
+def _brought(
+    shop: Shop, friends: Mapping[Key, Sequence[int]], root_of: Mapping[int, int]
+) -> Steps[dict[int, dict[int, tuple[int, int]]]]:
+    """Say whom friends brought themselves, by person: by which friend, and with which order first."""
+    found: dict[int, dict[int, tuple[int, int]]] = {}
+    for row in (yield from store.of_referrers((m, n) for (m, _), numbers in friends.items() for n in numbers)):
+        by, whom = root_of[row.referrer], root_of.get(row.friend or 0)
+        if whom is not None:
+            mine = found.setdefault(whom, {})
+            mine[by] = min(mine.get(by, NEVER), (row.at, row.sale))
+    return found
 
 
 def _shared(

@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "household": "Friend and customer have the same telephone number.",
     "address": "Something was sent to both at the same address. Neighbours and people who live together can be two"
     " customers all the same: you decide.",
+    "mutual": "The friend had brought the customer before: of two, one brings the other.",
     "many": "Very many friends in one day.",
     "not_first": "The friend had bought here before.",
     "month": "The customer has brought as many friends as count in one month.",

@@ -106,6 +106,22 @@ async def test_a_friend_who_turns_out_to_be_oneself_is_taken_back(circle: Circle
     await circle.is_sound()
 
 
+async def test_of_two_who_bring_each_other_one_is_a_friend(circle: Circle):
+    """Two who open accounts and swap codes before either has bought: who bought first was brought, the other not."""
+    mia, zoe = [await circle.friend(name) for name in ("Mia", "Zoe")]
+    rows = await circle.market.rows("SELECT first_name, number FROM customers WHERE first_name IN ('Mia', 'Zoe')")
+    number = dict(rows)
+    codes_of = {name: await circle.asks(await circle.invites(number[name])) for name in ("Mia", "Zoe")}
+    told = circle.buys(mia, codes_of["Zoe"].code)[1], circle.buys(zoe, codes_of["Mia"].code)[1]
+    for each in reversed(told):
+        await circle.stall.tells(each)
+        await circle.looks()
+    assert sorted((row.referrer, row.state, row.why) for row in await circle.rows()) == sorted(
+        [(number["Zoe"], "pending", ""), (number["Mia"], "refused", "mutual")]
+    )
+    await circle.is_sound()
+
+
 async def test_a_shared_telephone_waits_for_the_merchant(circle: Circle):
     """They know whether two people of one house are two customers."""
     ana, phone = circle.stall.ana, "+1 202 555 0143"
