@@ -25,6 +25,10 @@ _LAST = plain(
     "SELECT version, in_force_at, document FROM program_versions WHERE merchant_id = ?1 ORDER BY version DESC LIMIT 1"
 )
 _TIMEZONE = plain("SELECT timezone FROM merchants WHERE id = ?1")
+_CANADIAN = plain("SELECT 1 FROM merchants WHERE id = ?1 AND country = 'CA'")
+# Provinces as platforms write them. It is asked when expiry is switched on or changed, and not otherwise.
+_PROVINCES = {"ontario": ("ON", "Ontario"), "quebec": ("QC", "Quebec")}
+_LIVE_IN = plain("SELECT 1 FROM customers WHERE merchant_id = ?1 AND country = 'CA' AND region IN (?2, ?3) LIMIT 1")
 _WRITE = plain(
     "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document, who, restores)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
@@ -110,6 +114,10 @@ def _follow(
     program = pinned(program, timezone)
     if program == last.program:
         return last
+    if program.expiry.enabled and program.expiry != last.program.expiry:
+        refused = program.expiry.refused_in((yield from _places(merchant_id)))
+        if refused is not None:
+            raise Refused(refused)
     if last.number >= MOST_VERSIONS:
         raise Refused(f"A merchant's programme can be changed {MOST_VERSIONS} times.")
     # Never before the version it follows, even where the clock was turned back: the newest one must win.
@@ -117,6 +125,17 @@ def _follow(
     version = Version(last.number + 1, in_force_at, program)
     yield from _write(merchant_id, version, now, who, restores)
     return version
+
+
+def _places(merchant_id: int) -> Steps[set[str]]:
+    """Say in which places with a law about expiring points customers live; of a shop in Canada, in all of them."""
+    if (yield from ask(_CANADIAN, (merchant_id,))):
+        return set(_PROVINCES)
+    found = set()
+    for place, names in _PROVINCES.items():
+        if (yield from ask(_LIVE_IN, (merchant_id, *names))):
+            found.add(place)
+    return found
 
 
 def changed(program: Program, changes: Mapping[str, object]) -> Program:

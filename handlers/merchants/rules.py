@@ -1,7 +1,7 @@
 """The programme a merchant steers by: one immutable, validated document, and which was in force when."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -112,6 +112,9 @@ class Earning(Section):
     campaigns: Annotated[dict[CampaignId, Campaign], Field(max_length=MOST_CAMPAIGNS)] = Field(default_factory=dict)
 
 
+LEAST_QUIET_MONTHS = 12  # before points lapse in Quebec
+
+
 class Expiry(Section):
     """When points that can be spent lapse; off until the merchant switches it on.
 
@@ -125,6 +128,31 @@ class Expiry(Section):
     remind: bool = False  # mail people before their points lapse
     # So many days before; where points lapse for inactivity, Quebec wants one of 30 to 60 days.
     notice_days: Annotated[tuple[int, ...], AfterValidator(_notices)] = (45, 7)
+
+    def refused_in(self, places: Collection[str]) -> str | None:
+        """Say why points may not lapse like this where customers live (`ontario`, `quebec`); None = they may.
+
+        Ontario: not by the passage of time alone (Consumer Protection Act, since 2018). Quebec: for inactivity of a
+        year at least, told of 30 to 60 days before (regulation under the Consumer Protection Act, s. 79.6.3).
+        """
+        if not self.enabled or not places:
+            return None
+        where = " and ".join(place.title() for place in sorted(places))
+        if self.after == "age":
+            return (
+                f"Customers of yours live, or may live, in {where}, where points must not expire by time alone. Let"
+                " them expire after a time without a purchase instead."
+            )
+        if "quebec" not in places:
+            return None
+        if self.months < LEAST_QUIET_MONTHS:
+            return f"In Quebec points may expire after {LEAST_QUIET_MONTHS} months without a purchase at the earliest."
+        if not self.remind or not any(30 <= days <= 60 for days in self.notice_days):
+            return (
+                "In Quebec people have to be told 30 to 60 days before their points expire: switch “Tell people before”"
+                " on, with such a number of days."
+            )
+        return None
 
 
 class Thanks(Section):

@@ -1,6 +1,7 @@
 """Tiers in Chromium: a ladder is written, reviewed with who would move, and who keeps theirs is chosen; both sizes."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -15,8 +16,10 @@ from tests.handlers.programme.test_pages import sells
 def test_a_ladder_is_changed_with_who_would_move_in_sight(
     browser: Browser, shop: RunningShop, size: dict[str, int]
 ) -> None:
-    """A harder silver: Elsa would lose it, and keeps it until a day."""
-    document = json.dumps(OLD.model_dump(mode="json"))
+    """A harder silver: Elsa would lose it and its tag at Shopify, and keeps it until a day."""
+    old = OLD.model_dump(mode="json")
+    old["tiers"]["ladder"]["silver"]["tag"] = "silver-club"
+    document = json.dumps(old)
     shop.run(
         shop.house.does(
             "INSERT INTO program_versions (merchant_id, version, in_force_at, created_at, document)"
@@ -30,6 +33,9 @@ def test_a_ladder_is_changed_with_who_would_move_in_sight(
     page.goto(f"{shop.url}/app/programme")
     tiers = page.get_by_role("group", name="Silver")
     tiers.get_by_label("From", exact=True).fill("200")
+    tag = tiers.get_by_label("Tag of these customers at Shopify")
+    expect(tag).to_have_value("silver-club")
+    expect(tag).to_have_accessible_description(re.compile("Before you uninstall Regulars, empty this"))
     expect(page.get_by_role("region", name="Preview")).to_contain_text("“Silver”: from 200")
     page.get_by_text("Add a tier").click()
     assert violations(page) == [] and not too_wide(page)
@@ -37,6 +43,7 @@ def test_a_ladder_is_changed_with_who_would_move_in_sight(
     pictured(page, f"tiers-{size['width']}")
     page.get_by_role("button", name="Review changes").click()
     expect(page.get_by_text("What about the tier they have?")).to_be_visible()
+    expect(page.get_by_text("1 customer would lose the tag “silver-club” at Shopify.")).to_be_visible()
     assert violations(page) == [] and not too_wide(page)
     pictured(page, f"tiers-review-{size['width']}")
     page.get_by_label("They keep it at least until a day").check()

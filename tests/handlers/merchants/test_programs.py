@@ -23,6 +23,7 @@ from handlers.merchants.programs import (
 )
 from handlers.merchants.rules import Program, Refused
 from integration.clock import SECOND
+from integration.database.steps import ask, plain
 from integration.vault import Vault
 
 NOW = 1_790_000_000 * SECOND + 250_000
@@ -184,6 +185,39 @@ async def test_a_change_that_changes_nothing_writes_nothing(database: Any) -> No
     first = await database.run(lambda: change_program(hats.id, {"earning.hold_days": "14"}, NOW))
     again = await database.run(lambda: change_program(hats.id, {"earning.hold_days": 14}, NOW + 9 * SECOND))
     assert again == first
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "over", "why"),
+    [
+        (None, "ON", {"expiry.after": "age"}, "in Ontario, where points must not expire by time alone"),
+        (None, "ON", {}, None),
+        (None, "Quebec", {"expiry.after": "age"}, "in Quebec, where"),
+        (None, "QC", {"expiry.months": "11", "expiry.remind": "on"}, "after 12 months"),
+        (None, "QC", {}, "told 30 to 60 days before"),
+        (None, "QC", {"expiry.remind": "on", "expiry.notice_days": "29, 7"}, "told 30 to 60 days before"),
+        (None, "QC", {"expiry.remind": "on"}, None),
+        (None, "BC", {"expiry.after": "age"}, None),
+        ("CA", "BC", {"expiry.after": "age"}, "in Ontario and Quebec"),
+    ],
+)
+async def test_points_expire_only_as_the_law_where_customers_live_allows(
+    database: Any, country: str | None, region: str, over: dict[str, object], why: str | None
+) -> None:
+    """Ontario and Quebec; elsewhere, and for as long as nothing lapses, nobody is asked where they live."""
+    hats = await database.run(lambda: add_merchant(HATS, VAULT, NOW))
+    await database.run(lambda: ask(plain("UPDATE merchants SET country = ?2 WHERE id = ?1"), (hats.id, country)))
+    adding = plain(
+        "INSERT INTO customers (merchant_id, number, country, region, created_at) VALUES (?1, 1, 'CA', ?2, 0)"
+    )
+    await database.run(lambda: ask(adding, (hats.id, region)))
+    await database.run(lambda: change_program(hats.id, over or {"earning.hold_days": "3"}, NOW))
+    wished = {**over, "expiry.enabled": "on"}
+    if why is None:
+        assert (await database.run(lambda: change_program(hats.id, wished, NOW))).program.expiry.enabled
+        return
+    with pytest.raises(Refused, match=why):
+        await database.run(lambda: change_program(hats.id, wished, NOW))
 
 
 async def test_one_wrong_setting_changes_nothing(database: Any) -> None:
