@@ -13,6 +13,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
 PIP := $(PYTHON_IN) -m pip --disable-pip-version-check --no-input
 # Tests wait a good deal: three processes keep two cores busy. Each has its own PostgreSQL and Valkey.
 WORKERS ?= 3
+# A page waits for the program, and the test for both. Files stay whole: theirs is one shop, filled once.
+BROWSERS ?= 2
 
 help:  ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +36,7 @@ test: setup-dev  ## Run the tests; ARGS="tests/journeys -k refund" picks some
 	$(PYTHON_IN) -m pytest -n $(WORKERS) $(or $(ARGS),--ignore=tests/browser tests)
 
 browser: setup-dev  ## Run the tests that drive a browser (needs chromium)
-	$(PYTHON_IN) -m pytest tests/browser $(ARGS)
+	$(PYTHON_IN) -m pytest -n $(BROWSERS) --dist loadfile tests/browser $(ARGS)
 
 check: setup-dev  ## Lint, formatting, types and architecture
 	$(VENV)/bin/ruff check .

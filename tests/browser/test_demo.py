@@ -16,6 +16,7 @@ REGULARS = (sys.executable, "-c", "from config.cli import main; main()")
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 MOST_POINTS = 500
+END_S = 60
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def demo(tmp_path: Path) -> Iterator[str]:
     try:
         yield json.loads(process.stdout.readline())["url"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(END_S) == 0
     finally:
         process.kill()
         process.wait()

@@ -154,18 +154,27 @@ def hold(page: Page, address: str, complaints: list[str], status: int = 200) -> 
     """Open an address; returns what is wrong with it."""
     answer = page.goto(address)
     assert answer is not None and answer.status == status, (address, answer and answer.status)
+    return looked_at(page, address, complaints, status)
+
+
+def looked_at(page: Page, address: str, complaints: list[str], status: int = 200) -> list[str]:
+    """Return what is wrong with a page that was opened."""
     wrong = [*violations(page), *(["it scrolls sideways"] if too_wide(page) else []), *complaints]
     complaints.clear()
     return [f"{address}: {one}" for one in wrong if status == 200 or str(status) not in one]
 
 
-def is_late(page: Page, address: str) -> list[str]:
-    """Open an address with nothing in the cache, up to TRIES times; returns what kept it from standing at once."""
-    cold = page.context.new_cdp_session(page)
-    cold.send("Network.setCacheDisabled", {"cacheDisabled": True})
+def without_a_cache(page: Page) -> None:
+    """Let a window fetch everything anew on every page."""
+    page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+
+
+def is_late(page: Page, address: str, status: int = 200) -> list[str]:
+    """Open an address up to TRIES times; returns what kept it from standing at once."""
     found: list[str] = []
     for _ in range(TRIES):
-        page.goto(address)
+        answer = page.goto(address)
+        assert answer is not None and answer.status == status, (address, answer and answer.status)
         largest, shift = painted(page)
         assert largest > 0, address
         if largest < LARGEST_MS and shift < MOST_SHIFT:
@@ -290,48 +299,42 @@ def signed(now: int) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_pages_stand_at_once_and_do_not_jump(browser: Browser, shop: RunningShop, size: dict[str, int]) -> None:
-    """The largest part is painted within a second and a half without a cache; nobody but us is asked for anything."""
-    page, complaints = shop.alone(browser, size)
-    wrong = [one for path in MAIN for one in is_late(page, shop.url + path)]
-    page.context.close()
-    assert wrong == [] and complaints == []
+def test_every_page_alone_is_for_everybody(browser: Browser, shop: RunningShop) -> None:
+    """With something on each, on a screen, opened once: quick, still, nothing for axe, not too wide, walked by Tab.
 
-
-def test_every_page_stands_at_once(browser: Browser, shop: RunningShop) -> None:
-    """The others, too: on a screen, without a cache."""
-    page, complaints = shop.alone(browser)
-    others = [path for path, status in all_of(draft=7) if status == 200 and path not in MAIN]
-    wrong = [one for path in others for one in is_late(page, shop.url + path)]
-    page.context.close()
-    assert wrong == [] and complaints == []
-
-
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_page_is_walked_by_keyboard(browser: Browser, shop: RunningShop, size: dict[str, int]) -> None:
-    """Tab comes to everything that can be used, in the order it is read in, shows where one is, and goes on."""
-    page, _ = shop.alone(browser, size)
+    The largest part is painted within a second and a half without a cache; nobody but us is asked for anything. Tab
+    comes to everything that can be used, in the order it is read in, shows where one is, and goes on.
+    """
+    page, complaints = shop.alone(browser, DESKTOP)
+    without_a_cache(page)
     wrong = []
-    for path in LONG if size == PHONE else [path for path, _ in all_of(draft=7)]:
-        page.goto(shop.url + path)
-        wrong += [f"{path}: {one}" for one in walked(page)]
+    for path, status in all_of(draft=7):
+        address = shop.url + path
+        wrong += is_late(page, address, status)
+        wrong += looked_at(page, address, complaints, status)
+        wrong += [f"{address}: {one}" for one in walked(page)]
     page.context.close()
     assert wrong == []
 
 
-@pytest.mark.parametrize("place", ["alone", "in the admin"])
-def test_every_page_is_for_everybody(browser: Browser, shop: RunningShop, place: str) -> None:
-    """With something on each: alone on a screen, in the admin on a phone; axe finds nothing, nothing is too wide."""
-    if place == "alone":
-        page, complaints = shop.alone(browser, DESKTOP)
-        pages, admitted = all_of(draft=7), str
-    else:
-        page, complaints = window(browser, PHONE, shop.url)
-        pages = all_of(draft=8)
-        admitted = embedded(page, lambda: shop.house.token())
+def test_main_pages_on_a_phone_stand_at_once_and_are_walked_by_keyboard(browser: Browser, shop: RunningShop) -> None:
+    """On a narrow screen, too."""
+    page, complaints = shop.alone(browser, PHONE)
+    without_a_cache(page)
     wrong = []
-    for path, status in pages:
+    for path in MAIN:
+        wrong += is_late(page, shop.url + path)
+        wrong += [f"{path}: {one}" for one in walked(page)] if path in LONG else []
+    page.context.close()
+    assert wrong == [] and complaints == []
+
+
+def test_every_page_in_the_admin_is_for_everybody(browser: Browser, shop: RunningShop) -> None:
+    """With something on each, on a phone; axe finds nothing, nothing is too wide."""
+    page, complaints = window(browser, PHONE, shop.url)
+    admitted = embedded(page, lambda: shop.house.token())
+    wrong = []
+    for path, status in all_of(draft=8):
         wrong += hold(page, admitted(shop.url + path), complaints, status)
     page.context.close()
     assert wrong == []
