@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from handlers.account import personal as account
 from handlers.backfill import personal as backfill
+from handlers.collections import personal as collections
 from handlers.customers import personal as customers
 from handlers.earning import personal as earning
 from handlers.exchange import personal as exchange
@@ -43,6 +44,7 @@ HOLDERS: tuple[Holder, ...] = (
     backfill.HOLDER,
     exchange.HOLDER,
     privacy.HOLDER,
+    collections.HOLDER,
     of_the_merchant("programme", "program_drafts", "program_previews", "program_forecasts"),
     of_the_merchant("words", "message_drafts", "message_trials"),
     of_the_merchant("pages", "journal", "looks", "sessions", "sign_in_links", "stripe_accounts"),
@@ -91,6 +93,13 @@ TABLES: dict[str, Kept] = {
     "program_versions": Kept(
         "merchants", personal="document who", free="merchant_id version in_force_at created_at restores"
     ),
+    # What points follow from stays; a product is no person.
+    "collections": Kept(
+        "collections",
+        personal="title",
+        free="merchant_id collection products known_at read_at problem due_at claim stir_from",
+    ),
+    "collection_products": Kept(None, free="merchant_id product collection from_at until_at"),
     "program_drafts": Kept("programme", personal="fields who", free="merchant_id number base at"),
     "program_previews": Kept("programme", personal="who", free="merchant_id what digest at"),
     "program_forecasts": Kept(

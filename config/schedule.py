@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from handlers.account import jobs as account
+from handlers.collections import jobs as collections
 from handlers.connections import jobs as connections
 from handlers.context import Context
 from handlers.earning import jobs as earning
@@ -18,6 +19,7 @@ from handlers.inbox import work
 from handlers.insights import jobs as insights
 from handlers.liability import jobs as liability
 from handlers.merchants import jobs as merchants
+from handlers.merchants.collections import LOOK
 from handlers.messages import jobs as messages
 from handlers.mirror import jobs as mirror
 from handlers.points import jobs as points
@@ -82,6 +84,7 @@ JOBS: tuple[Job, ...] = (
     Job("reconcile.one", reconcile.reconcile_one, timeout=120, tries=1),
     Job("reconcile.prune", reconcile.prune, timeout=60),
     Job("connections.tend", connections.tend, timeout=300, tries=1),
+    Job(LOOK, collections.look, timeout=300, tries=1),
     Job("exchange.carry_out", exchange.carry_out, timeout=600, tries=1),
     Job("exchange.carry_on", exchange.carry_on, timeout=600, tries=1),
     Job("rewards.lapse", rewards.lapse, timeout=60),
@@ -109,6 +112,7 @@ TICKS: tuple[Tick, ...] = (
     Tick(referrals.MAKE, every=MINUTE),
     Tick("rewards.look_at_changed", every=MINUTE),
     Tick("mirror.tell", every=MINUTE),
+    Tick(LOOK, every=MINUTE),
     Tick("points.seal", every=5 * MINUTE),
     Tick("insights.count", every=5 * MINUTE),
     Tick("liability.count", every=5 * MINUTE),

@@ -139,7 +139,8 @@ def _earning(reader: Reader, program: Program, now: int) -> list[str]:
         said.append(reader.say("how_excluded"))
     for campaign in earning.campaigns.values():
         if campaign.starts_at <= now < campaign.ends_at:
-            said.append(reader.say("how_campaign", name=campaign.name, day=reader.day(campaign.ends_at - 1)))
+            some = "_some" if campaign.products or campaign.collections else ""
+            said.append(reader.say(f"how_campaign{some}", name=campaign.name, day=reader.day(campaign.ends_at - 1)))
     if earning.most_per_unit is not None:
         most = reader.points(earning.most_per_unit)
         said.append(reader.say("how_most", points=most, money=reader.amount(Decimal(1))))

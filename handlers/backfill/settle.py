@@ -14,6 +14,7 @@ from handlers.points.posting import posted_of
 from handlers.points.rules import ISSUED, target
 from handlers.sales.apply import view
 from handlers.sales.books import LoadedSale, find_sales
+from handlers.sales.goods import with_stays_of
 from handlers.sales.history import mark, withdraw
 from handlers.sales.rules import SALE_FACTS, SaleFacts, naming, remember
 from handlers.sales.worth import valued
@@ -86,6 +87,7 @@ def foresee(shop: Shop, covering: Covering, batch: Batch, now: int) -> Steps[Tot
         remember(sale.facts, fact)
         mark(sale.facts, covering, not known, one.envelope.received_at)
         concerned[id(sale)] = (sale, bool(known))
+    shop = yield from with_stays_of(shop, [sale for sale, _ in concerned.values()])
     for sale, is_known in concerned.values():
         sale.worth, sale.version = valued(shop, sale.facts, sale.tier)
         totals.sales += not is_known

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from integration.clock import from_iso, from_wall
 
 MAX_RATE = Decimal(1_000_000)
+_COLLECTION = re.compile(r"(?:gid://shopify/Collection/|https://\S*/collections/)?(\d{1,20})")
 
 
 def _rate(value: Decimal) -> Decimal:
@@ -48,10 +49,20 @@ def _product(value: str) -> str:
     return value.strip().removeprefix("gid://shopify/Product/")
 
 
+def _collection(value: str) -> str:
+    """Take the number out of a collection's id as GraphQL writes it, or out of the address of its page."""
+    found = _COLLECTION.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("a collection is its number, which stands at the end of its page’s address in the admin")
+    return found[1]
+
+
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 Product = Annotated[Word, AfterValidator(_product)]
 WordList = Annotated[tuple[Word, ...], BeforeValidator(_listed)]
 Products = Annotated[tuple[Product, ...], BeforeValidator(_listed)]
+Collection = Annotated[Word, AfterValidator(_collection)]
+Collections = Annotated[tuple[Collection, ...], BeforeValidator(_listed)]
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
 

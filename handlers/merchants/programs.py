@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from handlers.merchants.books import lock_books, parse_program
+from handlers.merchants.collections import want
 from handlers.merchants.offers import Reward, Rewards
 from handlers.merchants.referring import Referrals
 from handlers.merchants.rules import Campaign, Expiry, Program, Refused, Version
@@ -238,7 +239,12 @@ def _write(
     program, unused = version.program, dict[str, Any]()
     # What the release before does not know is named only where it is used: it reads documents beside this one.
     earning, ladder = program.earning, program.tiers.ladder
-    unused["earning"] = {"campaigns": {key: {"tiers"} for key, each in earning.campaigns.items() if not each.tiers}}
+    unused["earning"] = {
+        "campaigns": {
+            key: {part for part in ("tiers", "collections") if not getattr(each, part)}
+            for key, each in earning.campaigns.items()
+        }
+    }
     if not earning.campaigns:
         unused["earning"]["campaigns"] = True
     if earning.most_per_unit is None:
@@ -264,6 +270,7 @@ def _write(
         unused["referrals"] = True
     document = program.model_dump_json(exclude=unused)
     yield from ask(_WRITE, (merchant_id, version.number, version.in_force_at, now, document, who, restores))
+    yield from want(merchant_id, earning.collections, now)
 
 
 def _flattened(document: dict[str, Any]) -> Iterator[tuple[str, object]]:

@@ -1,14 +1,15 @@
 """The programme a merchant steers by: one immutable, validated document, and which was in force when."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_validator
 
 from handlers.merchants.fields import (
+    Collections,
     Currency,
     Days,
     Moment,
@@ -30,6 +31,9 @@ from handlers.merchants.ways import Ways
 MAX_HOLD_DAYS = 90
 MAX_MULTIPLIER = Decimal(100)
 MOST_CAMPAIGNS = 100  # of one programme; those that are over may be taken out of later versions
+MOST_COLLECTIONS = 10  # of one campaign
+MOST_IN_A_COLLECTION = 5_000  # products; of a greater one nothing is read, and the merchant is told
+MOST_COLLECTIONS_IN_ALL = 50  # of one programme: what is in each is asked of the shop again and again
 MOST_NOTICES = 3  # before the same points expire
 MAX_NOTICE_DAYS = 180
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]|24):[0-5]\d")
@@ -63,7 +67,9 @@ class Campaign(Section):
     ends: Moment  # a day is part of it to its end; a time is not
     multiplier: Annotated[Rate, Field(ge=1, le=MAX_MULTIPLIER)] = Decimal(1)  # of `points_per_unit`
     extra_per_unit: Rate = Decimal(0)  # points for one major unit, beside those
-    products: Products = ()  # only these; none = all goods
+    products: Products = ()  # only these; none, and no collections = all goods
+    # And what lay in one of these when it was sold, as far as we had noticed.
+    collections: Annotated[Collections, Field(max_length=MOST_COLLECTIONS)] = ()
     tags: WordList = ()  # only orders with one of these tags, compared without case
     channels: WordList = ()  # only orders from one of these
     tiers: Annotated[
@@ -110,6 +116,25 @@ class Earning(Section):
     most_per_unit: Annotated[Rate, Field(gt=0)] | None = None
     notify_reductions: bool = True  # tell the customer when available points went down
     campaigns: Annotated[dict[CampaignId, Campaign], Field(max_length=MOST_CAMPAIGNS)] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _asks_for_few(self) -> "Earning":
+        if len(self.collections) > MOST_COLLECTIONS_IN_ALL:
+            raise ValueError(
+                f"all campaigns together name at most {MOST_COLLECTIONS_IN_ALL} collections; take out campaigns that"
+                " are over"
+            )
+        return self
+
+    @property
+    def collections(self) -> frozenset[str]:
+        """The collections its campaigns name."""
+        return frozenset(one for each in self.campaigns.values() for one in each.collections)
+
+    @property
+    def collected(self) -> list[tuple[int, int]]:
+        """When campaigns with collections run: the first instant, and the first one after."""
+        return [(each.starts_at, each.ends_at) for each in self.campaigns.values() if each.collections]
 
 
 LEAST_QUIET_MONTHS = 12  # before points lapse in Quebec
@@ -249,6 +274,18 @@ class Version:
     program: Program
 
 
+class Stay(NamedTuple):
+    """A stretch of time for which a product lay in a collection, as we noticed; `until` None = it still does."""
+
+    collection: str
+    since: int
+    until: int | None
+
+
+Stays = Mapping[str, Sequence[Stay]]
+"""Where products lay, by product id; of one that is not there nothing is known, or it lay in none that matters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """What settling needs to know of a merchant; `versions` are in ascending order of number."""
@@ -264,6 +301,8 @@ class Shop:
     versions: tuple[Version, ...]
     closed: Mapping[str, int] = field(default_factory=dict)  # platform with no open connection -> closed since
     paused_at: int | None = None  # since when all messages are held back
+    # Of what is in hand, and only where a campaign asks for it; no part of who the shop is.
+    stays: Stays = field(default_factory=dict, compare=False)
 
     def version_at(self, instant: int) -> Version | None:
         """The version in force at an instant, compared in whole seconds; the newest on a tie."""
@@ -278,6 +317,11 @@ class Shop:
         """Tell whether an instant lies before earning was first switched on."""
         began = min((v.in_force_at for v in self.versions if v.program.earning.enabled), default=None)
         return began is None or instant - instant % 1_000_000 < began
+
+    @property
+    def collected(self) -> frozenset[tuple[int, int]]:
+        """When campaigns with collections run, by any version: the first instant, and the first one after."""
+        return frozenset(time for version in self.versions for time in version.program.earning.collected)
 
     @property
     def current(self) -> Program:

@@ -128,6 +128,8 @@ def sentence(error: Mapping[str, Any]) -> str:
             )
         case "string_too_long":
             return f"This is too long: {context['max_length']} characters at most."
+        case "too_long":
+            return f"These are too many: {context['max_length']} at most."
         case "value_error" if "email" in str(error["msg"]):
             return "Write one e-mail address, such as hello@your-shop.com."
         case _:

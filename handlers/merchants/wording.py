@@ -10,9 +10,10 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
 from handlers.merchants.asking import CHANNELS, SETTINGS, TABLES, UNITS, Setting, setting_named, setting_of
+from handlers.merchants.collections import Seen
 from handlers.merchants.naming import named
 from handlers.merchants.offers import Reward
-from handlers.merchants.rules import Campaign, Program
+from handlers.merchants.rules import MOST_IN_A_COLLECTION, Campaign, Program
 from handlers.merchants.tiering import Tier
 
 MOST_NAMED = 8  # entries of a list that are named in a difference; the others are counted
@@ -24,6 +25,7 @@ class Reader(NamedTuple):
     locale: str
     currency: str
     products: Mapping[str, str] = {}  # product id -> title
+    collections: Mapping[str, str] = {}  # the same of collections, as far as they are known
 
 
 # --- Differences in words -----------------------------------------------------------------------
@@ -136,7 +138,7 @@ def _campaign(one: Campaign, reader: Reader) -> str:
         also = "and " if one.multiplier != 1 else ""
         words.append(f"{also}{_number(one.extra_per_unit, reader)} points more for each {unit(reader)}")
     for name, listed in (
-        ("for", [reader.products.get(each, f"product {each}") for each in one.products]),
+        ("for", _goods(one, reader)),
         ("on orders tagged", list(one.tags)),
         ("from", [dict(CHANNELS).get(each, each) for each in one.channels]),
         ("for customers who have the tier", list(one.tiers)),
@@ -144,6 +146,52 @@ def _campaign(one: Campaign, reader: Reader) -> str:
         if listed:
             words.append(f"{name} {_listed(listed)}")
     return " ".join(words)
+
+
+def _goods(one: Campaign, reader: Reader) -> list[str]:
+    return [
+        *(reader.products.get(each, f"product {each}") for each in one.products),
+        *(_collection(each, reader.collections.get(each)) for each in one.collections),
+    ]
+
+
+def _collection(number: str, title: str | None) -> str:
+    return f"collection {number}" if title is None else f"the collection “{title}”"
+
+
+def collections_said(program: Program, seen: Mapping[str, Seen], reader: Reader) -> dict[str, list[str]]:
+    """Say of each campaign's collections what is known of them, by the campaign's id."""
+    return {
+        one: [_collection_words(each, seen.get(each), reader) for each in campaign.collections]
+        for one, campaign in program.earning.campaigns.items()
+        if campaign.collections
+    }
+
+
+def _collection_words(number: str, seen: Seen | None, reader: Reader) -> str:
+    """Say what is known of a collection that a campaign names, and what that means for it; None = it is not saved."""
+    title = seen.title if seen is not None else None
+    called = f"Collection {number}" if title is None else f"“{title}”"
+    if seen is None:
+        return f"{called}: what is in it is read from your shop once this is saved. Until then it brings nothing more."
+    count = _counted(seen.products or 0, "products", reader)
+    still = "What was in it when it was last read still counts." if seen.known_at is not None else ""
+    nothing = still or "Until then nothing in it brings more; what is sold meanwhile gets its points afterwards."
+    match seen.problem:
+        case "gone" if still:
+            return f"{called} was deleted in your shop. {still}"
+        case "gone":
+            return f"Your shop has no collection {number}, so it brings nothing. Look at the number once more."
+        case "too_big":
+            most = _counted(MOST_IN_A_COLLECTION, "products", reader)
+            return f"{called} has {count}; a campaign can be for {most} at most. {still or 'It brings nothing.'}"
+        case "refused":
+            return f"{called}: your shop does not let us read it. See the Connections page. {nothing}"
+        case "unconnected":
+            return f"{called}: no Shopify shop is connected to read it from. See the Connections page. {nothing}"
+        case "away":
+            return f"{called}: your shop did not answer; it is asked again in a few minutes. {nothing}"
+    return f"{called}: {count}." if still else f"{called}: what is in it is being read from your shop. {nothing}"
 
 
 KINDS_OF_REWARDS = (
@@ -174,7 +222,7 @@ def reward_words(one: Reward, reader: Reader) -> str:
     if one.products:
         words.append(f"for {_listed([reader.products.get(each, f'product {each}') for each in one.products])}")
     if one.collections:
-        words.append(f"for {_listed([f'collection {each}' for each in one.collections])}")
+        words.append(f"for {_listed([_collection(each, reader.collections.get(each)) for each in one.collections])}")
     if one.tiers:
         words.append(f"for customers who have the tier {_listed(list(one.tiers))}")
     if one.starts:

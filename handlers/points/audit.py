@@ -372,8 +372,12 @@ def _awaits_the_sweep(standing: Standing, last: _Settled, now: int) -> bool:
     """
     if last.settle_at is None or last.settle_at > now + SWEEP_AHEAD:
         return False
-    before = as_settled(standing, last.standing, last.program_version)
-    return before.is_at_target(last.settle_at - 1) or before.is_at_target(now)
+    return any(
+        before.is_at_target(at)
+        for knowing in (True, False)
+        for before in (as_settled(standing, last.standing, last.program_version, knowing=knowing),)
+        for at in (last.settle_at - 1, now)
+    )
 
 
 def _check_postings(findings: Findings, merchant_id: int, found: list[Standing]) -> Steps[None]:

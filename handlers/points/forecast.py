@@ -1,14 +1,14 @@
 """What a programme would have meant for past sales: counted one by one with the rules that pay, and weighed."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from handlers.merchants.rules import Program, Shop, Version
+from handlers.merchants.rules import Campaign, Program, Shop, Version
 from handlers.points.rules import MICRO, exchange_rate, reasons, target
 from handlers.points.standing import seen
 from handlers.sales.books import LoadedSale
@@ -157,6 +157,25 @@ def would_earn(shop: Shop, program: Program, one: LoadedSale, now: int, at: int 
         points,
         list(dict.fromkeys(reasons(sale, now, supposed=True))),
     )
+
+
+def would_earn_during(
+    campaign: Campaign, shop: Shop, program: Program, sales: Iterable[LoadedSale], usual: LoadedSale, now: int
+) -> Example | None:
+    """Say what an order would earn in a campaign: the first with goods it is for, else a usual one.
+
+    The shop knows where their products lie.
+    """
+
+    def is_for(sale: LoadedSale) -> bool:
+        order = sale.facts.order
+        bought = {line.product_id or "" for line in order.lines} if order is not None else set()
+        there = {stay.collection for one in bought for stay in shop.stays.get(one, ()) if stay.until is None}
+        return bool(bought.intersection(campaign.products) or there.intersection(campaign.collections))
+
+    is_for_some = campaign.products or campaign.collections
+    sample = next((sale for sale in sales if is_for(sale)), usual) if is_for_some else usual
+    return would_earn(shop, program, sample, now, at=max(campaign.starts_at, now))
 
 
 def made_up_order(currency: str, now: int) -> LoadedSale:

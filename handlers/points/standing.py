@@ -11,6 +11,7 @@ from handlers.points.rules import ISSUED, target
 from handlers.sales.apply import view
 from handlers.sales.bonus import NO_TIER, held_under
 from handlers.sales.books import LoadedSale, load_sales
+from handlers.sales.goods import with_stays_of
 from handlers.sales.rules import Sale
 from handlers.sales.worth import valued, worth, worth_nothing
 from integration.database.steps import Steps
@@ -40,6 +41,7 @@ class Standing(NamedTuple):
 def standings(shop: Shop, numbers: Iterable[int]) -> Steps[list[Standing]]:
     """Load and value sales of one merchant by number, in that order; merged ones count under their survivor."""
     loaded = yield from load_sales((shop.id, number) for number in numbers)
+    shop = yield from with_stays_of(shop, loaded)
     sales = [seen(shop, one) for one in loaded if one.merged_into is None]
     posted = yield from posted_of((shop.id, number) for sale in sales for number in numbers_of(sale))
     return [_standing(sale, [posted.get((shop.id, n)) for n in numbers_of(sale)]) for sale in sales]
@@ -53,15 +55,17 @@ def seen(shop: Shop, one: LoadedSale) -> Sale:
     return view(shop, one)
 
 
-def as_settled(standing: Standing, word: str, version: int | None) -> Standing:
+def as_settled(standing: Standing, word: str, version: int | None, *, knowing: bool = True) -> Standing:
     """Show a sale as it was when it was last settled: by the standing and the programme version kept with it.
 
-    What has come to mean something else since (a platform that left, a programme, a twin) is left out.
+    What has come to mean something else since (a platform that left, a programme, a twin) is left out; without
+    `knowing` what lies in collections, too: it may not have been read yet.
     """
     sale = standing.sale
     program = sale.shop.version(version)
     held = NO_TIER if program is None else held_under(program.program, sale.tier)
-    value = worth(sale.facts, program.program.earning if program is not None else Earning(), held)
+    stays = sale.shop.stays if knowing else {}
+    value = worth(sale.facts, program.program.earning if program is not None else Earning(), held, stays)
     if word in BESIDE_THE_FACTS:
         value = worth_nothing(value, word)
     return standing._replace(sale=msgspec.structs.replace(sale, worth=value, version=program, awarded_under=None))

@@ -3,16 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from handlers.context import Context
 from handlers.ladder import NOBODY
 from handlers.merchants.books import shops
-from handlers.merchants.rules import Program
+from handlers.merchants.rules import Program, Shop
 from handlers.points.forecast import Counting, Forecast
 from handlers.points.standing import seen
 from handlers.programme import store
 from handlers.programme.store import Asked, Moved, Question
 from handlers.sales.books import LoadedSale, Sold, count_sold, load_sales, sold_between
+from handlers.sales.goods import with_stays_of
 from integration.database.steps import Steps
 
 JOB = "programme.forecast"
@@ -110,11 +112,12 @@ async def count(context: Context, merchant_id: int, question: Question, tell: Te
     after, done, told_at = (question.since, 0), 0, time.monotonic()
     while True:
         began = time.monotonic()
-        sold, loaded = await read(lambda after=after: _page(merchant_id, after, question.until))  # type: ignore[misc]
+        page = await read(lambda after=after: _page(countings, after, question.until))  # type: ignore[misc]
+        sold = page.sold
         if not sold:
             break
         # Beside the event loop: whoever asks for something meanwhile need not wait for the whole page.
-        await asyncio.to_thread(_counted, countings, sold, loaded, places)
+        await asyncio.to_thread(_counted, countings, page, places)
         after, done = (sold[-1].sold_at, sold[-1].number), done + len(sold)
         if time.monotonic() - told_at > TOLD_EVERY:
             await tell(done, due)
@@ -147,22 +150,32 @@ async def count_moves(context: Context, merchant_id: int, question: Question, te
     return Moved(moves, *(tuple(sorted(each.items())) for each in (found.given, found.tagged, found.untagged)))
 
 
-def _page(merchant_id: int, after: tuple[int, int], until: int) -> Steps[tuple[list[Sold], list[LoadedSale]]]:
+class _Page(NamedTuple):
+    """Some sales, and the shop of each count as it is where these were made."""
+
+    sold: list[Sold]
+    loaded: list[LoadedSale]
+    shops: list[Shop]
+
+
+def _page(countings: Sequence[Counting], after: tuple[int, int], until: int) -> Steps[_Page]:
+    merchant_id = countings[0].shop.id
     sold = yield from sold_between(merchant_id, after, until, PAGE)
     loaded = yield from load_sales((merchant_id, one.number) for one in sold)
-    return sold, loaded
+    knowing: list[Shop] = []
+    for counting in countings:
+        knowing += [(yield from with_stays_of(counting.shop, loaded))]
+    return _Page(sold, loaded, knowing)
 
 
-def _counted(
-    countings: Sequence[Counting], sold: Sequence[Sold], loaded: Sequence[LoadedSale], places: dict[int, int]
-) -> None:
-    by_number = {one.number: one for one in loaded}
-    for row in sold:
+def _counted(countings: Sequence[Counting], page: _Page, places: dict[int, int]) -> None:
+    by_number = {one.number: one for one in page.loaded}
+    for row in page.sold:
         place = _next_place(row, places)
         one = by_number.get(row.number)
         if one is not None and one.merged_into is None:
-            for counting in countings:
-                counting.add(seen(counting.shop, one), place)
+            for counting, shop in zip(countings, page.shops, strict=True):
+                counting.add(seen(shop, one), place)
 
 
 async def _places_before(context: Context, merchant_id: int, since: int) -> dict[int, int]:

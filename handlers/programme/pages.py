@@ -13,6 +13,7 @@ from starlette.responses import Response
 from handlers.context import Context
 from handlers.inbox.work import BELL
 from handlers.merchants.asking import GROUPS, SETTINGS, UNITS
+from handlers.merchants.collections import LOOK
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, render, show
 from handlers.merchants.journal import note
@@ -327,6 +328,8 @@ async def _saved(
     except Refused as refused:
         return moved(request, visit, back, str(refused), "critical")
     context.queue.ring(BELL)
+    if program.earning.collections:
+        await context.queue.enqueue(LOOK)
     return moved(request, visit, HERE, f"Saved as version {version.number}, in force from now on.")
 
 

@@ -16,6 +16,7 @@ from handlers.merchants.typed import (
     Wrong,
     named_id,
     plain_number,
+    read_collections,
     read_count,
     read_countries,
     read_days,
@@ -372,11 +373,14 @@ def _parts(shape: "_Shape", place: str, typed: Mapping[str, str], errors: dict[s
     return read
 
 
+_BY_LINE: Mapping[str, Callable[[str], list[str]]] = {"products": read_products, "collections": read_collections}
+
+
 def _campaign_part(part: str, text: str) -> Any:
     if part in ("multiplier", "extra_per_unit"):
         return str(read_decimal(text)) if text else ("1" if part == "multiplier" else "0")
-    if part == "products":
-        return read_products(text)
+    if part in _BY_LINE:
+        return _BY_LINE[part](text)
     return read_words(re.split(r"[,\n]", text)) if part in ("tags", "channels", "tiers") else text
 
 
@@ -403,7 +407,7 @@ class _Shape(NamedTuple):
 _SHAPES: Mapping[str, _Shape] = {
     CAMPAIGNS: _Shape(
         Campaign,
-        ("name", "starts", "ends", "multiplier", "extra_per_unit", "products", "tags", "channels", "tiers"),
+        ("name", "starts", "ends", "multiplier", "extra_per_unit", *_BY_LINE, "tags", "channels", "tiers"),
         ("name", "starts", "ends"),
         _campaign_part,
     ),
@@ -467,4 +471,4 @@ def _fields(setting: Setting, value: Any, mark: str) -> dict[str, str]:
 def _part_text(value: Any, part: str, mark: str) -> str:
     if isinstance(value, Decimal):
         return plain_number(value, mark)
-    return ("\n" if part == "products" else ", ").join(value) if isinstance(value, tuple) else str(value)
+    return ("\n" if part in _BY_LINE else ", ").join(value) if isinstance(value, tuple) else str(value)

@@ -1,5 +1,6 @@
 """What the programme's pages show: what they stand on, wishes over it, previews, pictures, differences in words."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from handlers.context import Context
 from handlers.merchants.asking import CHANNELS, GROUPS, setting_named, setting_of
 from handlers.merchants.books import shops
+from handlers.merchants.collections import Seen, seen_of, stays_of
 from handlers.merchants.door import Visit
 from handlers.merchants.naming import named
 from handlers.merchants.programs import Written, pinned, versions_before
@@ -20,6 +22,7 @@ from handlers.merchants.wording import (
     Change,
     Reader,
     changes,
+    collections_said,
     friends_words,
     label,
     reward_words,
@@ -30,7 +33,7 @@ from handlers.merchants.wording import (
 from handlers.messages.letters import choose_words, words_file
 from handlers.messages.letters import preview as sample_letter
 from handlers.messages.rules import language
-from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn
+from handlers.points.forecast import Forecast, Reward, made_up_order, would_earn, would_earn_during
 from handlers.programme import store
 from handlers.programme.rules import CAMPAIGNS, CATALOGUE, LADDER, NEW, merged, shown, typed_of, understand
 from handlers.programme.store import Asked, Draft
@@ -60,6 +63,7 @@ class Desk(NamedTuple):
     draft: Draft | None
     unsaved: Draft | None  # something this person typed before and did not save
     sales: Sequence[LoadedSale]  # of late
+    collections: Mapping[str, Seen]  # that campaigns name or have named, by number
 
     @property
     def current(self) -> Version:
@@ -88,7 +92,12 @@ def look(visit: Visit, draft: int | None) -> Steps[Desk]:
     written = (yield from versions_before(visit.merchant_id, LAST, 1))[0]
     found = None if draft is None else (yield from store.read_draft(visit.merchant_id, draft))
     unsaved = None if draft is not None else (yield from store.last_draft(visit.merchant_id, visit.who))
-    return Desk(shop, written, found, unsaved, (yield from store.latest_sales(visit.merchant_id)))
+    sales = yield from store.latest_sales(visit.merchant_id)
+    desk = Desk(shop, written, found, unsaved, sales, (yield from seen_of(shop.id)))
+    if not desk.collections:
+        return desk
+    stays = yield from stays_of((shop.id, product) for product in desk.titles)
+    return desk._replace(shop=dataclasses.replace(shop, stays=stays.get(shop.id, {})))
 
 
 def wished(desk: Desk, fields: Mapping[str, str], base: int) -> Wish:
@@ -196,10 +205,8 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
     planned = sorted(
         (one for one in program.earning.campaigns.values() if one.ends_at > now), key=lambda one: one.starts_at
     )
-    campaigns = [
-        (one.name, would_earn(desk.shop, program, sample, now, at=max(one.starts_at, now)))
-        for one in planned[:CAMPAIGNS_SHOWN]
-    ]
+    soon = planned[:CAMPAIGNS_SHOWN]
+    campaigns = [(one.name, would_earn_during(one, desk.shop, program, desk.sales, sample, now)) for one in soon]
     spoken_in = language(None, desk.shop.country)
     letters = {}
     names = {}
@@ -227,6 +234,7 @@ def previews(context: Context, visit: Visit, desk: Desk, program: Program) -> di
     reader = reader_of(visit, desk)
     return {
         "program": program,
+        "collections_said": collections_said(program, desk.collections, reader),
         "examples": examples,
         "is_made_up": is_made_up,
         "campaigns": campaigns,
@@ -333,7 +341,8 @@ def bars(found: Forecast, visit: Visit) -> Sequence[Bar]:
 
 def reader_of(visit: Visit, desk: Desk) -> Reader:
     """Return for whom the programme is put into words."""
-    return Reader(visit.locale, visit.currency, desk.titles)
+    named = {number: seen.title for number, seen in desk.collections.items() if seen.title is not None}
+    return Reader(visit.locale, visit.currency, desk.titles, named)
 
 
 def in_words(listed: Sequence[Change], reader: Reader) -> list[tuple[str, str, str, str]]:

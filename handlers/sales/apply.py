@@ -22,6 +22,7 @@ from handlers.sales.books import (
     stir_sales,
     stir_sold_since,
 )
+from handlers.sales.goods import look_where_goods_lay
 from handlers.sales.history import is_quiet, mark
 from handlers.sales.pairs import pair_later, pair_twins
 from handlers.sales.rules import Identity, Sale, SaleFact, SaleFacts, absorb, naming, of_sale, order_of, remember
@@ -404,6 +405,7 @@ def _close(
 
     live: list[LoadedSale] = []
     gone: list[LoadedSale] = []
+    yield from look_where_goods_lay(books, [sale for book in books.values() for sale in book.touched.values()])
     for book in books.values():
         for sale in book.touched.values():
             if sale.merged_into is not None:
@@ -446,6 +448,7 @@ def _drawn_in(books: dict[int, Book], twins: Mapping[tuple[int, int], int | None
     for sale in sales.values():
         wanted.setdefault(sale.merchant_id, set()).update(_names_of(buyer(sale.facts)[0]))
     people = yield from load_people(wanted, {m: books[m].counters for m in wanted}, now)
+    yield from look_where_goods_lay(books, loaded)
     for key, sale in sales.items():
         book = books[sale.merchant_id]
         sale.twin, sale.due = twins[key], True

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
-from handlers.merchants.rules import Campaign, Earning, Program
+from handlers.merchants.rules import Campaign, Earning, Program, Stays
 from handlers.sales.rules import Bonus
 
 
@@ -66,16 +67,36 @@ def running(
     return sorted(found, key=lambda pair: (-per_unit(earning, pair[0], held.times), pair[0]))
 
 
-def bonuses(campaigns: Iterable[tuple[str, Campaign]], parts: Iterable[tuple[str | None, int]]) -> tuple[Bonus, ...]:
+def bonuses(
+    campaigns: Iterable[tuple[str, Campaign]],
+    parts: Iterable[tuple[str | None, int]],
+    sold_at: int = 0,
+    stays: Stays = MappingProxyType({}),
+) -> tuple[Bonus, ...]:
     """Share out money by product (None = of no product) among campaigns in order of preference.
 
-    Each part goes to the first campaign that takes it. What none takes is left out.
+    Each part goes to the first campaign that takes it, by where its product lay when it was sold. What none takes is
+    left out.
     """
     ordered = list(campaigns)
     found: dict[str, int] = {}
     for product, minor in parts if ordered else ():
         for key, each in ordered:
-            if not each.products or product in each.products:
+            if _takes(each, product, sold_at, stays):
                 found[key] = found.get(key, 0) + minor
                 break
     return tuple(Bonus(key, minor) for key, minor in sorted(found.items()) if minor)
+
+
+def _takes(campaign: Campaign, product: str | None, sold_at: int, stays: Stays) -> bool:
+    """Tell whether a campaign is for a product: for all, or for this one, or for what it lay among."""
+    if not campaign.products and not campaign.collections:
+        return True
+    if product is None:
+        return False
+    return product in campaign.products or any(
+        stay.collection in campaign.collections
+        and stay.since <= sold_at
+        and (stay.until is None or sold_at < stay.until)
+        for stay in stays.get(product, ())
+    )

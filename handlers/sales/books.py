@@ -93,6 +93,14 @@ _STIR_SOLD_SINCE = plain(
     "UPDATE sales SET settle_at = ?3 WHERE merchant_id = ?1 AND sold_at IS NOT NULL AND sold_at >= ?2"
     " AND merged_into IS NULL AND (settle_at IS NULL OR settle_at > ?3)"
 )
+_STIR_SOLD = keyed(
+    "UPDATE sales SET settle_at = k.at FROM {keys} k WHERE sales.merchant_id = k.merchant_id"
+    " AND sales.number = k.number AND (sales.settle_at IS NULL OR sales.settle_at > k.at)",
+    merchant_id=BIG,
+    number=BIG,
+    at=BIG,
+)
+_NEVER = 1 << 62
 _OLD_ONES_FIRST = plain(
     "SELECT sold_at, number, customer, standing, test FROM sales"
     " WHERE merchant_id = ?1 AND sold_at IS NOT NULL AND merged_into IS NULL"
@@ -270,6 +278,15 @@ def bring_forward(now: int, ahead: int) -> Steps[None]:
     """
     yield from ask(_BRING_FORWARD, (now, ahead, MOST_BROUGHT_FORWARD))
     yield from ask(_TRY_AT_ONCE, (now, ahead))
+
+
+def stir_some_sold_since(
+    merchant_id: int, after: tuple[int, int], limit: int, now: int
+) -> Steps[tuple[int, int] | None]:
+    """Have some sales of a merchant behind (sold at, number) settled again; returns behind which to go on."""
+    sold = yield from sold_between(merchant_id, after, _NEVER, limit)
+    yield from ask(_STIR_SOLD, [(merchant_id, one.number, now) for one in sorted(sold, key=lambda one: one.number)])
+    return (sold[-1].sold_at, sold[-1].number) if len(sold) == limit else None
 
 
 def stir_sold_since(merchant_id: int, instant: int, now: int) -> Steps[None]:

@@ -1,8 +1,10 @@
 """What of a sale counts: a pure function from merged facts to money (settlement rules, section 2)."""
 
+from types import MappingProxyType
+
 import msgspec
 
-from handlers.merchants.rules import Earning, Shop
+from handlers.merchants.rules import Earning, Shop, Stays
 from handlers.sales.bonus import NO_TIER, Held, bonuses, held_under, running
 from handlers.sales.history import earning_version, is_undone, undone
 from handlers.sales.rules import SaleFacts, Worth
@@ -22,14 +24,15 @@ _WHY_NOT = {
     "unpaid": "The order is not paid yet.",
 }
 _NO_EARNING = Earning()
+_NOWHERE: Stays = MappingProxyType({})
 _OPEN = frozenset({"needs_response", "under_review"})
 _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
 
 
-def worth(facts: SaleFacts, earning: Earning, held: Held = NO_TIER) -> Worth:
+def worth(facts: SaleFacts, earning: Earning, held: Held = NO_TIER, stays: Stays = _NOWHERE) -> Worth:
     """Value a sale's merged facts under one programme's earning rules; Shopify's word on money goes first."""
     if facts.order is not None:
-        return _order_worth(facts, facts.order, earning, held)
+        return _order_worth(facts, facts.order, earning, held, stays)
     if facts.order_deleted:
         return Worth(standing="deleted", why=("The order was deleted in the shop.",))
     charges = [c for c in facts.charges.values() if c.status == "succeeded"]
@@ -46,7 +49,7 @@ def worth(facts: SaleFacts, earning: Earning, held: Held = NO_TIER) -> Worth:
 # --- Shopify ------------------------------------------------------------------------------------
 
 
-def _order_worth(facts: SaleFacts, order: Order, earning: Earning, held: Held) -> Worth:
+def _order_worth(facts: SaleFacts, order: Order, earning: Earning, held: Held, stays: Stays) -> Worth:
     why: list[str] = []
     tax_sign = TAX_SIGN[order.taxes_included, earning.include_tax]
     counted = [line for line in order.lines if _counts(line, earning, why)]
@@ -86,7 +89,8 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning, held: Held) -
     given_back = sum(refund.money_minor for refund in refunds)
     net = 0 if standing != "counted" or order.financial_status == "refunded" else order.total_minor - given_back
     disputed, lost = _dispute_shares(facts, order.currency, eligible)
-    sold_at = order.processed_at or order.created_at or order.updated_at
+    sold_at = order_sold_at(order)
+    campaigns = running(earning, sold_at, order.tags, order.source_name, held) if eligible else []
     return Worth(
         standing=standing,
         currency=order.currency,
@@ -98,10 +102,15 @@ def _order_worth(facts: SaleFacts, order: Order, earning: Earning, held: Held) -
         disputed_minor=disputed,
         lost_minor=lost,
         parts_minor=parts_minor,
-        bonuses=bonuses(running(earning, sold_at, order.tags, order.source_name, held), parts) if eligible else (),
+        bonuses=bonuses(campaigns, parts, sold_at, stays),
         test=order.test,
         why=tuple(why),
     )
+
+
+def order_sold_at(order: Order) -> int:
+    """Say when an order was made."""
+    return order.processed_at or order.created_at or order.updated_at
 
 
 def _counts(line: OrderLine, earning: Earning, why: list[str]) -> bool:
@@ -336,7 +345,7 @@ def valued(shop: Shop, facts: SaleFacts, tier: str | None = None) -> tuple[Worth
     number = None if value.sold_at is None else earning_version(shop, facts, value.sold_at)
     version = shop.version(number)
     if version is not None and version.program.earning != _NO_EARNING:
-        value = worth(facts, version.program.earning, held_under(version.program, tier))
+        value = worth(facts, version.program.earning, held_under(version.program, tier), shop.stays)
     closed_at = shop.closed.get("shopify" if facts.order is not None else "stripe")
     if closed_at is not None and value.sold_at is not None and value.sold_at > closed_at:
         value = worth_nothing(value, "disconnected")

@@ -21,6 +21,7 @@ from integration.clock import SECOND, from_iso
 from integration.sandbox import graph
 from integration.sandbox.shopify import Shop
 from integration.sandbox.shopify_bulk import Exports, shop_exports
+from integration.sandbox.shopify_collections import Collections
 from integration.sandbox.shopify_metafields import Metafields
 from integration.sandbox.shopify_nodes import customer_node, dispute_node, order_node, refund_node, shop_node
 from integration.sandbox.shopify_purses import Purses
@@ -65,6 +66,7 @@ class PretendShopify:
     exports: dict[str, Exports] = field(default_factory=dict)  # by shop
     purses: dict[str, Purses] = field(default_factory=dict)  # by shop
     metafields: dict[str, Metafields] = field(default_factory=dict)  # by shop
+    collections: dict[str, Collections] = field(default_factory=dict)  # by shop
     spent: dict[str, float] = field(default_factory=dict)  # points of answered questions, by shop
     throttled: dict[str, int] = field(default_factory=dict)  # questions that found too little in the bucket, by shop
     _available: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -96,6 +98,10 @@ class PretendShopify:
     def beside(self, shop: Shop) -> Metafields:
         """What stands beside a shop's customers."""
         return self.metafields.setdefault(shop.domain, Metafields(shop))
+
+    def shelves(self, shop: Shop) -> Collections:
+        """What a shop has put together."""
+        return self.collections.setdefault(shop.domain, Collections(shop))
 
     def grant(self, domain: str) -> dict[str, Any]:
         """Give out an expiring offline token and the token that renews it."""
@@ -147,6 +153,7 @@ class PretendShopify:
             exports = self.exports.setdefault(shop.domain, shop_exports(shop, _root))
             root = _with_purse(_root(shop), self.purse(shop))
             root |= _if_allowed("write_customers", shop, self.beside(shop).fields())
+            root |= _if_allowed("read_products", shop, self.shelves(shop).fields())
             nodes, beside = root["nodes"], self.beside(shop)
             root["nodes"] = lambda ids: beside.tagged(nodes(ids))
             data = document.answer(root | exports.fields(address))

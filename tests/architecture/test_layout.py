@@ -14,12 +14,12 @@ from tests.conftest import REPOSITORY
 DUTIES = {
     "inbox": {"claim", "endpoints", "idle", "keys", "look", "origin", "prune", "record", "replay", "work"},
     "merchants": {
-        "addresses", "asking", "assets", "books", "connections", "door", "fields", "frame", "install", "journal",
-        "look", "naming", "oauth", "offers", "programs", "referring", "sessions", "stripe_accounts", "tiering", "told",
-        "typed", "unsent", "ways", "wording",
+        "addresses", "asking", "assets", "books", "collections", "connections", "door", "fields", "frame", "install",
+        "journal", "look", "naming", "oauth", "offers", "programs", "referring", "sessions", "stripe_accounts",
+        "tiering", "told", "typed", "unsent", "ways", "wording",
     },
     "customers": {"consent", "correct", "identify", "persons", "rounds"},
-    "sales": {"apply", "bonus", "books", "history", "pairs", "returns", "worth"},
+    "sales": {"apply", "bonus", "books", "goods", "history", "pairs", "returns", "worth"},
     "messages": {
         "desk", "editor", "falls", "holding", "kinds", "lastlook", "letters", "looks", "outbox", "people", "permission",
         "restored", "sending", "stopping", "trials", "undelivered", "upcoming", "words", "zones",
