@@ -18,6 +18,7 @@ from handlers.customers.timeline import Source
 from handlers.earning.ledger import auditor as audit_occasions
 from handlers.earning.letters import LETTERS as GIFT_LETTERS
 from handlers.earning.settle import EarningSettler
+from handlers.earning.settle import catch_up as catch_up_on_days
 from handlers.earning.settle import follow as follow_occasions
 from handlers.earning.settle import hear as hear_of_account
 from handlers.insights.store import Count
@@ -101,8 +102,8 @@ AUDITORS = (audit_rewards, audit_referrals)
 # Who hears of promotion codes as Stripe tells of them, and of new accounts.
 LISTENERS = (hear, hear_of_account)
 
-# What a shop that is back brings with it: what it sold meanwhile, as far as it was told, counts again.
-ON_RETURN = (stir_sold_since,)
+# What a shop that is back brings with it: what it sold meanwhile, as far as it was told, counts again, and so do days.
+ON_RETURN = (stir_sold_since, catch_up_on_days)
 
 # Kinds of messages: what each says, and what it is in law.
 KINDS: tuple[Kind, ...] = (

@@ -53,7 +53,7 @@ class Context:
     shopify: "Admin"
     stripe: "StripeApi"
     kinds: Mapping[str, "Kind"] = field(default_factory=dict)  # kinds of messages by name
-    # Done in the transaction in which a shop that had left is back: (merchant, left at, now).
+    # Done in the transaction in which a shop, or a platform of its, that had left is back: (merchant, left at, now).
     on_return: Sequence[Callable[[int, int, int], Steps[None]]] = ()
     shopify_key: str | None = None  # the app's client id, the audience of its session tokens
     aims: Mapping[str, "Aim"] = field(default_factory=dict)  # when a kind of message is due for a sale, by its rules

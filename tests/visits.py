@@ -22,6 +22,7 @@ from config.wiring import (
     FOLLOWERS,
     HOLDERS,
     KINDS,
+    ON_RETURN,
     RANKER,
     REWARDS,
     SPENDING,
@@ -92,6 +93,7 @@ class House:
             "kinds": {kind.name: kind for kind in KINDS}, "aims": AIMS, "timeline": TIMELINE,
             "holders": HOLDERS, "privacy": gate, "counts": COUNTS, "spending": SPENDING, "ladder": LadderView(),
             "rewards": {kind.name: kind for kind in REWARDS}, "coupons": COUPONS, "inviting": Doorway(COUPONS),
+            "on_return": ON_RETURN,
             **self.over,
         }  # fmt: skip
         self.context = Context(**values)

@@ -73,8 +73,8 @@ def add(
             left = yield from left_at(wish.name)
             merchant = yield from add_merchant(wish, context.vault, now)
             if left is not None:
-                # The shop is back: what it sold meanwhile, as far as it was told, counts again.
-                yield from stir_sold_since(merchant.id, left, now)
+                for follow in context.on_return:
+                    yield from follow(merchant.id, left, now)
             return merchant
 
         merchant = await context.database.run(join)
@@ -158,8 +158,8 @@ def _let_in(name: str, webhook_secret: str, api_key: str | None, as_json: bool) 
             left = (yield from shops([merchant_id]))[merchant_id].closed.get("stripe")
             path = yield from connect_stripe(merchant_id, webhook_secret, api_key, context.vault, now)
             if left is not None:
-                # What was sold while Stripe was disconnected counts again.
-                yield from stir_sold_since(merchant_id, left, now)
+                for follow in context.on_return:
+                    yield from follow(merchant_id, left, now)
             return path
 
         path = await context.database.run(connect)

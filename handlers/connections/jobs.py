@@ -14,7 +14,6 @@ from handlers.merchants.connections import place
 from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused
 from handlers.merchants.stripe_accounts import ELSEWHERE, Key, Reserved, StripeAccount, key_of
-from handlers.sales.books import stir_sold_since
 from integration.clock import HOUR, MINUTE
 from integration.database.steps import Steps
 from integration.errors import OutsideError, Rejected, Revoked, Unavailable
@@ -104,8 +103,8 @@ async def _reserved(context: Context, merchant_id: int, key: Key, found: Inspect
             merchant_id, key, str(found.account), found.name, context.vault, now
         )
         if reserved.left_at is not None:
-            # What was sold while no account was connected counts again, as far as it was told.
-            yield from stir_sold_since(merchant_id, reserved.left_at, now)
+            for follow in context.on_return:
+                yield from follow(merchant_id, reserved.left_at, now)
         did = "gave a Stripe account a new key" if reserved.rotated else "connected a Stripe account"
         told = {"account": found.account, "livemode": key.livemode}
         yield from note(merchant_id, who, did, f"connection:{reserved.connection}", told, now)

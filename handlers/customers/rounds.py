@@ -26,6 +26,7 @@ class Marks(NamedTuple):
     is_unfinished: Sql
     mark: Sql
     pass_over: Sql
+    anew: Sql
 
 
 def marks(table: str) -> Marks:
@@ -58,6 +59,11 @@ def marks(table: str) -> Marks:
         plain(
             f"INSERT INTO {table} (merchant_id, version, after_customer) VALUES (?1, ?2, NULL)"
             " ON CONFLICT (merchant_id) DO UPDATE SET version = excluded.version"
+        ),
+        plain(
+            f"INSERT INTO {table} (merchant_id, version, after_customer) SELECT ?1, coalesce(max(p.version), 0), 0"
+            " FROM program_versions p WHERE p.merchant_id = ?1"
+            " ON CONFLICT (merchant_id) DO UPDATE SET after_customer = 0",
         ),
     )
 
@@ -104,6 +110,11 @@ async def _begin(database: Database, kept: Marks, concerns: Concerns, now: int) 
 def mark(kept: Marks, merchant_id: int, version: int, after: int | None) -> Steps[None]:
     """Note how far a merchant's customers have been looked at under a version; None = all of them were."""
     yield from ask(kept.mark, [(merchant_id, version, after)])
+
+
+def look_anew(kept: Marks, merchant_id: int) -> Steps[None]:
+    """Have everybody of a merchant looked at once more, under the version they were looked at."""
+    yield from ask(kept.anew, (merchant_id,))
 
 
 def is_unfinished(kept: Marks, merchant_id: int, now: int) -> Steps[bool]:

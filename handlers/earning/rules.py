@@ -166,6 +166,8 @@ def _of_a_day(shop: Shop, person: Person, kind: str, day: date, kept: Sequence[G
     version = shop.version_at(begins)
     if version is None or now >= begins + LATE or not getattr(version.program.ways, kind):
         return None
+    if shop.closed_at is not None and begins >= shop.closed_at:
+        return None  # The shop has left.
     if any(day < _years_on(day_of(one.occasion), 1) for one in kept):
         return None
     if person.forgotten_at is not None and day < _years_on(_today(person.forgotten_at, person.zone), 1):

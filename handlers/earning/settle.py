@@ -7,6 +7,7 @@ import structlog
 
 from handlers.customers.identify import Moved
 from handlers.customers.persons import names_of, persons
+from handlers.customers.rounds import look_anew
 from handlers.earning import store
 from handlers.earning.rules import (
     MESSAGES,
@@ -93,6 +94,11 @@ def follow(moved: Sequence[Moved], now: int) -> Steps[None]:
     giving = {m for m, shop in known.items() if any(version.program.ways.occasions for version in shop.versions)}
     people = {(one.merchant_id, n) for one in moved for n in (one.number, one.into)}
     yield from store.stir({who for who in people if who[0] in giving}, now)
+
+
+def catch_up(merchant_id: int, left_at: int, now: int) -> Steps[None]:
+    """Have everybody looked at, now that a shop is back: of the days that passed meanwhile some still count."""
+    yield from look_anew(store.MARKS, merchant_id)
 
 
 class Stand(NamedTuple):

@@ -138,6 +138,23 @@ async def test_a_birthday_brings_points_on_its_day_by_the_customers_own_clock(no
     ]  # fmt: skip
 
 
+async def test_a_day_brings_nothing_while_the_shop_has_left_and_a_little_later_once_it_is_back(nora: Fair) -> None:
+    """Whoever uninstalls gives nothing any more; back within a month, the shop makes good for the days between."""
+    await nora.hears(nora.order("1001"))
+    assert await nora.born("03-01")
+    await nora.strikes()
+    nora.clock.instant = from_iso("2027-02-20T12:00:00Z")
+    left_at = nora.clock.now()
+    await nora.does(f"UPDATE merchants SET closed_at = {left_at}")
+    nora.clock.instant = from_iso("2027-03-02T12:00:00Z")
+    await nora.strikes()
+    assert "birthday:2027-03-01" not in await nora.given()
+    await nora.does("UPDATE merchants SET closed_at = NULL")
+    await nora.database.run(lambda: settle.catch_up(SHOP, left_at, nora.clock.now()))
+    await nora.strikes()
+    assert (await nora.given())["birthday:2027-03-01"] == (0, 20)
+
+
 async def test_a_birthday_entered_on_its_day_or_changed_to_the_next_day_brings_nothing(nora: Fair) -> None:
     """It must have been known for thirty days; and another day within twelve months of one is no birthday."""
     await nora.set({"ways": {"birthday_notice_days": 0}}, at=0)
