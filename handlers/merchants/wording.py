@@ -260,6 +260,8 @@ def reward_means(one: Reward, program: Program, usual: Decimal, reader: Reader) 
         said.append("An order can cost nothing with it: the smallest order is no higher than what it takes off.")
     if not one.enabled:
         said.append("Nobody can take it as long as it is not offered.")
+    elif not program.rewards.enabled:
+        said.append("Rewards are switched off on the Programme page: until they are on, nobody can take it.")
     return said
 
 

@@ -37,6 +37,7 @@ async def test_a_reward_is_in_force_once_it_was_reviewed_and_saved(house: House,
     path = await typed(nora)
     review = await nora.get(path)
     assert "“5 off”: Money off an order, €5.00, for 500 points, on orders from €10.00" in review.text
+    assert "Rewards are switched off after saving: nobody can take one" in review.text
     assert (await versions(house))[-1][1].rewards.catalogue == {}
     await nora.post(path, {"base": "1"})
     saved = (await versions(house))[-1][1].rewards
@@ -207,6 +208,7 @@ async def test_a_reward_is_previewed_as_it_is_typed(house: House, nora: Visitor)
         assert "€5.00 of that goes back to them: 4 %." in said.text
         assert "€15.00 for 1,500 points, and the smallest order stays €4.00." in said.text
         assert "An order can cost nothing with it" in said.text
+        assert "until they are on, nobody can take it" in said.text
         assert "/app/programme/what-if?points=500&amp;worth=5" in said.text
     unread = (await nora.post(f"{path}/preview", FIVE | {"points": "many"})).text
     assert "Once every field can be read" in unread and "What it means" not in unread
