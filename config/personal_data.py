@@ -164,11 +164,12 @@ TABLES: dict[str, Kept] = {
         personal="key code reason buyer platform_id mark",
         free="merchant_id number customer reward version kind terms steps points value_minor currency state connection"
         " asked_at issued_at expires_at returning_at used_at used_by closed_at attempts next_at claim claimed_until"
-        " tried_at reserved spent restored postings",
+        " tried_at reserved spent restored postings used_minor",
     ),
     "standings": Kept(None, free="merchant_id customer tier since_at kept_until falls_at due_at history"),
     "discounts_off": Kept(None, free="merchant_id platform_id reward terms since_at"),
     "discount_changes": Kept(None, free="merchant_id platform_id next_at"),
+    "money_looks": Kept(None, free="merchant_id connection next_at after_number"),
     "discount_looks": Kept(None, free="merchant_id next_at after_number"),
     "tier_grants": Kept("tiers", personal="who reason", free="merchant_id customer at tier is_floor until"),
     "earners": Kept("earning", personal="joined_at", free="merchant_id customer due_at"),

@@ -44,6 +44,7 @@ class Taken(NamedTuple):
     shop: str | None  # domain of the Shopify shop whose checkout that is
     taken_at: int
     expires_at: int | None
+    left_minor: int | None = None  # of what is used bit by bit; None = it is used whole
 
 
 class Spending(Protocol):

@@ -193,6 +193,7 @@ class Coupon(NamedTuple):
     instructions: str
     link: str | None  # applies it at the shop
     until: str
+    left: str  # of money that was used in part
     state: str  # said where there is nothing to use (any more), else empty
     can_return: bool
     points: str
@@ -215,10 +216,19 @@ def coupon(reader: Reader, one: Taken, acts: bool = True) -> Coupon:
         instructions=one.reward.instructions if code is not None else "",
         link=f"https://{one.shop}/discount/{code}?redirect=/" if at_shop else None,
         until=until if one.state == "issued" else "",
+        left=_left(reader, one),
         state="" if code is not None else _state(reader, one),
         can_return=acts and returnable(one),
         points=reader.points(one.points),
     )
+
+
+def _left(reader: Reader, one: Taken) -> str:
+    """Say how much is left of money of which a part was used."""
+    if one.state != "issued" or one.left_minor is None or one.left_minor == one.value_minor:
+        return ""
+    whole = reader.money(one.value_minor, one.currency)
+    return reader.say("left_of", left=reader.money(one.left_minor, one.currency), whole=whole)
 
 
 def returnable(one: Taken) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from handlers.account.rules import ON_ACCOUNT, Line, Reader, card, coupon, friends, line, rank
+from handlers.account.rules import Line, Reader, card, coupon, friends, line, rank
 from handlers.account.terms import terms
 from handlers.context import Context
 from handlers.customers.correct import Birthday, birthday_of
@@ -150,8 +150,8 @@ def history(seen: Seen, reader: Reader, most: int) -> tuple[list[Line], str | No
 
 
 def is_to_use(one: Taken) -> bool:
-    """Tell whether somebody has something to use, or to wait for; what lies on an account does so by itself."""
-    return one.state in ("asked", "returning") or (one.state == "issued" and one.reward.kind not in ON_ACCOUNT)
+    """Tell whether somebody has something to use, or to wait for."""
+    return one.state in ("asked", "issued", "returning")
 
 
 def _again(seen: Seen, reader: Reader, now: int) -> str:

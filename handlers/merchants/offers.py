@@ -35,6 +35,8 @@ RewardKind = Literal[
 ]
 OF_MONEY = frozenset({"amount_off", "free_product", "store_credit", "gift_card", "balance_credit"})
 INCREMENTAL = frozenset({"amount_off", "store_credit", "gift_card", "balance_credit", "promotion_code"})
+BIT_BY_BIT = frozenset({"store_credit", "gift_card", "balance_credit"})
+"""Kinds that are money somewhere, of which a part can be used and the rest is left."""
 CODES = frozenset({"amount_off", "percentage_off", "free_shipping", "free_product", "promotion_code"})
 """Kinds that are a code to type at the checkout: it can be used, unused, taken back."""
 

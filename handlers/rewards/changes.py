@@ -13,18 +13,18 @@ from handlers.points.posting import Posting, post
 from handlers.points.rules import account
 from handlers.rewards import store
 from handlers.rewards.claims import renew
-from handlers.rewards.kinds import Issued
+from handlers.rewards.kinds import Fate, Issued
 from handlers.rewards.kinds.discounts_off import SwitchedOff, is_switched_off, note_switched_off
 from handlers.rewards.rules import (
     KEEPS,
     OPEN,
     Holdings,
     Move,
-    State,
     cost,
     expires_at,
     moves,
     refusal,
+    restored,
     spelt,
     value_minor,
     where,
@@ -321,7 +321,7 @@ def put_off(
     return waiting
 
 
-def ended(claimed: Redemption, used: bool, returns: bool, now: int) -> Steps[Redemption | None]:
+def ended(claimed: Redemption, fate: Fate, returns: bool, now: int) -> Steps[Redemption | None]:
     """Note that a reward cannot be used any more; what was not used gives its points back where it `returns` them.
 
     None where the claim was lost meanwhile.
@@ -329,16 +329,45 @@ def ended(claimed: Redemption, used: bool, returns: bool, now: int) -> Steps[Red
     present, counters = yield from _held(claimed)
     if present is None:
         return None
-    present = present._replace(tried_at=None, mark=None)
-    if used or present.state == "used":
-        over = present._replace(state="used", used_at=present.used_at or now, next_at=None, reason=None)
-    elif present.expires_at is None or (present.returning_at or now) < present.expires_at:
-        # Whoever gave it back in time did so, however long the platform took to switch it off.
-        over = present._replace(state="voided", next_at=None, closed_at=now, reason=None)
+    used = _used_of(present, fate)
+    over = present._replace(tried_at=None, mark=None, next_at=None, used_minor=used)
+    # Whoever gave it back in time did so, however long the platform took to switch it off.
+    lapsed = present.expires_at is not None and (present.returning_at or now) >= present.expires_at
+    if fate.standing == "used" or present.state == "used":
+        over = over._replace(state="used", used_at=present.used_at or now, reason=None)
+    elif lapsed and not returns:
+        over = over._replace(state="expired", closed_at=now, reason="it lapsed unused")
+    elif used:
+        # The rest was taken back, and the points with it.
+        back = restored(present.points, present.value_minor, present.value_minor - used)
+        over = over._replace(state="used", used_at=present.used_at or now, closed_at=now, restored=back, reason=None)
     else:
-        state: State = "voided" if returns else "expired"
-        over = present._replace(state=state, next_at=None, closed_at=now, reason="it lapsed unused")
+        over = over._replace(state="voided", closed_at=now, reason="it lapsed unused" if lapsed else None)
     return (yield from settled(over, counters, now))
+
+
+def _used_of(present: Redemption, fate: Fate) -> int:
+    """Say how much of a reward of money was used: never more than it is worth."""
+    return min(max(0, fate.used_minor), present.value_minor)
+
+
+def seen(merchant_id: int, fates: Mapping[int, Fate], now: int) -> Steps[None]:
+    """Note of rewards of money, by number, how much of them was used; one that is gone is taken back.
+
+    What is asked about just now is left to whoever asks.
+    """
+    counters = (yield from lock_books([merchant_id]))[merchant_id]
+    for number, fate in sorted(fates.items()):
+        present = yield from store.one(merchant_id, number)
+        if present is None or present.state != "issued" or present.next_at is not None:
+            continue
+        known = present._replace(used_minor=_used_of(present, fate))
+        if fate.standing == "used":
+            known = known._replace(state="used", used_at=now)
+        elif fate.standing == "gone":
+            known = returning(known, now)
+        if known != present:
+            yield from settled(known, counters, now)
 
 
 # --- What people and the clock want -------------------------------------------------------------

@@ -14,6 +14,7 @@ from handlers.merchants.books import lock_books
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import SHOPIFY_ADMIN, moved, show
 from handlers.merchants.journal import is_looking, looked, note
+from handlers.merchants.offers import BIT_BY_BIT
 from handlers.merchants.rules import Refused
 from handlers.rewards import changes, feeds, store
 from handlers.rewards.jobs import BELL
@@ -216,7 +217,7 @@ async def take_back_page(request: Request, visit: Visit) -> Response:
     """Ask once more before a reward is taken back, and say what that does."""
     context: Context = request.app.state.context
     found = await _found(request, visit, context)
-    return show(visit, "take_back.html", TEMPLATES, each=found, offer=found.offer)
+    return show(visit, "take_back.html", TEMPLATES, each=found, offer=found.offer, bit_by_bit=BIT_BY_BIT)
 
 
 async def _found(request: Request, visit: Visit, context: Context) -> Redemption:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 import structlog
-from sqlalchemy import Column, Index, Table, Text
 
 from handlers.context import Context
 from handlers.merchants.books import lock_books, shops
@@ -21,7 +20,6 @@ from handlers.rewards.kinds.discounts_off import SwitchedOff
 from handlers.rewards.kinds.shopify_codes import Condition, conditions
 from handlers.rewards.store import Redemption
 from integration.clock import DAY, HOUR, MINUTE
-from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, plain
 from integration.errors import OutsideError, Revoked
 from integration.vault import Unsealable
@@ -38,24 +36,6 @@ SECONDS = 240.0  # of one run
 CHANGED_SECONDS = 40.0  # of one run at what was changed
 REST = 15 * MINUTE  # before the next part of a shop with many codes is looked at
 FAILED_REST = 6 * HOUR  # before a shop that could not be asked is asked again
-
-# When a merchant's codes are looked at next, and behind which redemption a look goes on.
-discount_looks = Table(
-    "discount_looks",
-    metadata,
-    Column("merchant_id", Number, primary_key=True, autoincrement=False),
-    Column("next_at", Instant, nullable=False),
-    Column("after_number", Number, nullable=False, server_default="0"),
-)
-# Discounts of ours that Shopify told somebody has changed, and when each is looked at.
-discount_changes = Table(
-    "discount_changes",
-    metadata,
-    Column("merchant_id", Number, primary_key=True, autoincrement=False),
-    Column("platform_id", Text, primary_key=True),
-    Column("next_at", Instant, nullable=False),
-    Index("ix_discount_changes_next_at", "next_at"),
-)
 _SHOPIFY = "shopify"
 _OURS = tuple(sorted(CODES - {"promotion_code"}))
 _DUE = plain(

@@ -9,6 +9,7 @@ import structlog
 from handlers.context import Context
 from handlers.rewards import changes, claims, feeds
 from handlers.rewards.claims import Lapsed
+from handlers.rewards.kinds import spent
 from handlers.rewards.kinds.asking import PAUSES, Errands, put_off, together
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
@@ -65,7 +66,8 @@ async def lapse(context: Context) -> None:
 
 
 async def look_due(context: Context) -> None:
-    """Have codes that customers have looked at where merchants may switch them off."""
+    """Have codes looked at that merchants may have switched off, and money that customers may have spent."""
+    await spent.look_due(context)
     await feeds.look_due(context)
     context.queue.ring(BELL)
 

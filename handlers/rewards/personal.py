@@ -78,6 +78,7 @@ def export(subject: Subject) -> Steps[Sections]:
                 "points": each.points,
                 "code": each.code,
                 "state": each.state,
+                "used_minor": each.used_minor,
                 "asked_at": to_iso(each.asked_at),
                 "used_at": to_iso(each.used_at),
                 "expires_at": to_iso(each.expires_at),

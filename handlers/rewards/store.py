@@ -1,4 +1,4 @@
-"""The table of redemptions: points taken for a reward, and how far that has come."""
+"""The tables of rewards: points taken for one and how far that has come, and what is looked at when."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -51,9 +51,46 @@ redemptions = Table(
     Column("spent", Number, nullable=False, server_default="0"),
     Column("restored", Number, nullable=False, server_default="0"),  # to come back since the purchase did
     Column("postings", Integer, nullable=False, server_default="0"),
+    Column("used_minor", Number, nullable=False, server_default="0"),  # of money, as far as it is known
     UniqueConstraint("merchant_id", "key"),
     CheckConstraint("points > 0", name="points"),
     CheckConstraint("steps > 0", name="steps"),
+)
+# Discounts that codes share and that the merchant has switched off at the platform; a row goes when it is on again.
+discounts_off = Table(
+    "discounts_off",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("platform_id", Text, primary_key=True),
+    Column("reward", Text, nullable=False),
+    Column("terms", Text, nullable=False),  # of the reward, as `redemptions` has them
+    Column("since_at", Instant, nullable=False),  # when we noticed
+)
+# When a merchant's codes are looked at next, and behind which redemption a look goes on.
+discount_looks = Table(
+    "discount_looks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("next_at", Instant, nullable=False),
+    Column("after_number", Number, nullable=False, server_default="0"),
+)
+# Discounts of ours that Shopify told somebody has changed, and when each is looked at.
+discount_changes = Table(
+    "discount_changes",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("platform_id", Text, primary_key=True),
+    Column("next_at", Instant, nullable=False),
+    Index("ix_discount_changes_next_at", "next_at"),
+)
+# When the rewards of money at an account are looked at next, and behind which one a look goes on.
+money_looks = Table(
+    "money_looks",
+    metadata,
+    Column("merchant_id", Number, primary_key=True, autoincrement=False),
+    Column("connection", Number, primary_key=True, autoincrement=False),
+    Column("next_at", Instant, nullable=False),
+    Column("after_number", Number, nullable=False, server_default="0"),
 )
 _TO_ASK = text("next_at IS NOT NULL")
 Index("ix_redemptions_due", redemptions.c.next_at, sqlite_where=_TO_ASK, postgresql_where=_TO_ASK)
@@ -91,6 +128,16 @@ Index(
     redemptions.c.merchant_id,
     sqlite_where=_USED,
     postgresql_where=_USED,
+)
+# What is used bit by bit, and told of by nobody.
+_MONEY = "state = 'issued' AND kind IN ('balance_credit', 'gift_card', 'store_credit')"
+Index(
+    "ix_redemptions_money",
+    redemptions.c.merchant_id,
+    redemptions.c.connection,
+    redemptions.c.number,
+    sqlite_where=text(_MONEY),
+    postgresql_where=text(_MONEY),
 )
 _LAPSES = text("state = 'issued' AND expires_at IS NOT NULL")
 Index("ix_redemptions_lapse", redemptions.c.expires_at, sqlite_where=_LAPSES, postgresql_where=_LAPSES)
@@ -134,11 +181,17 @@ class Redemption(NamedTuple):
     tried_at: int | None = None
     mark: str | None = None
     returning_at: int | None = None
+    used_minor: int = 0
 
     @property
     def offer(self) -> Reward:
         """The reward as it was when it was taken."""
         return read_terms(self.terms)
+
+    @property
+    def left_minor(self) -> int:
+        """Of a reward of money: how much of it nobody has used, as far as it is known."""
+        return self.value_minor - self.used_minor
 
     @property
     def posted(self) -> Standing:
@@ -181,6 +234,10 @@ _AFTER = plain(
 _UNUSED_AFTER = plain(
     f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.state = 'issued' AND r.number > ?2"
     " ORDER BY r.number LIMIT ?3"
+)
+_MONEY_AFTER = plain(
+    f"SELECT {_COLUMNS} FROM redemptions r WHERE r.merchant_id = ?1 AND r.connection = ?2 AND r.number > ?3"
+    " AND r.state = 'issued' AND r.kind IN ('balance_credit', 'gift_card', 'store_credit') ORDER BY r.number LIMIT ?4"
 )
 _UNUSED_OF = plain(
     "SELECT number FROM redemptions WHERE merchant_id = ?1 AND platform_id = ?2 AND state = 'issued' LIMIT ?3"
@@ -265,6 +322,11 @@ def after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemption]]:
 def unused_after(merchant_id: int, number: int, limit: int) -> Steps[list[Redemption]]:
     """List a merchant's redemptions after a number that are there and unused, in order."""
     return [Redemption(*row) for row in (yield from ask(_UNUSED_AFTER, (merchant_id, number, limit)))]
+
+
+def money_after(merchant_id: int, connection: int, number: int, limit: int) -> Steps[list[Redemption]]:
+    """List rewards of money after a number that one account has, in order, as far as they are not used up."""
+    return [Redemption(*row) for row in (yield from ask(_MONEY_AFTER, (merchant_id, connection, number, limit)))]
 
 
 def unused_of(merchant_id: int, platform_id: str, limit: int) -> Steps[list[int]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from handlers.merchants.connections import shop_of
+from handlers.merchants.offers import BIT_BY_BIT
 from handlers.merchants.rules import Shop
 from handlers.rewards import changes, jobs, store
 from handlers.rewards.changes import Wish, holdings
@@ -112,4 +113,5 @@ class Counter:
             shop=domain if self._platforms.get(one.kind) == "shopify" else None,
             taken_at=one.asked_at,
             expires_at=one.expires_at,
+            left_minor=one.left_minor if one.kind in BIT_BY_BIT else None,
         )

@@ -6,7 +6,7 @@ server stands for all of them: `http://127.0.0.1:PORT/{shop}/admin/oauth/access_
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -246,14 +246,21 @@ def _with_purse(root: graph.Node, purse: Purses) -> graph.Node:
     credit = purse.credit_fields(root)
     lacking = [scope for scope in CREDIT_SCOPES if scope not in purse.shop.scopes]
     if lacking:
-        refused = _if_allowed(lacking[0], purse.shop, credit)["node"]
+        refused = _if_allowed(lacking[0], purse.shop, credit)["storeCreditAccountCredit"]
 
         def customer(id: str) -> graph.Node | None:
             found = root["customer"](id)
             return None if found is None else found | {"storeCreditAccounts": refused}
 
         credit = {"customer": customer, "storeCreditAccountCredit": refused, "storeCreditAccountDebit": refused}
-    return root | _if_allowed("write_gift_cards", purse.shop, purse.card_fields()) | credit
+
+    def nodes(ids: Sequence[str]) -> list[graph.Node | None]:
+        for kind, needed in (("StoreCredit", CREDIT_SCOPES[0]), ("GiftCard/", "write_gift_cards")):
+            if needed not in purse.shop.scopes and any(f"gid://shopify/{kind}" in id for id in ids):
+                raise Denied(f"Access denied: {needed} is needed.")
+        return [purse.node(id) or found for id, found in zip(ids, root["nodes"](ids), strict=True)]
+
+    return root | _if_allowed("write_gift_cards", purse.shop, purse.card_fields()) | credit | {"nodes": nodes}
 
 
 def _if_allowed(scope: str, shop: Shop, fields: graph.Node) -> graph.Node:

@@ -101,27 +101,23 @@ class Purses:
             mine = [self._account_node(each) for each in self.accounts if id.endswith(f"/{each.customer}")]
             return None if found is None else found | {"storeCreditAccounts": lambda first: {"nodes": mine[:first]}}
 
-        def node(id: str) -> Node | None:
-            for account in self.accounts:
-                for move in account.moves:
-                    if id == _gid(move.kind, move.id):
-                        return self._move_node(account, move)
-            found: Node | None = root["node"](id)
-            return found
-
         return {
             "customer": customer,
-            "node": node,
             "storeCreditAccountCredit": self._give,
             "storeCreditAccountDebit": self._take,
         }
+
+    def node(self, id: str) -> Node | None:
+        """Find a movement of store credit, or a gift card, by its id."""
+        moves = ((account, move) for account in self.accounts for move in account.moves)
+        found = next((self._move_node(*each) for each in moves if id == _gid(each[1].kind, each[1].id)), None)
+        return found or next((_card(each) for each in self.cards if _gid("GiftCard", each.id) == id), None)
 
     def card_fields(self) -> Node:
         """The fields of queries and mutations about gift cards."""
         return {
             "giftCardCreate": self._make_card,
             "giftCardDeactivate": self._switch_off,
-            "giftCard": lambda id: next((_card(each) for each in self.cards if _gid("GiftCard", each.id) == id), None),
             "giftCards": self._search,
         }
 

@@ -16,7 +16,7 @@ from handlers.merchants.rules import Refused
 from handlers.points.jobs import enrol_holders, expire_due
 from handlers.privacy import jobs as privacy_jobs
 from handlers.rewards import feeds, store
-from handlers.rewards.kinds import discounts_off
+from handlers.rewards.kinds import discounts_off, spent
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.delivery import Delivery
@@ -43,6 +43,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "bill": {"kind": "balance_credit", "value": "3", "points": 110, "incremental": True, "valid_days": 60},
 }
 CODES = ("own", "each", "shared", "ship")
+MONEY = ("credit", "card", "bill")
 TYPED = ("typed", "tenth")  # at Stripe's checkout
 WAITS = ({"seconds": 3}, {"minutes": 2}, {"hours": 5}, {"days": 2}, {"days": 31}, {"days": 91})
 SOME_WISHES = 4  # before somebody is forgotten, which ends most of the story
@@ -224,6 +225,12 @@ class Spending(RuleBasedStateMachine):
         """The daily look comes by."""
         self.run(feeds.look_due(self.market.context))
 
+    @rule()
+    def money_is_looked_at(self) -> None:
+        """The hourly look comes by."""
+        self.market.passes(hours=1)
+        self.run(spent.look_due(self.market.context))
+
     @rule(which=some)
     def spends_money(self, which: int) -> None:
         """Store credit or a gift card is spent, and nobody tells us."""
@@ -344,10 +351,13 @@ class Spending(RuleBasedStateMachine):
         self._comes_to_rest()
         self.market.passes(days=1)
         self.codes_are_looked_at()
+        self.money_is_looked_at()
         had = self._comes_to_rest()
         self.is_sound()
         self._holds(had)
         self._holds_at_stripe(had)
+        if all(each.code is not None for each in had):
+            self._money_is_what_is_left(had)
 
     def _comes_to_rest(self) -> list[Redemption]:
         for _ in range(MOST_ROUNDS):
@@ -384,10 +394,8 @@ class Spending(RuleBasedStateMachine):
         given = sum(move.kind.endswith("CreditTransaction") and move.event == "ADJUSTMENT" for move in moves)
         assert made["credit"] <= given <= made["credit"] + gone
         assert made["card"] <= len(purse.cards) <= made["card"] + gone
-        ended = shop.discounts.deleted
-        basic = [
-            discount for discount in (*shop.discounts.all.values(), *ended) if discount.kind == "DiscountCodeBasic"
-        ]
+        every = (*shop.discounts.all.values(), *shop.discounts.deleted)
+        basic = [discount for discount in every if discount.kind == "DiscountCodeBasic"]
         own = sum("percentage" not in discount.asked["customerGets"]["value"] for discount in basic)
         assert made["own"] + made["each"] <= own <= made["own"] + made["each"] + gone
 
@@ -404,16 +412,13 @@ class Spending(RuleBasedStateMachine):
                 assert each.state == "issued" or not usable, each
                 assert each.state != "issued" or codes, each
             elif each.reward == "bill":
-                steps = sorted(
-                    one["metadata"]["regulars_step"]
-                    for one in moves
-                    if one["metadata"].get("regulars_reward") == each.code
-                )
+                mine = [one["metadata"] for one in moves if one["metadata"].get("regulars_reward") == each.code]
+                steps = sorted(one["regulars_step"] for one in mine)
                 allowed = {
                     "issued": [["given"]],
-                    "used": [["given"], ["given", "kept", "taken"]],
+                    "used": [["given"], ["given", "taken"], ["given", "kept", "taken"]],
                     "voided": [["given", "taken"], ["given"]],
-                    "expired": [["given", "taken"], ["given"]],
+                    "expired": [["given", "taken"], ["given"], ["given", "kept", "taken"]],
                     "refused": [[], ["given"]],
                 }[each.state]
                 assert steps in allowed, (each, steps)
@@ -421,6 +426,25 @@ class Spending(RuleBasedStateMachine):
                 # What was given and neither used nor taken again went with its record.
                 is_left = each.state in ("voided", "expired", "refused") and steps == ["given"]
                 assert not is_left or record.get("deleted"), each
+
+    def _money_is_what_is_left(self, had: list[Redemption]) -> None:
+        """Nobody has both the money and the points: what is left is there, and what came back is not."""
+        now, purse = self.market.clock.now(), self.market.pretend.purse(self.counter.stall.shop)
+        there = [each for each in had if each.state == "issued" and (each.expires_at or now + 1) > now]
+        credit = sum(each.left_minor for each in there if each.reward == "credit")
+        assert credit == sum(account.balance(now) for account in purse.accounts) * 100, had
+        for each in had:
+            cards = [card for card in purse.cards if card.code == (each.code or "").lower()]
+            if each.reward == "card" and each.platform_id is not None:
+                assert each.left_minor == cards[0].balance * 100, each
+                assert cards[0].is_on == (each.state == "issued") or not cards[0].balance, each
+            if each.restored and each.reward in MONEY:
+                assert each.restored == each.points * 1_000_000 * each.left_minor // each.value_minor, each
+        for record in self.records:
+            person = self.account.objects[record["id"]]
+            given = [each for each in had if (each.platform_id or "").startswith(f"{person['id']}/")]
+            left = sum(each.left_minor for each in given if each.state == "issued")
+            assert person.get("deleted") or left == -person["balance"], given
 
     def _all(self) -> list[Redemption]:
         merchant = self.counter.stall.merchant

@@ -24,6 +24,8 @@ class Wanted(NamedTuple):
     mark: str | None = None  # where the account stood before it was first asked, as `Platform.note` kept it
     welcome: bool = False  # for a newcomer, whoever that is, and their first purchase where the platform knows it
     tried_at: int | None = None  # since when it has been asked for without a clear answer
+    used_minor: int = 0  # of a reward of money: how much was used of it, when it was seen last
+    ended: Sequence[str] = ()  # what the platform calls this customer's other rewards of the kind that are over
 
     @property
     def title(self) -> str:
@@ -71,6 +73,18 @@ class Pending(NamedTuple):
 
 
 Standing = Literal["unused", "used", "gone"]
+
+
+class Fate(NamedTuple):
+    """What has become of a reward; of one of money also how much of it was used, in minor units.
+
+    `unused` can still be used, as far as it was not; `used` has nothing left; `gone` cannot be used any more.
+    """
+
+    standing: Standing
+    used_minor: int = 0
+
+
 Outcome = Issued | Declined | NotMade | SwitchedOff | Unfinished | Pending
 
 
@@ -112,6 +126,14 @@ class Bulk(Protocol):
         ...
 
 
+class Purse(Protocol):
+    """Tells how much is left of rewards that are money somewhere: used bit by bit, and told of by nobody."""
+
+    async def look_all(self, at: Platform, wanted: Sequence[Wanted]) -> Sequence[Fate]:
+        """Say what has become of some of one account's rewards; nothing changes. Raises as `Kind.issue` does."""
+        ...
+
+
 class Kind(Protocol):
     """One kind of reward; named once in the list of kinds.
 
@@ -120,9 +142,8 @@ class Kind(Protocol):
     adapters do, Rejected only where the platform surely did nothing; what only this redemption can never have is
     Declined.
 
-    Taking back means that nothing of it can be used any more: a code is switched off; a gift card is deactivated, if
-    all of it is there; store credit and credit for invoices are taken off the account again, if they are still there.
-    Where a part was spent it counts as used, and stays.
+    Taking back means that nothing of it can be used any more: a code is switched off, a gift card is deactivated, store
+    credit and credit for invoices are taken off the account again, as far as they are still there.
     """
 
     @property
@@ -145,16 +166,17 @@ class Kind(Protocol):
         """What makes codes that share one discount; None = this kind has no such codes."""
         ...
 
+    @property
+    def purse(self) -> Purse | None:
+        """What tells how much of it is left; None = it is used whole, and others tell of that."""
+        ...
+
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Outcome:
         """Bring it into being; `again` = somebody may have tried before."""
         ...
 
-    async def look(self, at: Platform, wanted: Wanted) -> Standing:
-        """Say what has become of it."""
-        ...
-
-    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
-        """Make it unusable, unless it was used: `gone` or `used`, or `unused` while the platform is at it.
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Fate:
+        """Make what is left of it unusable: `gone` or `used`, or `unused` while the platform is at it.
 
         `again` = somebody may have tried before.
         """

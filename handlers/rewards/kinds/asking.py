@@ -15,16 +15,17 @@ from handlers.rewards.changes import Begun, Place
 from handlers.rewards.kinds import (
     Asked,
     Declined,
+    Fate,
     Issued,
     Kind,
     NotMade,
     Outcome,
     Pending,
-    Standing,
     SwitchedOff,
     Unfinished,
     Wanted,
 )
+from handlers.rewards.rules import OPEN
 from handlers.rewards.store import Redemption
 from integration.clock import DAY, HOUR, MINUTE, SECOND
 from integration.database.steps import BIG, TEXT, Steps, ask, keyed, plain
@@ -40,6 +41,7 @@ PAUSES = (5 * SECOND, 15 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
 NO_ACCESS_PAUSES = (HOUR, 3 * HOUR, 12 * HOUR, DAY)
 MOST_REFUSALS = 6  # attempts that the platform refused outright before the points come back
 FEW_LOOKS = 3  # at what is being made, after which each look waits longer
+MOST_ENDED = 50  # rewards of a customer that are over and may have left something
 MOST_SHOPS = 500  # whose pace is remembered
 
 log = structlog.get_logger()
@@ -94,17 +96,6 @@ class Errands:
         except (OutsideError, Unsealable) as error:
             return await _failed(context, begun, error, at)
         return True
-
-
-async def look(context: Context, redemption: Redemption) -> Standing:
-    """Ask its platform what has become of a reward; nothing changes. Raises as the kinds do."""
-    kind, now = context.rewards[redemption.kind], context.clock.now()
-    account = None if kind.platform is None else await context.database.read(lambda: _account(redemption, kind))
-    if kind.platform is not None and account is None:
-        raise Rejected(f"{kind.platform.title()} is not connected")
-    at = _Nobody() if account is None else At(context, context.shopify, account, [redemption])
-    wanted = await context.database.read(lambda: _wanted(redemption, kind, now))
-    return await kind.look(at, wanted)
 
 
 def together(redemption: Redemption, kinds: Mapping[str, Kind]) -> tuple[object, ...]:
@@ -197,7 +188,7 @@ async def _issue(
     def steps() -> Steps[list[Asked]]:
         asked = []
         for each in begun:
-            wanted = yield from _wanted(each.redemption, kind, now)
+            wanted = yield from wanted_of(each.redemption, kind, now)
             # What was asked once may have come to be, whatever we heard of it.
             asked.append(Asked(wanted, each.again))
         return asked
@@ -254,27 +245,27 @@ async def _take_back(context: Context, kind: Kind, begun: Sequence[Begun], at: "
     def steps() -> Steps[list[Wanted]]:
         wanted = []
         for each in begun:
-            one = yield from _wanted(each.redemption, kind, now)
+            one = yield from wanted_of(each.redemption, kind, now)
             wanted.append(one)
         return wanted
 
     wanted = await context.database.read(steps)
     if kind.bulk is not None and begun[0].redemption.offer.shared:
-        standings = await kind.bulk.take_back_all(at, wanted)
+        fates = [Fate(stands) for stands in await kind.bulk.take_back_all(at, wanted)]
     else:
         (one,) = wanted
-        standings = [await kind.take_back(at, one, begun[0].again)]
+        fates = [await kind.take_back(at, one, begun[0].again)]
     point("reward.taken_back")
     now = context.clock.now()
 
     def settle() -> Steps[None]:
         returns = yield from _returns(begun[0].redemption.merchant_id)
-        for (redemption, _), stands in zip(begun, standings, strict=True):
-            if stands == "unused":
+        for (redemption, _), fate in zip(begun, fates, strict=True):
+            if fate.standing == "unused":
                 later = now + _pause(redemption)
                 yield from changes.put_off(redemption, "It is being taken back.", later)
             else:
-                yield from changes.ended(redemption, stands == "used", returns, now)
+                yield from changes.ended(redemption, fate, returns, now)
 
     await context.database.run(settle)
 
@@ -381,7 +372,8 @@ def _place(redemption: Redemption, kind: Kind, account: Account | None) -> Steps
     return Place(account.connection, (yield from _buyer(redemption.merchant_id, numbers, kind)))
 
 
-def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
+def wanted_of(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
+    """Say of a redemption what its platform is told."""
     root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
     numbers = yield from store.numbers_of(redemption.merchant_id, root)
     buyer = redemption.buyer or (yield from _buyer(redemption.merchant_id, numbers, kind))
@@ -407,7 +399,17 @@ def _wanted(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
         now=now,
         tried_at=redemption.tried_at,
         mark=redemption.mark,
+        used_minor=redemption.used_minor,
+        ended=(yield from _ended(redemption, numbers)) if kind.alone and redemption.state != "asked" else (),
     )
+
+
+def _ended(redemption: Redemption, numbers: Sequence[int]) -> Steps[Sequence[str]]:
+    """Name a customer's other rewards of a kind that are over, the newest, as their platform calls them."""
+    had = yield from store.of_people(redemption.merchant_id, numbers)
+    over = [each for each in had if each.kind == redemption.kind and each.state not in OPEN]
+    here = [each.platform_id for each in over if each.connection == redemption.connection]
+    return tuple([name for name in here if name is not None][:MOST_ENDED])
 
 
 def _buyer(merchant_id: int, numbers: Sequence[int], kind: Kind) -> Steps[str | None]:

@@ -1,6 +1,6 @@
 """A reward that the merchant hands over: no platform is asked, the customer reads how to get it."""
 
-from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
+from handlers.rewards.kinds import Declined, Fate, Issued, Pending, Platform, Wanted
 
 
 class ByHand:
@@ -10,15 +10,12 @@ class ByHand:
     platform = None
     alone = False
     bulk = None
+    purse = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """It is there as soon as it is wanted; its code is what the customer shows."""
         return Issued(wanted.code)
 
-    async def look(self, at: Platform, wanted: Wanted) -> Standing:
-        """Only the merchant can say that it was used."""
-        return "unused"
-
-    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Fate:
         """What was not handed over can always be taken back."""
-        return "gone"
+        return Fate("gone")

@@ -2,24 +2,11 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Column, Table, Text
-
 from handlers.merchants.books import lock_books
 from handlers.merchants.journal import note
 from handlers.merchants.offers import Reward
 from handlers.rewards.store import terms_of
-from integration.database.schema import Instant, Number, metadata
 from integration.database.steps import BIG, TEXT, Steps, ask, insert, plain
-
-discounts_off = Table(
-    "discounts_off",
-    metadata,
-    Column("merchant_id", Number, primary_key=True, autoincrement=False),
-    Column("platform_id", Text, primary_key=True),
-    Column("reward", Text, nullable=False),
-    Column("terms", Text, nullable=False),  # of the reward, as `redemptions` has them
-    Column("since_at", Instant, nullable=False),  # when we noticed
-)
 
 
 class SwitchedOff(NamedTuple):

@@ -4,15 +4,15 @@ Naming one would need the scope to write customers. Shopify tells a card's code 
 that an answer that got lost costs nothing.
 """
 
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
+from handlers.rewards.kinds import Declined, Fate, Issued, Pending, Platform, Wanted
 from handlers.rewards.kinds.shopify_codes import only, refuse, said
 from handlers.rewards.kinds.shopify_discounts import money
 from integration.clock import to_datetime
 from integration.errors import Unavailable
+from integration.money import from_decimal_text
 
 LOOK_AGAIN = 5.0  # seconds until a card that is there and not yet found is searched for again
 _TAKEN = "TAKEN"
@@ -48,27 +48,36 @@ class GiftCard:
             raise Unavailable("Shopify made a gift card and does not say which")
         return Issued(str(made["giftCard"]["id"]))
 
-    async def look(self, at: Platform, wanted: Wanted) -> Standing:
-        """Say whether anything was paid with it."""
-        return _standing((await at.shopify("reward_gift_card_one", {"id": wanted.platform_id})).get("giftCard"))
+    @property
+    def purse(self) -> "GiftCard":
+        """Its balance tells how much is left."""
+        return self
 
-    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
-        """Deactivate a card from which nothing was spent; Shopify never brings one back."""
-        stands = await self.look(at, wanted)
-        if stands != "unused":
-            return stands
+    async def look_all(self, at: Platform, wanted: Sequence[Wanted]) -> Sequence[Fate]:
+        """Say how much was paid with cards, all by one question."""
+        answer = await at.shopify("reward_gift_cards", {"ids": [each.platform_id for each in wanted]})
+        cards = {card["id"]: card for card in answer.get("nodes") or () if isinstance(card, Mapping) and card.get("id")}
+        return [_fate(cards.get(each.platform_id), each) for each in wanted]
+
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Fate:
+        """Deactivate a card, whatever is left on it; Shopify never brings one back."""
+        (fate,) = await self.look_all(at, [wanted])
+        if fate.standing != "unused":
+            return fate
         made = only(await at.shopify("reward_gift_card_off", {"id": wanted.platform_id}))
         refuse(made)
-        # Somebody may have paid with it between the look and the switch: then the points stay spent.
-        return _standing(made.get("giftCard"))
+        # Somebody may have paid with it between the look and the switch: the answer tells.
+        return _fate(made.get("giftCard"), wanted)
 
 
-def _standing(card: Any) -> Standing:
+def _fate(card: Any, wanted: Wanted) -> Fate:
     if not isinstance(card, Mapping):
-        return "gone"
-    if Decimal(card["balance"]["amount"]) < Decimal(card["initialValue"]["amount"]):
-        return "used"
-    return "unused" if card["enabled"] else "gone"
+        return Fate("gone", wanted.used_minor)
+    left = from_decimal_text(card["balance"]["amount"], wanted.currency)
+    used = max(0, wanted.value_minor - left)
+    if left <= 0:
+        return Fate("used", used)
+    return Fate("unused" if card["enabled"] else "gone", used)
 
 
 def _note(wanted: Wanted) -> str:

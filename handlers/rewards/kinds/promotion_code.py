@@ -9,7 +9,7 @@ from typing import Any
 
 import stripe
 
-from handlers.rewards.kinds import Declined, Issued, Pending, Platform, Standing, Wanted
+from handlers.rewards.kinds import Declined, Fate, Issued, Pending, Platform, Standing, Wanted
 from handlers.rewards.kinds.stripe_answers import NotThere, plainly, refused
 from integration.clock import SECOND
 from integration.errors import Unavailable
@@ -26,6 +26,7 @@ class PromotionCode:
     platform = "stripe"
     alone = False
     bulk = None
+    purse = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Issued | Declined | Pending:
         """Make the code under its coupon; Stripe answers the same question the same way for a day, after which we look.
@@ -48,22 +49,18 @@ class PromotionCode:
             return Declined(refused(error)) if found is None else Issued(str(found["id"]))
         return Issued(str(made["id"]))
 
-    async def look(self, at: Platform, wanted: Wanted) -> Standing:
-        """Say whether it was used; Stripe tells so by itself, too."""
-        return _standing(await _found((await at.stripe()).v1, wanted))
-
-    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Fate:
         """Switch the code off; one that was used stays used."""
         v1 = (await at.stripe()).v1
         found = await _found(v1, wanted)
         if found is None or _standing(found) != "unused":
-            return _standing(found)
+            return Fate(_standing(found))
         # Its answer tells of a use between the look and the switch: then the points stay spent.
         try:
             off = await plainly(v1.promotion_codes.update_async(found["id"], {"active": False}), "a promotion code")
         except stripe.InvalidRequestError as error:
             raise Unavailable(f"Stripe does not switch the code off: {refused(error)}") from error
-        return _standing(off)
+        return Fate(_standing(off))
 
 
 def _standing(code: Mapping[str, Any] | None) -> Standing:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.rewards.kinds import Asked, Declined, Issued, Outcome, Platform, Standing, Wanted
+from handlers.rewards.kinds import Asked, Declined, Fate, Issued, Outcome, Platform, Wanted
 from handlers.rewards.kinds.shopify_codes import TAKEN, SharedCodes, find, only, refuse, said
 from integration.clock import to_iso
 from integration.errors import Unavailable
@@ -26,6 +26,7 @@ class Discount:
     particulars: Callable[[Wanted], Mapping[str, Any]]
     platform: str = "shopify"
     alone: bool = False
+    purse: None = None
 
     async def issue(self, at: Platform, wanted: Wanted, again: bool) -> Outcome:
         """Make the discount under our code, or add the code to its parent; never twice."""
@@ -58,30 +59,23 @@ class Discount:
             raise Unavailable("Shopify made a discount and does not say which")
         return _issued(wanted, str(node["id"]))
 
-    async def look(self, at: Platform, wanted: Wanted) -> Standing:
-        """Say whether a code was used, as far as Shopify has counted; orders tell it sooner."""
-        found = await find(at, wanted.code)
-        if found is None:
-            return "gone"
-        return "used" if found.uses else "unused"
-
-    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Standing:
+    async def take_back(self, at: Platform, wanted: Wanted, again: bool) -> Fate:
         """Switch a code off; one that was used stays used.
 
         A discount of its own is deactivated, which keeps its history; a code under a parent is deleted from it.
         """
         if wanted.reward.shared:
-            return (await self.bulk.take_back_all(at, [wanted]))[0]
+            return Fate((await self.bulk.take_back_all(at, [wanted]))[0])
         found = await find(at, wanted.code)
         if found is None:
-            return "gone"
+            return Fate("gone")
         if found.uses:
-            return "used"
+            return Fate("used")
         if not found.is_off:
             refuse(only(await at.shopify("reward_switch_off", {"id": found.id})))
             # It may have been used between the look and the switch: then the points stay spent.
             found = await find(at, wanted.code)
-        return "used" if found is not None and found.uses else "gone"
+        return Fate("used" if found is not None and found.uses else "gone")
 
 
 def selection(wanted: Wanted) -> dict[str, Any]:

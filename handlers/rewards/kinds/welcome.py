@@ -55,8 +55,8 @@ class Lender:
         """Make a code unusable; what was bought with it stays bought."""
 
         async def ask(kind: Kind, at: At, wanted: Wanted) -> Answer:
-            stands = await kind.take_back(at, wanted, True)
-            if stands == "unused":
+            fate = await kind.take_back(at, wanted, True)
+            if fate.standing == "unused":
                 return Answer("waits", "It is being taken off.")
             return Answer("done")
 

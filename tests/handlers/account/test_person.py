@@ -91,3 +91,16 @@ async def test_every_part_of_the_page_speaks_the_readers_language(ana: Guest, la
     ana.counter.market.passes(days=1)
     await ana.context.database.run(lambda: change_program(merchant, {"earning.hold_days": 7}, now + DAY // 2))
     assert (await ana.at_shop(language=language)).status_code == 200
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "$3.20 of $5.00 is left."), ("de", "Noch 3,20")])
+async def test_money_of_which_a_part_was_used_says_how_much_is_left(ana: Guest, language: str, words: str) -> None:
+    """In the reader's own form; of one that nobody has used there is nothing to say."""
+    ana.counter.stall.shop.scopes = ("write_discounts", "write_gift_cards")
+    await ana.counter.offers(card={"name": "A card", "kind": "gift_card", "points": 500, "value": "5"})
+    mine = await ana.counter.has("card")
+    address = f"{ana.link()}?language={language}"
+    assert words not in (await ana.http.get(address)).text
+    ana.counter.market.pretend.purse(ana.counter.stall.shop).pay_with(mine.code or "", "1.80")
+    await ana.counter.looks()
+    assert words in (await ana.http.get(address)).text

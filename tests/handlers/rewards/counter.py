@@ -12,7 +12,7 @@ from handlers.points.audit import audit_books
 from handlers.rewards import changes, store
 from handlers.rewards.changes import Wish
 from handlers.rewards.jobs import Rounds, lapse
-from handlers.rewards.kinds.asking import look
+from handlers.rewards.kinds import spent
 from handlers.rewards.store import Redemption
 from integration.clock import SECOND
 from integration.sandbox.shopify_discounts import Discount
@@ -102,9 +102,11 @@ class Counter:
         assert found is not None
         return found
 
-    async def looks(self, redemption: Redemption) -> str:
-        """Look at a reward at its platform."""
-        return await look(self.context, redemption)
+    async def looks(self) -> None:
+        """An hour passes, and what is left of money is looked at."""
+        self.market.passes(hours=1)
+        await spent.look_due(self.context)
+        await self.asks()
 
     async def cancels(self, redemption: Redemption) -> Redemption:
         """Have Ana give a reward back."""

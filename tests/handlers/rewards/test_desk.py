@@ -103,6 +103,36 @@ async def test_a_reward_is_taken_back_by_the_merchant(house: House, nora: Visito
     assert await states(house) == ["issued", "returning"]
 
 
+CARD = '{"name": "A card", "kind": "gift_card", "value": "5", "points": 100}'
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "restored", "words"),
+    [
+        ("issued", 1_80, 0, "€3.20 of €5.00 left"),
+        ("used", 1_80, 64_000_000, "€1.80 of €5.00 used, the rest taken back"),
+        ("expired", 1_80, 0, "€1.80 of €5.00 used"),
+        ("issued", 0, 0, ""),
+    ],
+)
+async def test_money_that_was_used_in_part_says_how_much(
+    house: House, nora: Visitor, state: str, used: int, restored: int, words: str
+) -> None:
+    """Where its code is sought, on its own page, and before what is left is taken back."""
+    await house.does(
+        "INSERT INTO redemptions (merchant_id, number, key, customer, reward, version, kind, terms, points,"
+        " value_minor, currency, state, asked_at, code, spent, used_minor, restored)"
+        " VALUES (?1, 9, 'card', 1, 'card', 1, 'gift_card', ?2, 100, 500, 'EUR', ?3, 0, 'CARDONE', 0, ?4, ?5)",
+        NORA, CARD, state, used, restored,
+    )  # fmt: skip
+    for path in ("/app/rewards?q=cardone", "/app/rewards/9"):
+        page = " ".join((await nora.get(path)).text.split())
+        assert words in page
+        assert words or " of €5.00" not in page
+    asked = (await nora.get("/app/rewards/9/take-back")).text
+    assert ("as far as we know" in asked) == bool(used)
+
+
 async def test_nothing_is_done_that_nobody_chose(house: House, nora: Visitor) -> None:
     """A form without a choice, or a reward that is used already."""
     await nora.post("/app/rewards/1", {})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from handlers.rewards import claims, feeds, store, views
-from handlers.rewards.kinds import asking
+from handlers.rewards.kinds import asking, spent
 from integration.database.steps import Sql
 from tests.plans import postgres_finds, sqlite_plan
 
@@ -23,6 +23,8 @@ ROWS = 30_000
         (claims._LAPSED, "ix_redemptions_lapse (expires_at>? AND expires_at<?)"),
         (store._PAGE_OF_STATE, "ix_redemptions_state (merchant_id=? AND state=? AND number<?)"),
         (store._UNUSED_AFTER, "ix_redemptions_state (merchant_id=? AND state=? AND number>?)"),
+        (store._MONEY_AFTER, "ix_redemptions_money (merchant_id=? AND connection=? AND number>?)"),
+        (spent._DUE, "ix_redemptions_money (merchant_id=? AND connection=?)"),
         (store._UNUSED_WITH, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
         (feeds._CHANGED, "ix_discount_changes_next_at (next_at<?)"),
         (store._UNUSED_OF, "ix_redemptions_platform (platform_id=? AND merchant_id=?)"),
@@ -62,6 +64,7 @@ async def test_postgresql_finds_rewards_by_index(postgres_database: str, analyse
         (claims._FREE, (), "ix_redemptions_claimed"),
         (claims._LAPSED, (5_000_000, 0, 0, 0, 200), "ix_redemptions_lapse"),
         (store._PAGE_OF_STATE, (1, "asked", ROWS, 50), "ix_redemptions_state"),
+        (store._MONEY_AFTER, (1, 1, 0, 50), "ix_redemptions_money"),
         (asking._PARENT, (1, "five", "{}", 1), "ix_redemptions_parent" if analysed else "ix_redemptions_"),
     )
     filled = [("redemptions", columns, values)]
