@@ -15,18 +15,24 @@ _PRIVATE = re.compile(
 # An error is logged by its type and place: what it says never gets there.
 _NOT_LOGGED = {"exc_info", "stack_info"}
 _found: list[str] = []
+_tests_log: dict[str, Any] = {}
 
 
 def start() -> None:
-    """Read every line from now on, those that a test captures, too; once a process."""
+    """Begin to read what is logged, what a test captures, too; once a process."""
     first, *others = structlog.get_config()["processors"]
-    structlog.configure(processors=[first, _watch, *others])
+    _tests_log.update(structlog.get_config(), processors=[first, _watch, *others])
     captured = LogCapture.__call__
 
     def watched(self: LogCapture, logger: Any, method: str, line: MutableMapping[str, Any]) -> Any:
         return captured(self, logger, method, _watch(logger, method, line))
 
     LogCapture.__call__ = watched  # type: ignore[method-assign]
+
+
+def again() -> None:
+    """Have every line read in the next test, too: commands that the last one ran set logging up for themselves."""
+    structlog.configure(**_tests_log)
 
 
 def found() -> list[str]:

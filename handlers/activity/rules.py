@@ -85,6 +85,7 @@ _TOPICS = (
     ("checkout.session.", "Checkout"),
     ("invoice", "Invoice"),
     ("customer.", "Customer"),
+    ("discounts/", "Discount"),
     ("promotion_code.", "Discount code"),
     ("account.", "Installation"),
     ("apps.", "Installation"),

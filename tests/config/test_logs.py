@@ -18,13 +18,12 @@ from config import logs
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """Give logging back as it was: it belongs to the whole process."""
-    root, configured = logging.getLogger(), structlog.get_config()
+    root = logging.getLogger()
     handlers, level = root.handlers, root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
     root.handlers, root.level = handlers, level
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
-    structlog.configure(**configured)
 
 
 def test_an_exception_is_told_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
