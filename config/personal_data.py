@@ -130,7 +130,7 @@ TABLES: dict[str, Kept] = {
         " held_at",
     ),
     "customer_identities": Kept("customers", personal="kind value", free="merchant_id customer"),
-    "consents": Kept("customers", personal="address state", free="merchant_id channel source told_at"),
+    "consents": Kept("customers", personal="address state stood_before", free="merchant_id channel source told_at"),
     "suppressions": Kept("customers", personal="address reason detail", free="merchant_id channel at lifted_at"),
     # --- Sales and points: amounts stay, under our own number ---
     "sales": Kept(

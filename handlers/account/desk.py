@@ -17,7 +17,7 @@ from handlers.customers.correct import correct_language, tell_birthday
 from handlers.merchants.journal import note
 from handlers.merchants.rules import Refused
 from handlers.messages.pages import read_form
-from handlers.messages.permission import Named, resubscribe, unsubscribe
+from handlers.messages.permission import Named, agree, resubscribe, unsubscribe
 from handlers.messages.rules import LANGUAGES
 from handlers.spending import Offer, Taken
 from integration.database.steps import Steps
@@ -277,7 +277,7 @@ async def birthday_now(request: Request, sent: Sent) -> Response:
 
 def _agree(caller: Caller, now: int) -> Steps[None]:
     """Note that somebody agreed to marketing mail, by their own hand."""
-    yield from resubscribe(Named(caller.merchant_id, caller.customer, "account"), now)
+    yield from agree(Named(caller.merchant_id, caller.customer, "account"), now)
     yield from _noted(caller, "agreed to marketing mail", now)
 
 

@@ -27,6 +27,12 @@ _NAMES = keyed(
     merchant_id=BIG,
     customer=BIG,
 )
+_SHOWN = keyed(
+    "SELECT c.number, coalesce(nullif(trim(coalesce(c.first_name, '') || ' ' || coalesce(c.last_name, '')), ''),"
+    " c.email) FROM {keys} k CROSS JOIN customers c WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
+    merchant_id=BIG,
+    customer=BIG,
+)
 _PEOPLE = plain(
     "SELECT number FROM customers WHERE merchant_id = ?1 AND number > ?2 AND merged_into IS NULL"
     " ORDER BY number LIMIT ?3"
@@ -53,3 +59,9 @@ def names_of(numbers: Iterable[Key]) -> Steps[dict[Key, set[Name]]]:
 def customers_after(merchant_id: int, number: int, limit: int) -> Steps[list[int]]:
     """One page of a merchant's customers, by number."""
     return [row[0] for row in (yield from ask(_PEOPLE, (merchant_id, number, limit)))]
+
+
+def shown_names(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, str]]:
+    """Say what the merchant reads for customers, their name or else their address; who has neither is left out."""
+    rows = yield from ask(_SHOWN, [(merchant_id, number) for number in sorted(set(numbers))])
+    return {row[0]: row[1] for row in rows if row[1]}

@@ -114,6 +114,7 @@ consents = Table(
     Column("state", Text, nullable=False),  # subscribed, unsubscribed, …
     Column("source", Text, nullable=False),  # shopify, one-click, link, merchant
     Column("told_at", Instant, nullable=False),
+    Column("stood_before", Text),  # the state that a stop by link or one-click took the place of; null = none was told
 )
 
 # Who must not be mailed, whatever a platform says: unsubscribed here, or a mailbox that refused for good.

@@ -27,16 +27,30 @@ _LIFT = keyed(
     address=TEXT,
     at=BIG,
 )
-_CONSENT = insert(
+_TOLD = insert(
     "consents",
     "ON CONFLICT (merchant_id, channel, address) DO UPDATE SET state = excluded.state,"
-    " source = excluded.source, told_at = excluded.told_at WHERE consents.told_at <= excluded.told_at",
+    " source = excluded.source, told_at = excluded.told_at,"
+    " stood_before = CASE WHEN consents.state = excluded.state AND consents.source IN ('link', 'one-click')"
+    " THEN consents.stood_before ELSE consents.state END"
+    " WHERE consents.told_at <= excluded.told_at",
     merchant_id=BIG,
     channel=TEXT,
     address=TEXT,
     state=TEXT,
     source=TEXT,
     told_at=BIG,
+)
+# Whoever never agreed to marketing mail has not agreed to it by taking a stop back.
+_STANDS_AGAIN = keyed(
+    "UPDATE consents SET state = CASE WHEN consents.source IN ('link', 'one-click')"
+    " AND consents.stood_before IN ('subscribed', 'pending') THEN consents.stood_before ELSE 'not_subscribed' END,"
+    " source = 'link', told_at = k.at, stood_before = NULL FROM {keys} k"
+    " WHERE consents.merchant_id = k.merchant_id AND consents.channel = 'email' AND consents.address = k.address"
+    " AND consents.state IN ('unsubscribed', 'redacted', 'invalid') AND consents.told_at <= k.at",
+    merchant_id=BIG,
+    address=TEXT,
+    at=BIG,
 )
 _SENT_TO = plain("SELECT address FROM messages WHERE merchant_id = ?1 AND key = ?2 AND address IS NOT NULL")
 
@@ -70,14 +84,29 @@ def unsubscribe(named: Named, source: str, now: int) -> Steps[bool]:
 
 
 def resubscribe(named: Named, now: int) -> Steps[bool]:
-    """Take an unsubscribing back, by the person's own hand; what was cancelled meanwhile stays cancelled."""
+    """Take an unsubscribing back, by the person's own hand; what was cancelled meanwhile stays cancelled.
+
+    What they allowed before is allowed again, and no more: to marketing mail one agrees by `agree`.
+    """
+    names = yield from _lifted(named, now)
+    yield from ask(_STANDS_AGAIN, sorted((named.merchant_id, name, now) for name in names))
+    return bool(names)
+
+
+def agree(named: Named, now: int) -> Steps[bool]:
+    """Note that a person agreed to marketing mail, by their own hand; it takes an unsubscribing back, too."""
+    names = yield from _lifted(named, now)
+    yield from _consent(named.merchant_id, names, "subscribed", "link", now)
+    return bool(names)
+
+
+def _lifted(named: Named, now: int) -> Steps[set[str]]:
+    """Write to a person again; returns what consent may be kept under, nothing where nobody is named."""
     person, addresses = yield from _addresses(named, now)
     if person is None:
-        return False
+        return set()
     yield from ask(_LIFT, sorted((named.merchant_id, address, now) for address in addresses))
-    names = {*addresses, *(f"shopify:{value}" for value in person.shopify_ids)}
-    yield from _consent(named.merchant_id, names, "subscribed", "link", now)
-    return True
+    return {*addresses, *(f"shopify:{value}" for value in person.shopify_ids)}
 
 
 def _addresses(named: Named, now: int) -> Steps[tuple[Person | None, set[str]]]:
@@ -95,4 +124,4 @@ def _addresses(named: Named, now: int) -> Steps[tuple[Person | None, set[str]]]:
 
 def _consent(merchant_id: int, names: set[str], state: str, source: str, now: int) -> Steps[None]:
     rows = [(merchant_id, "email", name, state, source, now) for name in names if not name.startswith("customer:")]
-    yield from ask(_CONSENT, sorted(rows))
+    yield from ask(_TOLD, sorted(rows))

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from handlers.context import Context
+from handlers.customers.persons import shown_names
 from handlers.customers.timeline import Badge
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import moved, show
@@ -17,7 +18,7 @@ from handlers.points.rules import MICRO
 from handlers.referrals import codes, store
 from handlers.referrals.settle import decide
 from handlers.referrals.store import Referral
-from handlers.referrals.views import REASONS, STATES, called, names_of
+from handlers.referrals.views import REASONS, STATES, called
 from integration.clock import DAY
 from integration.database.steps import Steps
 
@@ -108,7 +109,7 @@ async def friend_act(request: Request, visit: Visit) -> Response:
 
 
 def _shown(merchant_id: int, rows: list[Referral]) -> Steps[list[Shown]]:
-    names = yield from names_of(merchant_id, {n for row in rows for n in (row.referrer, row.friend) if n})
+    names = yield from shown_names(merchant_id, {n for row in rows for n in (row.referrer, row.friend) if n})
     return [
         Shown(
             row,

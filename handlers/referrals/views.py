@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from handlers.coupons import Coupons
-from handlers.customers.persons import persons
+from handlers.customers.persons import persons, shown_names
 from handlers.customers.timeline import Badge, Bound, Item, Whose
 from handlers.inviting import Invitation
 from handlers.merchants.books import lock_books, shops
@@ -16,7 +16,7 @@ from handlers.referrals.codes import Code, Link
 from handlers.referrals.rules import spelt
 from handlers.referrals.store import Referral
 from integration.clock import DAY
-from integration.database.steps import BIG, Steps, ask, keyed
+from integration.database.steps import Steps
 from integration.money import exponent
 
 MOST_AT_ONCE = 20  # referrals of one instant
@@ -47,12 +47,6 @@ REASONS: Mapping[str, str] = {
     "unpaid": "The order is not paid, or counts with another one.",
     "returned": "The order, or most of it, came back.",
 }
-_NAMES = keyed(
-    "SELECT c.number, coalesce(nullif(trim(coalesce(c.first_name, '') || ' ' || coalesce(c.last_name, '')), ''),"
-    " c.email) FROM {keys} k CROSS JOIN customers c WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
-    merchant_id=BIG,
-    customer=BIG,
-)
 
 
 class Doorway:
@@ -135,14 +129,8 @@ class Friends:
         found = [each for each in found if (each[0].at, _key(*each)) < before]
         found.sort(key=lambda pair: (pair[0].at, _key(*pair)), reverse=True)
         shown = found[:limit]
-        names = yield from names_of(whose.shop.id, {n for row, _ in shown for n in (row.referrer, row.friend) if n})
+        names = yield from shown_names(whose.shop.id, {n for row, _ in shown for n in (row.referrer, row.friend) if n})
         return [_item(row, side, names) for row, side in shown]
-
-
-def names_of(merchant_id: int, numbers: set[int]) -> Steps[dict[int, str]]:
-    """Say what customers are called; who has no name is left out."""
-    rows = yield from ask(_NAMES, [(merchant_id, number) for number in sorted(numbers)])
-    return {row[0]: row[1] for row in rows if row[1]}
 
 
 def called(number: int | None, names: Mapping[int, str]) -> str:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from handlers.context import Context
+from handlers.customers.persons import shown_names
 from handlers.merchants.books import lock_books
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import SHOPIFY_ADMIN, moved, show
@@ -60,13 +61,15 @@ async def rewards_page(request: Request, visit: Visit) -> Response:
     chosen = chosen if chosen in LISTS else ""
     states = LISTS[chosen][1]
 
-    def rows() -> Steps[list[Redemption]]:
-        if not sought:
-            return (yield from store.page(visit.merchant_id, before, PAGE + 1, states))
-        found = yield from _named(visit.merchant_id, sought)
-        return [each for each in found if each.number < before and (not states or each.state in states)]
+    def rows() -> Steps[tuple[list[Redemption], dict[int, str]]]:
+        if sought:
+            named = yield from _named(visit.merchant_id, sought)
+            found = [each for each in named if each.number < before and (not states or each.state in states)]
+        else:
+            found = yield from store.page(visit.merchant_id, before, PAGE + 1, states)
+        return found, (yield from shown_names(visit.merchant_id, {each.customer for each in found[:PAGE]}))
 
-    found = await context.database.read(rows)
+    found, names = await context.database.read(rows)
     off = [] if sought or before < LAST else await _switched_off(context, visit)
     await _note_look(context, visit, found[:PAGE])
     asked = {"q": sought, "state": chosen, "before": str(found[PAGE - 1].number)} if len(found) > PAGE else {}
@@ -76,6 +79,7 @@ async def rewards_page(request: Request, visit: Visit) -> Response:
         "taken.html",
         TEMPLATES,
         rows=found[:PAGE],
+        names=names,
         off=off,
         most_counted=MOST_COUNTED,
         older=older,

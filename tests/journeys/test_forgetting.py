@@ -28,8 +28,8 @@ from tests.properties.tape import SHOP_DOMAIN, SHOP_ID
 # Personal columns in which nobody's own words stand: one of a few words each, whoever works for the merchant, digests.
 FEW_WORDS = {
     "account_asks.asker", "account_asks.target", "account_links.asker", "customers.birthday", "customers.birthday_at",
-    "consents.state", "customer_identities.kind", "customers.country", "customers.locale", "customers.region",
-    "earners.joined_at", "imports.who", "reviews.locale", "suppressions.reason",
+    "consents.state", "consents.stood_before", "customer_identities.kind", "customers.country", "customers.locale",
+    "customers.region", "earners.joined_at", "imports.who", "reviews.locale", "suppressions.reason",
 }  # fmt: skip
 
 

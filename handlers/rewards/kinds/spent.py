@@ -109,7 +109,6 @@ async def _fates(context: Context, at: At, page: Sequence[Redemption]) -> Mappin
         kind, mine = context.rewards[name], [each for each in page if each.kind == name]
         if kind.purse is None:
             continue
-
         wanted = await context.database.read(lambda kind=kind, mine=mine: _all_wanted(mine, kind, now))  # type: ignore[misc]
         found = await kind.purse.look_all(at, wanted)
         for each, fate in zip(mine, found, strict=True):

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from integration.clock import DAY, HOUR
+from integration.facts import ConsentSeen
 from tests.handlers.messages.stage import Buyer, Stage
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -76,6 +77,33 @@ async def test_a_mistake_can_be_taken_back(nora: Stage) -> None:
     await nora.hears(nora.order("2"))
     await nora.later(HOUR)
     assert len(nora.mails) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "again"),
+    [
+        ((), "not_subscribed"),
+        (("not_subscribed",), "not_subscribed"),
+        (("subscribed",), "subscribed"),
+        (("pending",), "pending"),
+        (("subscribed", "unsubscribed"), "not_subscribed"),
+    ],
+)
+async def test_taking_a_stop_back_agrees_to_nothing_new(nora: Stage, said: tuple[str, ...], again: str) -> None:
+    """Who never agreed to marketing mail has not agreed to it by a stop and its undoing, however often."""
+    link = await link_of(nora)
+    for state in said:
+        nora.clock.instant += HOUR
+        await nora.hears(ConsentSeen("shopify", "email", state, nora.clock.now(), "70", "elsa@home.example"))
+    async with nora.browser() as browser:
+        for _ in range(2):
+            for path in (link, link, f"{link}/undo", f"{link}/undo"):
+                nora.clock.instant += HOUR
+                assert (await browser.post(path)).status_code == 200
+    assert await nora.rows("SELECT state FROM consents") == [(again,)]
+    await nora.hears(nora.order("2"))
+    await nora.later(HOUR)
+    assert (await nora.states())["thank_you:sale:2"] == "sent"
 
 
 async def test_points_are_still_told_to_who_unsubscribed(nora: Stage) -> None:

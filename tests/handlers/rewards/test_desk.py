@@ -54,7 +54,9 @@ async def test_rewards_are_found_by_whoever_has_them(house: House, nora: Visitor
     )
     for sought in ("E%40x.example", "1", "%231"):
         found = (await nora.get(f"/app/rewards?q={sought}")).text
-        assert "WALKONE" in found and "WALKTWO" in found
+        assert "WALKONE" in found and "WALKTWO" in found and ">Customer 1</a>" in found
+    await house.does("UPDATE customers SET first_name = 'Elsa', last_name = 'Berg' WHERE merchant_id = ?1", NORA)
+    assert ">Elsa Berg</a>" in (await nora.get("/app/rewards")).text
     for sought in ("f%40x.example", "2", "x%40"):
         assert "Nothing found" in (await nora.get(f"/app/rewards?q={sought}")).text
 
