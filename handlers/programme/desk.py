@@ -62,13 +62,7 @@ async def reward_page(request: Request, visit: Visit) -> Response:
 async def reward_part(request: Request, visit: Visit) -> Response:
     """Answer with the preview alone, of what is typed so far; nothing is kept."""
     context: Context = request.app.state.context
-    form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-    desk, wish = await _at_hand(context, visit)
-    one = request.path_params["reward"]
-    there = wish.program.rewards.catalogue.get(one)
-    kind = there.kind if there is not None else form.get("kind", "")
-    if (there is None and one != "new") or kind not in EXPLAINED:
-        raise HTTPException(404)
+    form, desk, wish, there, kind = await _reward_form(request, visit)
     reward, _ = reward_typed(kind, form, there)
     return render(
         "reward_preview.html", TEMPLATES, visit=visit, **_preview(visit, desk, wish, reward, context.clock.now())
@@ -78,13 +72,8 @@ async def reward_part(request: Request, visit: Visit) -> Response:
 async def reward_posted(request: Request, visit: Visit) -> Response:
     """Take a reward that was typed, or take one out: nothing changes before that is reviewed and saved."""
     context: Context = request.app.state.context
-    form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-    desk, wish = await _at_hand(context, visit)
     one = request.path_params["reward"]
-    there = wish.program.rewards.catalogue.get(one)
-    kind = there.kind if there is not None else form.get("kind", "")
-    if (there is None and one != "new") or kind not in EXPLAINED:
-        raise HTTPException(404)
+    form, desk, wish, there, kind = await _reward_form(request, visit)
     text = ""
     if form.get("do") != "remove":
         reward, errors = reward_typed(kind, form, there)
@@ -107,6 +96,18 @@ async def reward_posted(request: Request, visit: Visit) -> Response:
         return moved(request, visit, HERE, "There is nothing to save: everything is as it was.")
     number = await context.database.run(lambda: store.keep_draft(visit.merchant_id, base, fields, visit.who, now))
     return moved(request, visit, f"{HERE}/review/{number}")
+
+
+async def _reward_form(request: Request, visit: Visit) -> tuple[Mapping[str, str], Desk, Wish, Reward | None, str]:
+    """Read a reward's form: what was typed, the programme, its wish, the reward as it is, and its kind; or 404."""
+    form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    desk, wish = await _at_hand(request.app.state.context, visit)
+    one = request.path_params["reward"]
+    there = wish.program.rewards.catalogue.get(one)
+    kind = there.kind if there is not None else form.get("kind", "")
+    if (there is None and one != "new") or kind not in EXPLAINED:
+        raise HTTPException(404)
+    return form, desk, wish, there, kind
 
 
 async def _at_hand(context: Context, visit: Visit) -> tuple[Desk, Wish]:
