@@ -48,6 +48,22 @@ def persons(people: Iterable[Key]) -> Steps[dict[Key, list[int]]]:
     return found
 
 
+def root_of(merchant_id: int, customer: int) -> Steps[int | None]:
+    """Return the number a customer goes under by now; None where there is no such customer."""
+    return (yield from roots_of(merchant_id, [customer])).get(customer)
+
+
+def roots_of(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, int]]:
+    """Return the numbers that people go under now, by those they are called; those nobody has are left out."""
+    rows = yield from ask(_ROOTS, [(merchant_id, number) for number in sorted(set(numbers))])
+    return {number: root for _, number, root in rows}
+
+
+def numbers_of(merchant_id: int, root: int) -> Steps[list[int]]:
+    """List every number a person has had, theirs by now first."""
+    return [root, *sorted(row[2] for row in (yield from ask(_ALIASES, [(merchant_id, root)])))]
+
+
 def names_of(numbers: Iterable[Key]) -> Steps[dict[Key, set[Name]]]:
     """Say what names customers: platform ids and addresses."""
     found: dict[Key, set[Name]] = {}

@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
+from handlers.customers.persons import roots_of
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.rules import Shop
 from handlers.messages.outbox import Kept, Next, kept, tell
 from handlers.points.lots import Lots, months_later, play, terms_of
 from handlers.points.posting import Posting, post
-from handlers.points.purses import Purse, purses, roots_of
+from handlers.points.purses import Purse, purses
 from handlers.points.rules import EXPIRED, MICRO, account
 from handlers.sales.rules import Sale
 from handlers.sales.settle import all_or_each

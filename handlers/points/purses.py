@@ -1,8 +1,9 @@
 """People's points as the ledger tells of them, under all numbers somebody ever had, and the lots they make."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from handlers.customers.persons import roots_of
 from handlers.merchants.rules import Shop
 from handlers.points.lots import Credit, Debit, Lots, Return, Story, play, terms_of
 from handlers.points.rules import MICRO, account
@@ -13,12 +14,6 @@ PAGE = 10_000  # entries of one round trip
 MOST_PAGES = 100  # of people read together
 MOST_SALES = 1_000_000  # of people read together, the newest
 
-_ROOTS = keyed(
-    "SELECT c.merchant_id, c.number, coalesce(c.merged_into, c.number) FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.number = k.number",
-    merchant_id=BIG,
-    number=BIG,
-)
 _ALIASES = keyed(
     "SELECT c.merged_into, c.number FROM {keys} k CROSS JOIN customers c"
     " WHERE c.merchant_id = k.merchant_id AND c.merged_into = k.number",
@@ -124,12 +119,6 @@ def _bought(merchant_id: int, owner: Mapping[int, int], fresh: Sequence[Sale]) -
         if one.customer is not None and one.customer in owner and one.worth.sold_at is not None:
             bought[owner[one.customer]].add(one.worth.sold_at)
     return bought
-
-
-def roots_of(merchant_id: int, numbers: Iterable[int]) -> Steps[dict[int, int]]:
-    """Return the numbers that people go under now, by those they are called; those nobody has are left out."""
-    rows = yield from ask(_ROOTS, [(merchant_id, number) for number in sorted(set(numbers))])
-    return {number: root for _, number, root in rows}
 
 
 @dataclass(slots=True)

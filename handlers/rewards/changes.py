@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from handlers.customers.persons import numbers_of, root_of
 from handlers.merchants.books import Counters, lock_books, save_books, shops
 from handlers.merchants.journal import note
 from handlers.merchants.offers import Reward
@@ -64,10 +65,10 @@ def redeem(wish: Wish, platforms: Mapping[str, str | None], now: int) -> Steps[R
         raise Refused("This form is too old. Open the page again.")
     # All of one merchant's wishes take turns here, so that no point is spent twice.
     counters = (yield from lock_books([wish.merchant_id])).get(wish.merchant_id)
-    root = yield from store.root_of(wish.merchant_id, wish.customer)
+    root = yield from root_of(wish.merchant_id, wish.customer)
     if counters is None or root is None:
         raise Refused("There is no such customer.")
-    numbers = yield from store.numbers_of(wish.merchant_id, root)
+    numbers = yield from numbers_of(wish.merchant_id, root)
     before = yield from store.by_key(wish.merchant_id, wish.key)
     if before is not None:
         if before.customer not in numbers or before.reward != wish.reward or before.steps != wish.steps:
@@ -149,7 +150,7 @@ def settled(redemption: Redemption, counters: Counters, now: int) -> Steps[Redem
     aim = where(redemption.state, redemption.points, redemption.restored)
     made = moves(redemption.posted, aim)
     if made:
-        root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
+        root = (yield from root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
         postings = [_posting(redemption, root, move, n) for n, move in enumerate(made, redemption.postings)]
         yield from post(postings, {counters.merchant_id: counters}, now)
         redemption = redemption._replace(
@@ -225,8 +226,8 @@ def begin(claimed: Redemption, place: Place, alone: bool, now: int) -> Steps[Beg
 
 
 def _is_another_under_way(mine: Redemption) -> Steps[bool]:
-    root = (yield from store.root_of(mine.merchant_id, mine.customer)) or mine.customer
-    numbers = yield from store.numbers_of(mine.merchant_id, root)
+    root = (yield from root_of(mine.merchant_id, mine.customer)) or mine.customer
+    numbers = yield from numbers_of(mine.merchant_id, root)
     had = yield from store.of_people(mine.merchant_id, numbers)
     # The one that was tried first goes on, also where two customers with one each have become one since.
     turn = (mine.tried_at, mine.number) if mine.tried_at is not None else None
@@ -384,8 +385,8 @@ def cancel(merchant_id: int, number: int, customer: int | None, now: int) -> Ste
     if counters is None or present is None:
         raise Refused("There is no such reward.")
     if customer is not None:
-        root = (yield from store.root_of(merchant_id, customer)) or customer
-        if present.customer not in (yield from store.numbers_of(merchant_id, root)):
+        root = (yield from root_of(merchant_id, customer)) or customer
+        if present.customer not in (yield from numbers_of(merchant_id, root)):
             raise Refused("There is no such reward.")
     if present.state == "returning":
         return present

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from handlers.context import Context
-from handlers.customers.persons import shown_names
+from handlers.customers.persons import numbers_of, root_of, shown_names
 from handlers.merchants.books import lock_books
 from handlers.merchants.door import Visit
 from handlers.merchants.frame import SHOPIFY_ADMIN, moved, show
@@ -165,13 +165,13 @@ def _named(merchant_id: int, sought: str) -> Steps[list[Redemption]]:
     if found:
         return found
     number = _number(sought.removeprefix("#"))
-    roots = [] if number is None else [(yield from store.root_of(merchant_id, number))]
+    roots = [] if number is None else [(yield from root_of(merchant_id, number))]
     if "@" in sought:
         roots += yield from store.with_address(merchant_id, sought)
     numbers: set[int] = set()
     for root in roots:
         if root is not None:
-            numbers |= {*(yield from store.numbers_of(merchant_id, root))}
+            numbers |= {*(yield from numbers_of(merchant_id, root))}
     return (yield from store.of_people(merchant_id, sorted(numbers)))
 
 

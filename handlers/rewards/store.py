@@ -272,14 +272,6 @@ _BY_PLATFORM = keyed(
 )
 _KEPT_STATES = ", ".join(f"'{state}'" for state in sorted(KEEPS))
 _TAKEN = plain(f"SELECT count(*) FROM redemptions WHERE merchant_id = ?1 AND reward = ?2 AND state IN ({_KEPT_STATES})")
-_ROOTS = keyed(
-    "SELECT c.merchant_id, c.number, COALESCE(c.merged_into, c.number) FROM {keys} k CROSS JOIN customers c"
-    " WHERE c.merchant_id = k.merchant_id AND c.number = k.customer",
-    merchant_id=BIG,
-    customer=BIG,
-)
-# The plus keeps SQLite from reading all customers of the merchant in their order.
-_ALIASES = plain("SELECT number FROM customers WHERE merchant_id = ?1 AND merged_into = ?2 ORDER BY +number")
 
 
 def put(rows: Iterable[Redemption]) -> Steps[None]:
@@ -373,17 +365,6 @@ def by_platform(names: Iterable[tuple[int, str]]) -> Steps[list[Redemption]]:
 def taken(merchant_id: int, reward: str) -> Steps[int]:
     """Count how often a reward was had by all customers, net of what came back."""
     return int((yield from ask(_TAKEN, (merchant_id, reward)))[0][0])
-
-
-def root_of(merchant_id: int, customer: int) -> Steps[int | None]:
-    """Return the number a customer goes under by now; None where there is no such customer."""
-    rows = yield from ask(_ROOTS, [(merchant_id, customer)])
-    return rows[0][2] if rows else None
-
-
-def numbers_of(merchant_id: int, root: int) -> Steps[list[int]]:
-    """List every number a person has had, theirs by now first."""
-    return [root, *(row[0] for row in (yield from ask(_ALIASES, (merchant_id, root))))]
 
 
 def terms_of(reward: Reward) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from handlers.customers.persons import numbers_of, root_of
 from handlers.merchants.connections import shop_of
 from handlers.merchants.offers import BIT_BY_BIT
 from handlers.merchants.rules import Shop
@@ -57,8 +58,8 @@ class Counter:
             for name, each in rewards.catalogue.items()
             if rewards.enabled and each.enabled and now < each.ends_at and self._can_make(shop, each.kind)
         }
-        root = ((yield from store.root_of(shop.id, customer)) if customer else None) or 0
-        numbers = (yield from store.numbers_of(shop.id, root)) if root else []
+        root = ((yield from root_of(shop.id, customer)) if customer else None) or 0
+        numbers = (yield from numbers_of(shop.id, root)) if root else []
         off = {(one.reward, one.terms) for one in (yield from discounts_off.known(shop.id))}
         offered = {name: each for name, each in offered.items() if (name, store.terms_of(each)) not in off}
         # The tier is looked up for a reward that asks for one.
@@ -77,10 +78,10 @@ class Counter:
 
     def taken(self, shop: Shop, customer: int) -> Steps[Sequence[Taken]]:
         """List what a person has had under all their numbers, the newest first."""
-        root = yield from store.root_of(shop.id, customer)
+        root = yield from root_of(shop.id, customer)
         if root is None:
             return []
-        numbers = yield from store.numbers_of(shop.id, root)
+        numbers = yield from numbers_of(shop.id, root)
         domain = yield from shop_of(shop.id)
         return [self._shown(each, domain) for each in (yield from store.of_people(shop.id, numbers))]
 

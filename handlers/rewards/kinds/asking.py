@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from handlers.context import Context
+from handlers.customers.persons import numbers_of, root_of
 from handlers.inbox.keys import Key
 from handlers.merchants.books import shops
 from handlers.rewards import changes, store
@@ -367,15 +368,15 @@ def _place(redemption: Redemption, kind: Kind, account: Account | None) -> Steps
     """Say at which account, and for whom, the platform is asked: the same at every attempt, merges or not."""
     if account is None or redemption.tried_at is not None:
         return Place(redemption.connection, redemption.buyer)
-    root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
-    numbers = yield from store.numbers_of(redemption.merchant_id, root)
+    root = (yield from root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
+    numbers = yield from numbers_of(redemption.merchant_id, root)
     return Place(account.connection, (yield from _buyer(redemption.merchant_id, numbers, kind)))
 
 
 def wanted_of(redemption: Redemption, kind: Kind, now: int) -> Steps[Wanted]:
     """Say of a redemption what its platform is told."""
-    root = (yield from store.root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
-    numbers = yield from store.numbers_of(redemption.merchant_id, root)
+    root = (yield from root_of(redemption.merchant_id, redemption.customer)) or redemption.customer
+    numbers = yield from numbers_of(redemption.merchant_id, root)
     buyer = redemption.buyer or (yield from _buyer(redemption.merchant_id, numbers, kind))
     reward = redemption.offer
     parent = None

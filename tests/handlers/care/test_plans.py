@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from handlers.care import store
-from handlers.customers import identify
+from handlers.customers import identify, persons
 from handlers.customers import personal as names
 from handlers.insights import store as figures
 from handlers.messages import holding, people
@@ -18,7 +18,6 @@ from handlers.points import timeline as entries
 from handlers.points.rules import BUCKETS, account
 from handlers.privacy import personal as forgetting
 from handlers.reviews import timeline as reviews
-from handlers.rewards import store as rewards
 from handlers.sales import timeline as sales
 from integration.database.engine import _SESSION, Database
 from integration.database.steps import Sql, ask
@@ -40,7 +39,7 @@ STATEMENTS = [
     (identify._CLAIMS_OF, "ix_customer_identities_customer", [(1, 7)]),
     (forgetting._OWN_NAMES, "ix_customer_identities_customer", [(1, 7)]),
     (names._NAMES, "ix_customer_identities_customer", [(1, 7)]),
-    (rewards._ALIASES, "ix_customers_merged_into", (1, 7)),
+    (persons._ALIASES, "ix_customers_merged_into", [(1, 7)]),
     (people._SHOPIFY_IDS, "ix_customer_identities_customer", [(1, 7)]),
     (sales._ORDERS, "ix_sales_customer", (1, 7, NUMBER, 0, 31)),
     (sales._RETURNS, "ix_sales_customer", (1, 7, NUMBER, 2000)),

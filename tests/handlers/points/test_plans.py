@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from handlers.customers import persons
 from handlers.points import audit, expiry, jobs, purses, statement
 from integration.database.engine import _SESSION
 from integration.database.steps import Sql
@@ -41,7 +42,7 @@ async def test_postgresql_never_reads_a_merchants_whole_ledger(postgres_database
     ("statement", "index"),
     [
         (jobs._DUE, "ix_expiries_due (merchant_id=? AND due_at>? AND due_at<?)"),
-        (purses._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
+        (persons._ROOTS, "sqlite_autoindex_customers_1 (merchant_id=? AND number=?)"),
         (purses._ALIASES, "ix_customers_merged"),
         (purses._ENTRIES, "ix_ledger_entries_source_at (source=? AND merchant_id=?)"),
         (purses._ENTRIES, "ix_ledger_entries_destination_at (destination=? AND merchant_id=?)"),
@@ -87,6 +88,6 @@ async def test_postgresql_finds_people_whose_points_lapse_by_index(postgres_data
         (purses._ENTRIES, ([1], ["customer:7:available"], [0]), "ix_ledger_entries_destination"),
         (purses._SOLD, ([1], [7]), "ix_sales_customer"),
         (expiry._LAPSED, ([1], [7]), "pk_expiries"),
-        (purses._ROOTS, ([1], [7]), "pk_customers"),
+        (persons._ROOTS, ([1], [7]), "pk_customers"),
     )
     await postgres_finds(postgres_database, filled, asked, rows=40_000, analysed=analysed)
